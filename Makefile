@@ -1,0 +1,75 @@
+# SPDX-License-Identifier: GPL-2.0-only
+#
+# `make help` says what there is.
+
+# The kernel to build for: the running one's headers, else the newest installed.
+KDIR ?= $(firstword $(wildcard /lib/modules/$(shell uname -r)/build) \
+	$(shell ls -1dv /lib/modules/*/build 2>/dev/null | tail -n 1))
+
+top := $(patsubst %/,%,$(dir $(abspath $(lastword $(MAKEFILE_LIST)))))
+build := $(top)/build
+release = $(shell sed -n 's/^\#define UTS_RELEASE "\(.*\)"$$/\1/p' $(KDIR)/include/generated/utsrelease.h 2>/dev/null)
+kbuild = $(build)/kmod/$(release)
+prefix ?= /usr/local
+DESTDIR ?=
+udevdir ?= /usr/lib/udev/rules.d
+
+.PHONY: all module tools modules_install install uninstall check demo docs clean help
+all: module tools
+
+# Each kernel's objects have a tree of their own, of links to the sources, so
+# that several kernels can be built side by side.
+module:
+	@test -n "$(KDIR)" -a -n "$(release)" || { \
+	  echo "No kernel headers found$(if $(KDIR), in $(KDIR)). Install linux-headers-amd64," \
+	       "or name a configured kernel tree with KDIR=." >&2; exit 1; }
+	@mkdir -p $(kbuild)
+	@find $(kbuild) -type l -delete
+	@cp -rsf $(top)/Kbuild $(top)/kmod $(top)/uapi $(kbuild)/
+	$(MAKE) -C $(KDIR) M=$(kbuild) $(KBUILD_ARGS) modules
+	@cp -f $(kbuild)/multifd_zp.ko $(top)/multifd_zp.ko
+
+tools:
+	$(MAKE) -C $(top)/tools O=$(build) all
+
+modules_install: module
+	$(MAKE) -C $(KDIR) M=$(kbuild) $(if $(DESTDIR),INSTALL_MOD_PATH=$(DESTDIR)) modules_install
+
+install: tools
+	$(MAKE) -C $(top)/tools O=$(build) DESTDIR=$(DESTDIR) PREFIX=$(prefix) install
+	install -D -m 0644 $(top)/tools/60-multifd_zp.rules $(DESTDIR)$(udevdir)/60-multifd_zp.rules
+	install -D -m 0644 -t $(DESTDIR)$(prefix)/include/linux \
+		$(top)/uapi/linux/multifd_zp.h $(top)/uapi/linux/multifd_wire.h
+
+uninstall:
+	$(MAKE) -C $(top)/tools O=$(build) DESTDIR=$(DESTDIR) PREFIX=$(prefix) uninstall
+	rm -f $(DESTDIR)$(udevdir)/60-multifd_zp.rules
+	rm -f $(DESTDIR)$(prefix)/include/linux/multifd_zp.h \
+	      $(DESTDIR)$(prefix)/include/linux/multifd_wire.h
+
+check:
+	$(top)/tests/check
+
+demo:
+	$(top)/tests/demo
+
+docs:
+	$(top)/tests/setup docs
+	$(MAKE) -C $(top)/Documentation O=$(build)/docs html
+
+clean:
+	rm -rf $(build) $(top)/multifd_zp.ko
+
+help:
+	@echo 'To use it:'
+	@echo '  make                  the module for this kernel (./multifd_zp.ko), and the tools (build/)'
+	@echo '  make module           only the module; KDIR=DIR: for the kernel whose headers are there'
+	@echo '  make tools            only libmfd, mfdsend and mfddemo'
+	@echo '  make install          tools, library, headers, man pages, udev rule; DESTDIR=, prefix=/usr/local'
+	@echo '  make modules_install  the module, below /lib/modules; DESTDIR='
+	@echo '  make uninstall        takes back what install did'
+	@echo 'To see it work:'
+	@echo '  make demo             migrates a real memory image into a stock QEMU, in a VM'
+	@echo '  make check            all tests and static checks; ends with "N passed, N failed"'
+	@echo '  make docs             HTML documentation in build/docs/'
+	@echo '  make clean            removes build/ and ./multifd_zp.ko'

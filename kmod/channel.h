@@ -1,0 +1,129 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+#ifndef MZP_CHANNEL_H
+#define MZP_CHANNEL_H
+
+#include <linux/atomic.h>
+#include <linux/list.h>
+#include <linux/mutex.h>
+#include <linux/types.h>
+#include <linux/wait.h>
+#include <linux/workqueue.h>
+
+#include "batch.h"
+#include "header.h"
+#include "job.h"
+#include "ring.h"
+
+struct mzp_cmd;
+struct mzp_session;
+
+/**
+ * struct mzp_channel_stats - a channel's counters
+ * @counts: pages; accounted for so far
+ * @packets: emitted, SYNC packets included
+ * @syncs: SYNC packets emitted
+ * @bytes: emitted, headers included
+ * @ring_full: times that the producer found no room in the ring
+ * @retries: times that a page needed time
+ * @busy_ns: time that workers spent on the channel
+ * @bytes_read: that the reader took
+ *
+ * @bytes_read is written under the channel's read lock, the others by the channel's producer;
+ * read anywhere, so each is a word that is written whole.
+ */
+struct mzp_channel_stats {
+	struct mzp_counts counts;
+	u64 packets;
+	u64 syncs;
+	u64 bytes;
+	u64 ring_full;
+	u64 retries;
+	u64 busy_ns;
+	u64 bytes_read;
+};
+
+/* Only one thread writes each counter; others may read it at any time. */
+static inline void mzp_stat_add(u64 *counter, u64 n)
+{
+	WRITE_ONCE(*counter, *counter + n);
+}
+
+/**
+ * struct mzp_take - pages that a producer has taken from its job
+ * @page: their numbers in the block, ascending
+ * @nr: how many
+ * @pos: how many of them have been looked at
+ */
+struct mzp_take {
+	u64 page[MZP_WIRE_PAGES];
+	unsigned int nr;
+	unsigned int pos;
+};
+
+/**
+ * struct mzp_channel - one stream of packets
+ * @session: whose it is; fixed
+ * @id: channel id; fixed
+ *
+ * @state: of enum mzp_channel_state; see worker.c
+ * @node: in a worker's queue; that worker's lock
+ * @cpu: the worker that has it or had it last; owned by who owns the channel
+ * @retry: queues the channel again after a while
+ * @delay: how long that while is, in jiffies
+ *
+ * @epoch: SYNC packets emitted so far
+ * @job: whose pages are in @take and @batch, or NULL
+ * @take: pages that were taken and are not classified yet
+ * @batch: pages of the packet to be
+ * @counts: what became of @job's pages since they were last accounted for
+ * @headers: where headers are written
+ *
+ * @ring: finished packets
+ * @readable: woken when there is something new for the reader
+ *
+ * @read_lock: serialises readers, and whoever empties the ring of a session that is over
+ * @buf: index of the buffer that the next byte comes from, in the ring's first packet
+ * @offset: bytes of that buffer that were read
+ *
+ * @handed_out: the fd was asked for; session lock
+ * @stats: counters
+ *
+ * From @epoch to @headers belongs to the producer: the worker that owns the
+ * channel. @buf and @offset are under @read_lock.
+ */
+struct mzp_channel {
+	struct mzp_session *session;
+	unsigned int id;
+
+	atomic_t state;
+	struct list_head node;
+	int cpu;
+	struct delayed_work retry;
+	unsigned int delay;
+
+	u32 epoch;
+	struct mzp_job *job;
+	struct mzp_take take;
+	struct mzp_batch batch;
+	struct mzp_counts counts;
+	struct mzp_headers headers;
+
+	struct mzp_ring ring;
+	wait_queue_head_t readable;
+
+	struct mutex read_lock;
+	unsigned int buf;
+	unsigned int offset;
+
+	bool handed_out;
+	struct mzp_channel_stats stats;
+};
+
+struct mzp_channel *mzp_channel_new(struct mzp_session *session, unsigned int id, u32 packets);
+void mzp_channel_free(struct mzp_channel *channel);
+void mzp_channel_drain(struct mzp_channel *channel);
+void mzp_channel_wake(struct mzp_channel *channel);
+
+int mzp_ioctl_channel(struct mzp_cmd *cmd);
+
+#endif /* MZP_CHANNEL_H */

@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * What differs between the kernels that this module builds for. The only file
+ * with kernel-version conditionals.
+ */
+#ifndef MZP_COMPAT_H
+#define MZP_COMPAT_H
+
+#include <linux/mm.h>
+#include <linux/version.h>
+
+/*
+ * Offsets on the wire, dirty bitmaps and counters assume these. Each could be
+ * lifted, none is worth untested code.
+ */
+#if !defined(CONFIG_64BIT) || !defined(__LITTLE_ENDIAN)
+#error "multifd_zp needs a 64-bit little-endian kernel"
+#endif
+
+/* The array of VMAs that callers once could ask for went away in 6.5. */
+#if LINUX_VERSION_CODE < KERNEL_VERSION(6, 5, 0)
+#define mzp_get_user_pages_remote(mm, start, nr, flags, pages) \
+	get_user_pages_remote(mm, start, nr, flags, pages, NULL, NULL)
+#else
+#define mzp_get_user_pages_remote(mm, start, nr, flags, pages) \
+	get_user_pages_remote(mm, start, nr, flags, pages, NULL)
+#endif
+
+#endif /* MZP_COMPAT_H */

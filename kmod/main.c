@@ -1,0 +1,206 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * multifd_zp: the RAM data plane of a live migration, in the kernel.
+ *
+ * The module's init ladder, the device file and its ioctl table. The way of
+ * the data through the other files is that of the object list in Kbuild.
+ */
+#include <linux/fs.h>
+#include <linux/miscdevice.h>
+#include <linux/mm.h>
+#include <linux/module.h>
+#include <linux/nospec.h>
+#include <linux/sched.h>
+#include <linux/uaccess.h>
+
+#include <linux/multifd_zp.h>
+
+#include "block.h"
+#include "channel.h"
+#include "job.h"
+#include "session.h"
+#include "worker.h"
+
+/**
+ * enum mzp_op_state - which sessions a command works on
+ * @MZP_OP_ANY: any, from any process
+ * @MZP_OP_NEW: from any process, or from the one that set the session up
+ * @MZP_OP_READY: one that is set up, from the process that did that
+ */
+enum mzp_op_state {
+	MZP_OP_ANY,
+	MZP_OP_NEW,
+	MZP_OP_READY,
+};
+
+/**
+ * struct mzp_op - an ioctl command
+ * @run: does it
+ * @size: of its argument structure
+ * @min_size: of its first version
+ * @state: which sessions it works on
+ */
+struct mzp_op {
+	int (*run)(struct mzp_cmd *cmd);
+	u32 size;
+	u32 min_size;
+	enum mzp_op_state state;
+};
+
+#define MZP_OP(_run, _arg, _last, _state)				\
+	{								\
+		.run = _run,						\
+		.size = sizeof(struct _arg),				\
+		.min_size = offsetofend(struct _arg, _last),		\
+		.state = _state,					\
+	}
+
+static const struct mzp_op mzp_ops[] = {
+	[MZP_CMD_INFO] = MZP_OP(mzp_ioctl_info, mzp_info, level_default, MZP_OP_ANY),
+	[MZP_CMD_SETUP] = MZP_OP(mzp_ioctl_setup, mzp_setup, __reserved, MZP_OP_NEW),
+	[MZP_CMD_BLOCK_ADD] = MZP_OP(mzp_ioctl_block_add, mzp_block_add, addr, MZP_OP_READY),
+	[MZP_CMD_BLOCK_REMOVE] = MZP_OP(mzp_ioctl_block_remove, mzp_block_remove, __reserved,
+					MZP_OP_READY),
+	[MZP_CMD_CHANNEL] = MZP_OP(mzp_ioctl_channel, mzp_channel_get, fd, MZP_OP_READY),
+	[MZP_CMD_SEND] = MZP_OP(mzp_ioctl_send, mzp_send, pages, MZP_OP_READY),
+	[MZP_CMD_SYNC] = MZP_OP(mzp_ioctl_sync, mzp_sync, job_id, MZP_OP_READY),
+	[MZP_CMD_WAIT] = MZP_OP(mzp_ioctl_wait, mzp_wait, absent, MZP_OP_READY),
+	[MZP_CMD_CANCEL] = MZP_OP(mzp_ioctl_cancel, mzp_cancel, flags, MZP_OP_READY),
+};
+
+/* The largest argument structure; each command's handler sees its own. */
+union mzp_arg {
+	struct mzp_info info;
+	struct mzp_setup setup;
+	struct mzp_block_add block_add;
+	struct mzp_block_remove block_remove;
+	struct mzp_channel_get channel;
+	struct mzp_send send;
+	struct mzp_sync sync;
+	struct mzp_wait wait;
+	struct mzp_cancel cancel;
+};
+
+/**
+ * mzp_cmd_reply - copy the argument structure back to the caller
+ * @cmd: the command
+ *
+ * Called before anything that the caller could not undo is made known, so that a
+ * caller who is told of a failure knows that nothing has happened.
+ *
+ * Context: process; no lock is held, since user memory may take its time.
+ * Return: 0 or -EFAULT.
+ */
+int mzp_cmd_reply(struct mzp_cmd *cmd)
+{
+	return copy_to_user(cmd->user, cmd->arg, min(cmd->user_size, cmd->arg_size)) ?
+		-EFAULT : 0;
+}
+
+static int mzp_op_allowed(const struct mzp_op *op, struct mzp_session *session)
+{
+	bool ready;
+
+	if (op->state == MZP_OP_ANY)
+		return 0;
+	/* Pairs with mzp_ioctl_setup(): what it set up is visible. */
+	ready = smp_load_acquire(&session->ready);
+	if (ready && session->mm != current->mm)
+		return -EIO;
+	return ready || op->state == MZP_OP_NEW ? 0 : -ENXIO;
+}
+
+static long mzp_ioctl(struct file *file, unsigned int number, unsigned long arg)
+{
+	unsigned int nr = _IOC_NR(number);
+	union mzp_arg kernel_arg;
+	struct mzp_cmd cmd = {
+		.session = file->private_data,
+		.user = (void __user *)arg,
+		.arg = &kernel_arg,
+	};
+	const struct mzp_op *op;
+	int err;
+
+	if (number != _IO(MZP_IOC_TYPE, nr) || nr >= ARRAY_SIZE(mzp_ops))
+		return -ENOTTY;
+	op = &mzp_ops[array_index_nospec(nr, ARRAY_SIZE(mzp_ops))];
+	if (get_user(cmd.user_size, (u32 __user *)cmd.user))
+		return -EFAULT;
+	if (cmd.user_size < op->min_size)
+		return -EINVAL;
+	cmd.arg_size = op->size;
+	err = copy_struct_from_user(cmd.arg, op->size, cmd.user, cmd.user_size);
+	if (err)
+		return err;
+	err = mzp_op_allowed(op, cmd.session);
+	return err ?: op->run(&cmd);
+}
+
+static int mzp_open(struct inode *inode, struct file *file)
+{
+	struct mzp_session *session = mzp_session_new();
+
+	if (IS_ERR(session))
+		return PTR_ERR(session);
+	file->private_data = session;
+	return 0;
+}
+
+static int mzp_release(struct inode *inode, struct file *file)
+{
+	mzp_session_close(file->private_data);
+	return 0;
+}
+
+static void mzp_show_fdinfo(struct seq_file *seq, struct file *file)
+{
+	mzp_session_show(file->private_data, seq);
+}
+
+static const struct file_operations mzp_fops = {
+	.owner = THIS_MODULE,
+	.open = mzp_open,
+	.release = mzp_release,
+	.unlocked_ioctl = mzp_ioctl,
+	.compat_ioctl = compat_ptr_ioctl,
+	.show_fdinfo = mzp_show_fdinfo,
+};
+
+static struct miscdevice mzp_device = {
+	.minor = MISC_DYNAMIC_MINOR,
+	.name = "multifd_zp",
+	.mode = 0660,
+	.fops = &mzp_fops,
+};
+
+static int __init mzp_init(void)
+{
+	int err;
+
+	err = mzp_workers_start();
+	if (err)
+		return err;
+	err = misc_register(&mzp_device);
+	if (err)
+		goto stop_workers;
+	return 0;
+
+stop_workers:
+	mzp_workers_stop();
+	return err;
+}
+
+static void __exit mzp_exit(void)
+{
+	misc_deregister(&mzp_device);
+	mzp_sessions_drain();
+	mzp_workers_stop();
+}
+
+module_init(mzp_init);
+module_exit(mzp_exit);
+
+MODULE_LICENSE("GPL");
+MODULE_DESCRIPTION("RAM data plane of VM live migration (QEMU multifd)");
+MODULE_VERSION("0.1");

@@ -1,0 +1,463 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * A session: one open device file, one migration.
+ *
+ * How it ends. The device file's release, CANCEL and a reader that closes its
+ * channel too early all come to one of two things: the session has ended (all jobs were done when its file was
+ * closed, and its channels can be read to their end), or it has failed
+ * (mzp_session_fail()). Neither waits for anyone or needs memory: a failed session's jobs are done at once, its rings
+ * are emptied by whoever can, and its producers let go of what they hold when
+ * a worker next runs them, which the kick sees to. The memory goes with the last reference: of the files and of the channels that a worker still has.
+ */
+#include <linux/capability.h>
+#include <linux/cred.h>
+#include <linux/memcontrol.h>
+#include <linux/mm.h>
+#include <linux/sched/mm.h>
+#include <linux/sched/signal.h>
+#include <linux/sched/user.h>
+#include <linux/seq_file.h>
+#include <linux/slab.h>
+#include <linux/uaccess.h>
+#include <linux/wait_bit.h>
+
+#include "block.h"
+#include "channel.h"
+#include "job.h"
+#include "session.h"
+#include "worker.h"
+
+static DEFINE_MUTEX(mzp_sessions_lock);
+static LIST_HEAD(mzp_sessions);
+static u64 mzp_last_session;
+static atomic_t mzp_nr_sessions = ATOMIC_INIT(0);
+
+/* Count the session, unless its user has too many. */
+static int mzp_session_enlist(struct mzp_session *session)
+{
+	struct mzp_session *other;
+	unsigned int nr = 0;
+
+	mutex_lock(&mzp_sessions_lock);
+	list_for_each_entry(other, &mzp_sessions, node)
+		nr += other->user == session->user;
+	if (nr < MZP_MAX_SESSIONS) {
+		session->id = ++mzp_last_session;
+		list_add_tail(&session->node, &mzp_sessions);
+	}
+	mutex_unlock(&mzp_sessions_lock);
+	if (nr >= MZP_MAX_SESSIONS)
+		return -EMFILE;
+	atomic_inc(&mzp_nr_sessions);
+	return 0;
+}
+
+static void mzp_session_delist(struct mzp_session *session)
+{
+	mutex_lock(&mzp_sessions_lock);
+	list_del(&session->node);
+	mutex_unlock(&mzp_sessions_lock);
+}
+
+/**
+ * mzp_sessions_drain - wait until the last session is gone
+ *
+ * Files keep the module loaded, so all that can be left is a worker that is
+ * about to drop its reference.
+ *
+ * Context: module exit; may sleep.
+ */
+void mzp_sessions_drain(void)
+{
+	wait_var_event(&mzp_nr_sessions, !atomic_read(&mzp_nr_sessions));
+}
+
+/**
+ * mzp_session_new - make a session that is not set up
+ *
+ * Context: process; may sleep.
+ * Return: the session, whose reference is the caller's, or an error pointer.
+ */
+struct mzp_session *mzp_session_new(void)
+{
+	struct mzp_session *session = kzalloc(sizeof(*session), GFP_KERNEL_ACCOUNT);
+	int err = -ENOMEM;
+
+	if (!session)
+		return ERR_PTR(err);
+	if (!zalloc_cpumask_var(&session->cpus, GFP_KERNEL_ACCOUNT))
+		goto free_session;
+	kref_init(&session->ref);
+	mutex_init(&session->lock);
+	INIT_LIST_HEAD(&session->blocks);
+	INIT_LIST_HEAD(&session->active);
+	xa_init(&session->jobs);
+	init_waitqueue_head(&session->done);
+	session->user = get_uid(current_user());
+	err = mzp_session_enlist(session);
+	if (err)
+		goto put_user;
+	return session;
+
+put_user:
+	free_uid(session->user);
+	free_cpumask_var(session->cpus);
+free_session:
+	kfree(session);
+	return ERR_PTR(err);
+}
+
+/* Undo what SETUP did, of which any part may be missing. */
+static void mzp_session_teardown(struct mzp_session *session)
+{
+	unsigned int i;
+
+	for (i = 0; i < session->nr_channels; i++)
+		mzp_channel_free(session->channel[i]);
+	session->nr_channels = 0;
+	kvfree(session->channel);
+	session->channel = NULL;
+	atomic_long_sub(session->locked_pages, &session->user->locked_vm);
+	session->locked_pages = 0;
+	mem_cgroup_put(session->memcg);
+	session->memcg = NULL;
+	if (session->mm)
+		mmdrop(session->mm);
+	session->mm = NULL;
+}
+
+static void mzp_session_free(struct kref *ref)
+{
+	struct mzp_session *session = container_of(ref, struct mzp_session, ref);
+	struct mzp_block *block, *next;
+
+	mzp_jobs_free(session);
+	list_for_each_entry_safe(block, next, &session->blocks, node)
+		mzp_block_put(block);
+	mzp_session_teardown(session);
+	free_cpumask_var(session->cpus);
+	free_uid(session->user);
+	mzp_session_delist(session);
+	kfree(session);
+	if (atomic_dec_and_test(&mzp_nr_sessions))
+		wake_up_var(&mzp_nr_sessions);
+}
+
+/**
+ * mzp_session_get - take a reference
+ * @session: the session
+ *
+ * Context: any.
+ * Return: @session.
+ */
+struct mzp_session *mzp_session_get(struct mzp_session *session)
+{
+	kref_get(&session->ref);
+	return session;
+}
+
+/**
+ * mzp_session_put - drop a reference
+ * @session: the session
+ *
+ * Context: may sleep.
+ */
+void mzp_session_put(struct mzp_session *session)
+{
+	kref_put(&session->ref, mzp_session_free);
+}
+
+/**
+ * mzp_session_usable - whether commands may still change the session
+ * @session: the session
+ *
+ * Context: the session lock is held.
+ * Return: 0, or the errno to give to the caller.
+ */
+int mzp_session_usable(const struct mzp_session *session)
+{
+	lockdep_assert_held(&session->lock);
+	return session->error;
+}
+
+/**
+ * mzp_session_block - find a block
+ * @session: the session
+ * @id: the block's id
+ *
+ * Context: the session lock is held, and protects what is returned.
+ * Return: the block, or NULL.
+ */
+struct mzp_block *mzp_session_block(struct mzp_session *session, u32 id)
+{
+	struct mzp_block *block;
+
+	lockdep_assert_held(&session->lock);
+	list_for_each_entry(block, &session->blocks, node) {
+		if (block->id == id)
+			return block;
+	}
+	return NULL;
+}
+
+/**
+ * mzp_session_kick - have workers look at all channels
+ * @session: the session
+ *
+ * Context: process.
+ */
+void mzp_session_kick(struct mzp_session *session)
+{
+	unsigned int i;
+
+	for (i = 0; i < session->nr_channels; i++)
+		mzp_worker_kick(session->channel[i]);
+}
+
+/* Whatever waits for a session that is over needs to know. */
+static void mzp_session_wake(struct mzp_session *session)
+{
+	unsigned int i;
+
+	for (i = 0; i < session->nr_channels; i++)
+		wake_up_all(&session->channel[i]->readable);
+}
+
+/**
+ * mzp_session_fail - end a session before its time
+ * @session: the session
+ * @error: negative errno
+ *
+ * Only the first call has an effect, and none after mzp_session_close().
+ *
+ * Context: process; takes the session lock; may sleep, though for nobody's
+ * cooperation.
+ */
+void mzp_session_fail(struct mzp_session *session, int error)
+{
+	unsigned int i;
+	bool first;
+
+	mutex_lock(&session->lock);
+	first = !session->error && !session->ended;
+	if (first) {
+		WRITE_ONCE(session->error, error);
+		mzp_jobs_abort(session, error);
+	}
+	mutex_unlock(&session->lock);
+	if (!first)
+		return;
+	mzp_session_wake(session);
+	for (i = 0; i < session->nr_channels; i++)
+		mzp_channel_drain(session->channel[i]);
+	mzp_session_kick(session);
+}
+
+/**
+ * mzp_session_close - the device file was closed
+ * @session: the session; the file's reference is dropped
+ *
+ * Context: process; as mzp_session_fail().
+ */
+void mzp_session_close(struct mzp_session *session)
+{
+	mutex_lock(&session->lock);
+	if (!session->error && !session->unfinished) {
+		/* Pairs with mzp_channel_lock(): the last packet is in its ring. */
+		smp_store_release(&session->ended, true);
+	}
+	mutex_unlock(&session->lock);
+	if (session->ended)
+		mzp_session_wake(session);
+	else
+		mzp_session_fail(session, -ECANCELED);
+	mzp_session_put(session);
+}
+
+/**
+ * mzp_session_show - describe the session in the device file's fdinfo
+ * @session: the session
+ * @seq: where to
+ *
+ * Context: process; takes the session lock.
+ */
+void mzp_session_show(struct mzp_session *session, struct seq_file *seq)
+{
+	mutex_lock(&session->lock);
+	seq_printf(seq, "mzp-session:\t%llu\n", session->id);
+	seq_printf(seq, "mzp-channels:\t%u\n", session->nr_channels);
+	seq_printf(seq, "mzp-error:\t%d\n", -session->error);
+	seq_printf(seq, "mzp-jobs:\t%u\n", session->nr_jobs);
+	seq_printf(seq, "mzp-jobs-unfinished:\t%u\n", session->unfinished);
+	seq_printf(seq, "mzp-packets:\t%lld\n", atomic64_read(&session->packet_num));
+	mutex_unlock(&session->lock);
+}
+
+/**
+ * mzp_ioctl_info - MZP_IOC_INFO
+ * @cmd: the command
+ *
+ * Context: process.
+ * Return: 0 or a negative errno.
+ */
+int mzp_ioctl_info(struct mzp_cmd *cmd)
+{
+	struct mzp_info *arg = cmd->arg;
+
+	if (arg->flags || arg->method != MZP_METHOD_NONE)
+		return -EOPNOTSUPP;
+	arg->abi_version = MZP_ABI_VERSION;
+	arg->page_size = PAGE_SIZE;
+	arg->methods = BIT(MZP_METHOD_NONE);
+	arg->detections = BIT(MZP_DETECTION_NONE) | BIT(MZP_DETECTION_LEGACY) |
+			  BIT(MZP_DETECTION_MULTIFD);
+	arg->features = 0;
+	arg->max_channels = MZP_MAX_CHANNELS;
+	arg->max_packet_pages = MZP_WIRE_PAGES;
+	arg->max_ring_packets = MZP_MAX_RING_PACKETS;
+	arg->max_blocks = MZP_MAX_BLOCKS;
+	arg->max_jobs = MZP_MAX_JOBS;
+	arg->max_sessions = MZP_MAX_SESSIONS;
+	arg->level_min = 0;
+	arg->level_max = 0;
+	arg->level_default = 0;
+	return mzp_cmd_reply(cmd);
+}
+
+static int mzp_setup_check(struct mzp_setup *arg)
+{
+	if (arg->flags || arg->__reserved || arg->method != MZP_METHOD_NONE ||
+	    arg->detection > MZP_DETECTION_MULTIFD)
+		return -EOPNOTSUPP;
+	if (!arg->packet_pages)
+		arg->packet_pages = MZP_WIRE_PAGES;
+	if (!arg->ring_packets)
+		arg->ring_packets = MZP_DEFAULT_RING_PACKETS;
+	if (!arg->channels || arg->channels > MZP_MAX_CHANNELS || arg->level ||
+	    arg->packet_pages > MZP_WIRE_PAGES || arg->ring_packets > MZP_MAX_RING_PACKETS ||
+	    !is_power_of_2(arg->ring_packets) || !arg->cpus != !arg->cpus_size)
+		return -EINVAL;
+	return 0;
+}
+
+/* As sched_setaffinity(2): bits that the kernel has no CPUs for are ignored. */
+static int mzp_setup_cpus(struct cpumask *cpus, const struct mzp_setup *arg)
+{
+	size_t size = min_t(size_t, arg->cpus_size, cpumask_size());
+
+	if (!arg->cpus) {
+		cpumask_copy(cpus, current->cpus_ptr);
+		return 0;
+	}
+	if (copy_from_user(cpus, u64_to_user_ptr(arg->cpus), size))
+		return -EFAULT;
+	return cpumask_and(cpus, cpus, cpu_possible_mask) ? 0 : -EINVAL;
+}
+
+/* Charge the guest pages that the rings can hold to the user, all at once. */
+static int mzp_setup_charge(struct mzp_session *session, const struct mzp_setup *arg)
+{
+	unsigned long pages = (unsigned long)arg->channels * arg->ring_packets * arg->packet_pages;
+	unsigned long limit = rlimit(RLIMIT_MEMLOCK) >> PAGE_SHIFT;
+
+	if (capable(CAP_IPC_LOCK))
+		return 0;
+	if (atomic_long_add_return(pages, &session->user->locked_vm) > limit) {
+		atomic_long_sub(pages, &session->user->locked_vm);
+		return -ENOMEM;
+	}
+	session->locked_pages = pages;
+	return 0;
+}
+
+static int mzp_setup_channels(struct mzp_session *session, const struct mzp_setup *arg)
+{
+	struct mzp_channel *channel;
+	u32 id;
+
+	session->channel = kvcalloc(arg->channels, sizeof(*session->channel), GFP_KERNEL_ACCOUNT);
+	if (!session->channel)
+		return -ENOMEM;
+	for (id = 0; id < arg->channels; id++) {
+		channel = mzp_channel_new(session, id, arg->ring_packets);
+		if (!channel)
+			return -ENOMEM;
+		session->channel[session->nr_channels++] = channel;
+	}
+	return 0;
+}
+
+static int mzp_setup_all(struct mzp_session *session, const struct mzp_setup *arg)
+{
+	int err;
+
+	memcpy(session->uuid, arg->uuid, sizeof(session->uuid));
+	session->detection = arg->detection;
+	session->packet_pages = arg->packet_pages;
+	mmgrab(current->mm);
+	session->mm = current->mm;
+	session->memcg = get_mem_cgroup_from_mm(current->mm);
+
+	err = mzp_setup_charge(session, arg);
+	if (!err)
+		err = mzp_setup_channels(session, arg);
+	if (err)
+		mzp_session_teardown(session);
+	return err;
+}
+
+/**
+ * mzp_ioctl_setup - MZP_IOC_SETUP
+ * @cmd: the command
+ *
+ * Context: process; takes the session lock.
+ * Return: 0 or a negative errno.
+ */
+int mzp_ioctl_setup(struct mzp_cmd *cmd)
+{
+	struct mzp_session *session = cmd->session;
+	struct mzp_setup *arg = cmd->arg;
+	cpumask_var_t cpus;
+	int err = mzp_setup_check(arg);
+
+	if (err)
+		return err;
+	if (!zalloc_cpumask_var(&cpus, GFP_KERNEL_ACCOUNT))
+		return -ENOMEM;
+	err = mzp_setup_cpus(cpus, arg);
+	if (err)
+		goto free_cpus;
+
+	mutex_lock(&session->lock);
+	if (session->ready) {
+		err = -EBUSY;
+	} else {
+		cpumask_copy(session->cpus, cpus);
+		err = mzp_setup_all(session, arg);
+	}
+	if (!err) {
+		/* Pairs with mzp_op_allowed(). */
+		smp_store_release(&session->ready, true);
+	}
+	mutex_unlock(&session->lock);
+free_cpus:
+	free_cpumask_var(cpus);
+	return err;
+}
+
+/**
+ * mzp_ioctl_cancel - MZP_IOC_CANCEL
+ * @cmd: the command, on a session that was set up
+ *
+ * Context: process; as mzp_session_fail().
+ * Return: 0 or a negative errno.
+ */
+int mzp_ioctl_cancel(struct mzp_cmd *cmd)
+{
+	const struct mzp_cancel *arg = cmd->arg;
+
+	if (arg->flags)
+		return -EOPNOTSUPP;
+	mzp_session_fail(cmd->session, -ECANCELED);
+	return 0;
+}

@@ -1,0 +1,310 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * The workers: one kernel thread for each CPU, shared by all sessions.
+ *
+ * What a worker runs is a channel: a few packets of it, then it goes to the end of
+ * the queue. So channels share a CPU evenly, whoever's they are.
+ *
+ * A channel is in one of three states. Idle: no worker has it. Owned: one has it, in its queue or in its
+ * hands, or the retry timer has it for one; so a channel has one producer at any time, without a lock.
+ * Kicked: owned, and something has happened since its owner last began to look for work.
+ *
+ *   kick: write what is new; state := kicked; if it was idle, queue it
+ *   run:  state := owned; look for work and do some; if there was none, and the
+ *         state still is owned, state := idle
+ *
+ * Both exchanges are full barriers. A kick before the run's exchange is seen by its look for work; one after it
+ * leaves the state at kicked, so that the channel is run again. No kick is lost.
+ *
+ * Where it is queued: at the worker it had last, if that is idle (its caches are
+ * warm); else at an idle one; else again at the one it had last. A running
+ * worker whose queue is not empty gives the channel away as soon as another
+ * worker is idle. Only CPUs that the session allows count, unless all of these are
+ * offline.
+ *
+ * CPU hotplug: a worker whose CPU goes away is parked between two runs, of a
+ * few packets at most; its queue moves to the others.
+ *
+ * A channel that is not idle holds a reference on its session.
+ */
+#include <linux/cpumask.h>
+#include <linux/ktime.h>
+#include <linux/list.h>
+#include <linux/percpu.h>
+#include <linux/sched.h>
+#include <linux/smpboot.h>
+#include <linux/spinlock.h>
+#include <linux/workqueue.h>
+
+#include "channel.h"
+#include "producer.h"
+#include "session.h"
+#include "worker.h"
+
+/* How long a channel whose next page needs time is left alone. */
+#define MZP_RETRY_MIN 1
+#define MZP_RETRY_MAX max(HZ / 25, 1)
+
+enum mzp_channel_state {
+	MZP_CHANNEL_IDLE,
+	MZP_CHANNEL_OWNED,
+	MZP_CHANNEL_KICKED,
+};
+
+/**
+ * struct mzp_worker - the worker of one CPU
+ * @lock: protects the rest; nothing but another task's wake-up is done under it
+ * @queue: channels to run, in order
+ * @up: the worker takes work
+ */
+struct mzp_worker {
+	spinlock_t lock;
+	struct list_head queue;
+	bool up;
+};
+
+static DEFINE_PER_CPU(struct mzp_worker, mzp_workers);
+static DEFINE_PER_CPU(struct task_struct *, mzp_worker_task);
+
+/* Workers that are up, and those of them with nothing to do; hints when read without the worker's lock. */
+static struct cpumask mzp_up_cpus;
+static struct cpumask mzp_idle_cpus;
+
+/* Where retry timers fire; its own, so that none is left behind when the module goes. */
+static struct workqueue_struct *mzp_retry_queue;
+
+/* Queue a channel that is owned; false if the worker is not up. */
+static bool mzp_worker_push(int cpu, struct mzp_channel *channel)
+{
+	struct mzp_worker *worker = per_cpu_ptr(&mzp_workers, cpu);
+	bool up;
+
+	spin_lock(&worker->lock);
+	up = worker->up;
+	if (up) {
+		channel->cpu = cpu;
+		list_add_tail(&channel->node, &worker->queue);
+		if (cpumask_test_cpu(cpu, &mzp_idle_cpus))
+			cpumask_clear_cpu(cpu, &mzp_idle_cpus);
+		wake_up_process(per_cpu(mzp_worker_task, cpu));
+	}
+	spin_unlock(&worker->lock);
+	return up;
+}
+
+static struct mzp_channel *mzp_worker_pop(int cpu)
+{
+	struct mzp_worker *worker = per_cpu_ptr(&mzp_workers, cpu);
+	struct mzp_channel *channel;
+
+	spin_lock(&worker->lock);
+	channel = list_first_entry_or_null(&worker->queue, struct mzp_channel, node);
+	if (channel)
+		list_del(&channel->node);
+	spin_unlock(&worker->lock);
+	return channel;
+}
+
+static int mzp_worker_pick(const struct mzp_channel *channel)
+{
+	const struct cpumask *allowed = channel->session->cpus;
+	int cpu;
+
+	if (!cpumask_intersects(allowed, &mzp_up_cpus))
+		allowed = &mzp_up_cpus;
+	cpu = channel->cpu;
+	if (cpumask_test_cpu(cpu, allowed) && cpumask_test_cpu(cpu, &mzp_idle_cpus))
+		return cpu;
+	cpu = cpumask_any_and(allowed, &mzp_idle_cpus);
+	if (cpu < nr_cpu_ids)
+		return cpu;
+	cpu = channel->cpu;
+	if (cpumask_test_cpu(cpu, allowed) && cpumask_test_cpu(cpu, &mzp_up_cpus))
+		return cpu;
+	return cpumask_any_and(allowed, &mzp_up_cpus);
+}
+
+static void mzp_worker_queue(struct mzp_channel *channel)
+{
+	int cpu;
+
+	/* The pick can be out of date; one worker at least is always up. */
+	do {
+		cpu = mzp_worker_pick(channel);
+	} while (cpu >= nr_cpu_ids || !mzp_worker_push(cpu, channel));
+}
+
+/* Queue the channel that this worker has just run. */
+static void mzp_worker_requeue(int cpu, struct mzp_channel *channel)
+{
+	struct mzp_worker *worker = per_cpu_ptr(&mzp_workers, cpu);
+
+	if (list_empty_careful(&worker->queue) &&
+	    cpumask_test_cpu(cpu, channel->session->cpus) && mzp_worker_push(cpu, channel))
+		return;
+	mzp_worker_queue(channel);
+}
+
+static void mzp_worker_retry(struct work_struct *work)
+{
+	mzp_worker_queue(container_of(work, struct mzp_channel, retry.work));
+}
+
+/**
+ * mzp_worker_adopt - prepare a new channel for the workers
+ * @channel: the channel; its session's CPUs are set
+ *
+ * Context: any.
+ */
+void mzp_worker_adopt(struct mzp_channel *channel)
+{
+	atomic_set(&channel->state, MZP_CHANNEL_IDLE);
+	channel->cpu = cpumask_any_and_distribute(channel->session->cpus, cpu_possible_mask);
+	channel->delay = MZP_RETRY_MIN;
+	INIT_DELAYED_WORK(&channel->retry, mzp_worker_retry);
+}
+
+/**
+ * mzp_worker_kick - have a worker look at a channel
+ * @channel: the channel; what its producer should find has been written. The
+ *	caller keeps its session alive during the call.
+ *
+ * Context: process; takes a worker's lock.
+ */
+void mzp_worker_kick(struct mzp_channel *channel)
+{
+	if (atomic_xchg(&channel->state, MZP_CHANNEL_KICKED) != MZP_CHANNEL_IDLE)
+		return;
+	mzp_session_get(channel->session);
+	mzp_worker_queue(channel);
+}
+
+static void mzp_worker_run(int cpu, struct mzp_channel *channel)
+{
+	ktime_t start = ktime_get();
+	enum mzp_produced produced;
+
+	/* Full barrier: pairs with mzp_worker_kick(). */
+	atomic_xchg(&channel->state, MZP_CHANNEL_OWNED);
+	produced = mzp_producer_run(channel);
+	mzp_stat_add(&channel->stats.busy_ns, ktime_to_ns(ktime_sub(ktime_get(), start)));
+
+	switch (produced) {
+	case MZP_PRODUCED_SOME:
+		channel->delay = MZP_RETRY_MIN;
+		mzp_worker_requeue(cpu, channel);
+		break;
+	case MZP_PRODUCED_LATER:
+		mzp_stat_add(&channel->stats.retries, 1);
+		queue_delayed_work(mzp_retry_queue, &channel->retry, channel->delay);
+		channel->delay = min_t(unsigned int, 2 * channel->delay, MZP_RETRY_MAX);
+		break;
+	case MZP_PRODUCED_NOTHING:
+		channel->delay = MZP_RETRY_MIN;
+		if (atomic_cmpxchg(&channel->state, MZP_CHANNEL_OWNED, MZP_CHANNEL_IDLE) ==
+		    MZP_CHANNEL_OWNED)
+			mzp_session_put(channel->session);
+		else
+			mzp_worker_requeue(cpu, channel);
+		break;
+	}
+}
+
+static void mzp_worker_rest(int cpu)
+{
+	struct mzp_worker *worker = per_cpu_ptr(&mzp_workers, cpu);
+
+	spin_lock(&worker->lock);
+	if (list_empty(&worker->queue))
+		cpumask_set_cpu(cpu, &mzp_idle_cpus);
+	spin_unlock(&worker->lock);
+}
+
+static int mzp_worker_should_run(unsigned int cpu)
+{
+	return !list_empty_careful(&per_cpu(mzp_workers, cpu).queue);
+}
+
+static void mzp_worker_fn(unsigned int cpu)
+{
+	struct mzp_channel *channel = mzp_worker_pop(cpu);
+
+	if (channel)
+		mzp_worker_run(cpu, channel);
+	mzp_worker_rest(cpu);
+	cond_resched();
+}
+
+static void mzp_worker_unpark(unsigned int cpu)
+{
+	struct mzp_worker *worker = per_cpu_ptr(&mzp_workers, cpu);
+
+	spin_lock(&worker->lock);
+	worker->up = true;
+	cpumask_set_cpu(cpu, &mzp_up_cpus);
+	cpumask_set_cpu(cpu, &mzp_idle_cpus);
+	spin_unlock(&worker->lock);
+}
+
+static void mzp_worker_park(unsigned int cpu)
+{
+	struct mzp_worker *worker = per_cpu_ptr(&mzp_workers, cpu);
+	struct mzp_channel *channel;
+
+	spin_lock(&worker->lock);
+	worker->up = false;
+	cpumask_clear_cpu(cpu, &mzp_up_cpus);
+	cpumask_clear_cpu(cpu, &mzp_idle_cpus);
+	spin_unlock(&worker->lock);
+
+	/* Nobody adds to the queue any more. */
+	while ((channel = mzp_worker_pop(cpu)))
+		mzp_worker_queue(channel);
+}
+
+static struct smp_hotplug_thread mzp_worker_threads = {
+	.store = &mzp_worker_task,
+	.thread_should_run = mzp_worker_should_run,
+	.thread_fn = mzp_worker_fn,
+	.setup = mzp_worker_unpark,
+	.park = mzp_worker_park,
+	.unpark = mzp_worker_unpark,
+	.thread_comm = "multifd_zp/%u",
+};
+
+/**
+ * mzp_workers_start - start the workers
+ *
+ * Context: module init.
+ * Return: 0 or a negative errno.
+ */
+int mzp_workers_start(void)
+{
+	int cpu, err;
+
+	for_each_possible_cpu(cpu) {
+		struct mzp_worker *worker = per_cpu_ptr(&mzp_workers, cpu);
+
+		spin_lock_init(&worker->lock);
+		INIT_LIST_HEAD(&worker->queue);
+	}
+	mzp_retry_queue = alloc_workqueue("multifd_zp", WQ_UNBOUND, 0);
+	if (!mzp_retry_queue)
+		return -ENOMEM;
+	err = smpboot_register_percpu_thread(&mzp_worker_threads);
+	if (err)
+		destroy_workqueue(mzp_retry_queue);
+	return err;
+}
+
+/**
+ * mzp_workers_stop - stop the workers
+ *
+ * Context: module exit; no session exists any more, so all queues are empty.
+ * When this returns, no thread executes code of the workers.
+ */
+void mzp_workers_stop(void)
+{
+	destroy_workqueue(mzp_retry_queue);
+	smpboot_unregister_percpu_thread(&mzp_worker_threads);
+}

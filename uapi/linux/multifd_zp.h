@@ -1,0 +1,438 @@
+/* SPDX-License-Identifier: GPL-2.0-only WITH Linux-syscall-note */
+/*
+ * multifd_zp: the RAM data plane of a live migration, in the kernel.
+ */
+#ifndef _UAPI_LINUX_MULTIFD_ZP_H
+#define _UAPI_LINUX_MULTIFD_ZP_H
+
+#include <linux/ioctl.h>
+#include <linux/types.h>
+
+/**
+ * DOC: General ioctl format
+ *
+ * Opening ``/dev/multifd_zp`` makes a session; each ioctl takes a pointer to a
+ * structure whose first member is its size, which the caller sets to
+ * ``sizeof`` of the structure it was compiled with. A newer kernel reads what an older caller
+ * does not know of as zero, and an older kernel accepts a longer structure as
+ * long as the part that it does not know is zero. Members marked *out* are written by
+ * the kernel; all reserved members and unused flag bits must be zero.
+ *
+ * Errors that every command shares:
+ *
+ *  - ENOTTY: the command is not known.
+ *  - E2BIG: the structure is longer than the kernel knows, and its tail is not
+ *    zero.
+ *  - EOPNOTSUPP: a member that the kernel knows carries a flag, mode or value
+ *    that it does not, or a reserved member is not zero.
+ *  - EINVAL: understood, but wrong; also a size below the first version's.
+ *  - EOVERFLOW: a position plus a length overflows.
+ *  - ENOENT: no block or job has this id.
+ *  - EFAULT: a pointer in the arguments leads to memory that is not there.
+ *  - EIO: the session belongs to another process: it was set up from another
+ *    address space.
+ *  - ENOMEM: out of memory, or over the memory cgroup's limit.
+ *  - ENXIO: the session has not been set up.
+ *  - ECANCELED: the session was cancelled.
+ *  - EPIPE: a channel was closed by its reader, so the stream is incomplete
+ *    and the session is over.
+ *
+ * Commands other than WAIT do not wait for I/O or for the reader of a channel.
+ */
+
+#define MZP_ABI_VERSION 1
+
+#define MZP_IOC_TYPE 0xbd
+
+enum {
+	MZP_CMD_INFO = 0x00,
+	MZP_CMD_SETUP,
+	MZP_CMD_BLOCK_ADD,
+	MZP_CMD_BLOCK_REMOVE,
+	MZP_CMD_CHANNEL,
+	MZP_CMD_SEND,
+	MZP_CMD_SYNC,
+	MZP_CMD_WAIT,
+	MZP_CMD_CANCEL,
+};
+
+/**
+ * enum mzp_method - how the payload of a packet is compressed
+ * @MZP_METHOD_NONE: not at all; pages are referenced, never copied
+ *
+ * The names are those of QEMU's ``multifd-compression``. The receiver must be
+ * configured with the same method.
+ */
+enum mzp_method {
+	MZP_METHOD_NONE = 0,
+};
+
+/**
+ * enum mzp_detection - where zero pages are found and how they travel
+ * @MZP_DETECTION_NONE: nowhere; every page travels as a normal page. Works with
+ *	any receiver.
+ * @MZP_DETECTION_LEGACY: zero pages are not put into packets. WAIT hands their bitmap
+ *	back, and the VMM announces them on the main migration connection. The
+ *	only kind of detection that QEMU 8.2 and older understand.
+ * @MZP_DETECTION_MULTIFD: zero pages travel as offsets in the packets. Needs a
+ *	receiver of QEMU 9.0 or newer: an older one reads such a stream without
+ *	complaint and silently loses the zero pages.
+ *
+ * The names are those of QEMU's ``zero-page-detection``. In QEMU, ``multifd`` presupposes the
+ * multifd capability: without multifd channels QEMU falls back to ``legacy``. A
+ * session of this module always has channels, so the question does not arise here.
+ */
+enum mzp_detection {
+	MZP_DETECTION_NONE = 0,
+	MZP_DETECTION_LEGACY,
+	MZP_DETECTION_MULTIFD,
+};
+
+/**
+ * struct mzp_info - ioctl(MZP_IOC_INFO)
+ * @size: sizeof(struct mzp_info)
+ * @flags: must be 0
+ * @abi_version: out: %MZP_ABI_VERSION
+ * @page_size: out: bytes in a page
+ * @methods: out: bit n set: method n of enum mzp_method can be used
+ * @detections: out: bit n set: mode n of enum mzp_detection can be used
+ * @features: out: none defined yet
+ * @max_channels: out: channels of a session at most
+ * @max_packet_pages: out: pages of a packet at most
+ * @max_ring_packets: out: packets that a channel's ring holds at most
+ * @max_blocks: out: blocks of a session at most
+ * @max_jobs: out: jobs of a session whose result nobody has fetched, at most
+ * @max_sessions: out: sessions that one user may have
+ * @method: in: the method that the following members are to describe
+ * @level_min: out: lowest level of @method
+ * @level_max: out: highest level of @method
+ * @level_default: out: the level of @method that QEMU uses by default
+ *
+ * What this kernel can do. Works on a session in any state and from any process.
+ */
+struct mzp_info {
+	__u32 size;
+	__u32 flags;
+	__u32 abi_version;
+	__u32 page_size;
+	__u32 methods;
+	__u32 detections;
+	__aligned_u64 features;
+	__u32 max_channels;
+	__u32 max_packet_pages;
+	__u32 max_ring_packets;
+	__u32 max_blocks;
+	__u32 max_jobs;
+	__u32 max_sessions;
+	__u32 method;
+	__s32 level_min;
+	__s32 level_max;
+	__s32 level_default;
+};
+#define MZP_IOC_INFO _IO(MZP_IOC_TYPE, MZP_CMD_INFO)
+
+/**
+ * struct mzp_setup - ioctl(MZP_IOC_SETUP)
+ * @size: sizeof(struct mzp_setup)
+ * @flags: must be 0
+ * @channels: number of channels, 1 to 255; must equal the receiver's
+ *	``multifd-channels``
+ * @method: one of enum mzp_method
+ * @level: level of the method; 0 for %MZP_METHOD_NONE
+ * @detection: one of enum mzp_detection
+ * @packet_pages: pages of a packet at most, 1 to 128; 0: 128, as QEMU does
+ * @ring_packets: finished packets that a channel holds before its workers wait for the reader: a power
+ *	of two; 0: 8
+ * @uuid: the VM's UUID as the receiver was given it, or all zero
+ * @cpus: pointer to a CPU mask in the format of sched_setaffinity(2): the
+ *	CPUs whose workers may work for this session. 0: those that the caller may
+ *	run on, so that a cpuset is honoured.
+ * @cpus_size: bytes of the mask at @cpus; 0 if @cpus is 0
+ * @__reserved: must be 0
+ *
+ * Configure the session, once, and tie it to the caller's address space. The guest pages that the rings can hold references to
+ * (@channels × @ring_packets × @packet_pages) are charged to the user's
+ * RLIMIT_MEMLOCK from now on, unless the caller has CAP_IPC_LOCK.
+ *
+ * If all of @cpus are offline later on, any online CPU takes over, as the
+ * scheduler does.
+ *
+ * Errors: EBUSY: already set up. ENOMEM: also when RLIMIT_MEMLOCK does not
+ * suffice. EINVAL: also when @cpus names no CPU that exists.
+ */
+struct mzp_setup {
+	__u32 size;
+	__u32 flags;
+	__u32 channels;
+	__u32 method;
+	__s32 level;
+	__u32 detection;
+	__u32 packet_pages;
+	__u32 ring_packets;
+	__u8 uuid[16];
+	__aligned_u64 cpus;
+	__u32 cpus_size;
+	__u32 __reserved;
+};
+#define MZP_IOC_SETUP _IO(MZP_IOC_TYPE, MZP_CMD_SETUP)
+
+/**
+ * struct mzp_block_add - ioctl(MZP_IOC_BLOCK_ADD)
+ * @size: sizeof(struct mzp_block_add)
+ * @flags: must be 0
+ * @idstr: pointer to the block's name as the receiver knows it; no NUL needed
+ * @idstr_len: bytes of the name, 1 to 255, none of them NUL
+ * @block_id: out: id for the other commands
+ * @length: used length of the block in bytes, a multiple of the page size
+ * @addr: where the block starts in the caller's memory, page-aligned
+ *
+ * Name a stretch of guest memory. Nothing is read, and the memory need not be
+ * mapped yet. The mapping may change at any time: each page is looked up when
+ * a worker gets to it.
+ *
+ * Errors: EEXIST: the session has a block of that name. ENOSPC: too many
+ * blocks. EOVERFLOW: @addr + @length is beyond the user address space.
+ */
+struct mzp_block_add {
+	__u32 size;
+	__u32 flags;
+	__aligned_u64 idstr;
+	__u32 idstr_len;
+	__u32 block_id;
+	__aligned_u64 length;
+	__aligned_u64 addr;
+};
+#define MZP_IOC_BLOCK_ADD _IO(MZP_IOC_TYPE, MZP_CMD_BLOCK_ADD)
+
+/**
+ * struct mzp_block_remove - ioctl(MZP_IOC_BLOCK_REMOVE)
+ * @size: sizeof(struct mzp_block_remove)
+ * @flags: must be 0
+ * @block_id: the block
+ * @__reserved: must be 0
+ *
+ * Forget a block. Its packets that are already in a ring stay there.
+ *
+ * Errors: EBUSY: a job that is not done yet needs it.
+ */
+struct mzp_block_remove {
+	__u32 size;
+	__u32 flags;
+	__u32 block_id;
+	__u32 __reserved;
+};
+#define MZP_IOC_BLOCK_REMOVE _IO(MZP_IOC_TYPE, MZP_CMD_BLOCK_REMOVE)
+
+/**
+ * enum mzp_channel_flags - flags of MZP_IOC_CHANNEL
+ * @MZP_CHANNEL_NONBLOCK: the new fd is O_NONBLOCK
+ */
+enum mzp_channel_flags {
+	MZP_CHANNEL_NONBLOCK = 1 << 0,
+};
+
+/**
+ * struct mzp_channel_get - ioctl(MZP_IOC_CHANNEL)
+ * @size: sizeof(struct mzp_channel_get)
+ * @flags: of enum mzp_channel_flags
+ * @channel: channel id, 0 to channels - 1
+ * @fd: out: the channel's file descriptor, close-on-exec
+ *
+ * Get the fd that a channel's bytes come out of: its first message, then
+ * packets. splice(2) to a pipe moves the pages without copying them; read(2)
+ * copies them. Both may be mixed, in pieces of any size and from any process: each
+ * byte comes out once and in order. poll(2) tells readable (POLLIN), failed
+ * (POLLERR) and ended (POLLHUP). The fd cannot seek, and sendfile(2) refuses it, since it would lose bytes
+ * on a non-blocking socket: splice through a pipe that lives as long as the
+ * channel.
+ *
+ * When the session has been closed with all its jobs done, what the ring holds can still be read;
+ * then read and splice return 0. In a session that was cancelled, or closed before
+ * its jobs were done, they fail with ECANCELED, so that an incomplete stream is never taken for a
+ * complete one.
+ *
+ * Closing a channel's last fd before the session is closed ends the session's
+ * stream with EPIPE: what was in the ring is lost.
+ *
+ * Errors: EBUSY: the channel has been handed out before.
+ */
+struct mzp_channel_get {
+	__u32 size;
+	__u32 flags;
+	__u32 channel;
+	__s32 fd;
+};
+#define MZP_IOC_CHANNEL _IO(MZP_IOC_TYPE, MZP_CMD_CHANNEL)
+
+/**
+ * enum mzp_send_flags - flags of MZP_IOC_SEND
+ * @MZP_SEND_FRESH: the receiver's RAM is still as it was allocated, all zero:
+ *	pages that never held data need not be sent. Right in the first round of
+ *	a migration, and only there.
+ * @MZP_SEND_ZERO_BITMAP: keep the bitmap of zero pages for WAIT. Implied by
+ *	%MZP_DETECTION_LEGACY; not possible with %MZP_DETECTION_NONE.
+ */
+enum mzp_send_flags {
+	MZP_SEND_FRESH = 1 << 0,
+	MZP_SEND_ZERO_BITMAP = 1 << 1,
+};
+
+/**
+ * enum mzp_send_format - how MZP_IOC_SEND is told which pages to send
+ * @MZP_SEND_ALL: all pages of the window
+ * @MZP_SEND_BITMAP: @input points to a bitmap, bit n (little-endian 64-bit words) for page @first_page
+ *	+ n: KVM_GET_DIRTY_LOG's format
+ * @MZP_SEND_RANGES: @input points to @nr_ranges of struct mzp_range
+ */
+enum mzp_send_format {
+	MZP_SEND_ALL = 0,
+	MZP_SEND_BITMAP,
+	MZP_SEND_RANGES,
+};
+
+/**
+ * struct mzp_range - one range of %MZP_SEND_RANGES
+ * @start: first byte
+ * @end: the byte behind the last one
+ * @categories: ignored
+ *
+ * The layout is that of PAGEMAP_SCAN's ``struct page_region``, so that its
+ * output can be passed on as it is. Ranges are page-aligned, not empty, ascending and do not
+ * overlap.
+ */
+struct mzp_range {
+	__aligned_u64 start;
+	__aligned_u64 end;
+	__aligned_u64 categories;
+};
+
+/**
+ * struct mzp_send - ioctl(MZP_IOC_SEND)
+ * @size: sizeof(struct mzp_send)
+ * @flags: of enum mzp_send_flags
+ * @block_id: the block
+ * @format: one of enum mzp_send_format
+ * @first_page: start of the window, in pages from the start of the block; a bitmap's bit 0
+ * @page_count: pages of the window, at least 1
+ * @input: pointer to the bitmap (⌈@page_count / 64⌉ words; bits behind the window are
+ *	ignored) or to the ranges; 0 for %MZP_SEND_ALL
+ * @nr_ranges: number of ranges; 0 unless %MZP_SEND_RANGES
+ * @__reserved: must be 0
+ * @ranges_base: subtracted from each start and end to get bytes from the start of the block: the
+ *	block's address for PAGEMAP_SCAN's output, 0 for offsets
+ * @job_id: out: the job, for WAIT
+ * @pages: out: how many pages the job is to send
+ *
+ * Hand over pages. The input is copied, the work is done by the workers, and SEND returns at once. What is sent
+ * of each page is at least as new as when SEND returned; a page that is written later belongs in the dirty log
+ * and in a later SEND.
+ *
+ * Pages of one job may go out on any channel and in any order. A page must not be handed over again
+ * before a SYNC, or an older copy of it can arrive behind a newer one.
+ *
+ * Errors: EAGAIN: too many jobs whose result nobody has fetched: WAIT for some. ERANGE: the
+ * window or a range reaches beyond the block or the window.
+ */
+struct mzp_send {
+	__u32 size;
+	__u32 flags;
+	__u32 block_id;
+	__u32 format;
+	__aligned_u64 first_page;
+	__aligned_u64 page_count;
+	__aligned_u64 input;
+	__u32 nr_ranges;
+	__u32 __reserved;
+	__aligned_u64 ranges_base;
+	__aligned_u64 job_id;
+	__aligned_u64 pages;
+};
+#define MZP_IOC_SEND _IO(MZP_IOC_TYPE, MZP_CMD_SEND)
+
+/**
+ * struct mzp_sync - ioctl(MZP_IOC_SYNC)
+ * @size: sizeof(struct mzp_sync)
+ * @flags: must be 0
+ * @job_id: out: the job, for WAIT
+ *
+ * Put a SYNC packet on each channel behind all pages of the jobs handed over
+ * so far, and before all pages of later ones. The job is done when each ring has its SYNC
+ * packet; a ring that is full delays it until the reader makes room.
+ *
+ * Errors: EAGAIN: as SEND.
+ */
+struct mzp_sync {
+	__u32 size;
+	__u32 flags;
+	__aligned_u64 job_id;
+};
+#define MZP_IOC_SYNC _IO(MZP_IOC_TYPE, MZP_CMD_SYNC)
+
+/**
+ * struct mzp_wait - ioctl(MZP_IOC_WAIT)
+ * @size: sizeof(struct mzp_wait)
+ * @flags: must be 0
+ * @job_id: the job; 0: all that have not been waited for
+ * @timeout_ns: how long to wait; 0: only look; negative: without end
+ * @zero_bitmap: where to put the bitmap of zero pages (bit n for page
+ *	first_page + n of the SEND), or 0 if it is not wanted; must be 0 with @job_id 0
+ * @zero_bitmap_pages: room at @zero_bitmap, in bits, a multiple of 64
+ * @error: out: 0, or the errno that ended the (first failed) job
+ * @__reserved: must be 0
+ * @error_block: out: block id of the page that could not be sent
+ * @__reserved2: must be 0
+ * @error_offset: out: the page's offset in its block, in bytes
+ * @submitted: out: pages handed over
+ * @normal: out: pages that were sent with their contents
+ * @zero: out: pages that were read and found to be zero
+ * @absent: out: pages that hold no data and so were not read; sent as zero
+ *	pages, or not at all with %MZP_SEND_FRESH
+ *
+ * Wait until a job is done: all its packets are in the channels' rings. Fetching the result ends the job;
+ * its id is not known any more. If @error is 0, then @submitted = @normal + @zero + @absent.
+ *
+ * In a zero bitmap a bit is set for each page that the receiver has to be told is zero, so not for those that
+ * %MZP_SEND_FRESH leaves out.
+ *
+ * A page that cannot be read (@error EFAULT: no memory there or no permission;
+ * EHWPOISON: broken memory) ends its job; what was not sent by then is not sent, and the session and other jobs go on.
+ *
+ * Errors: ETIMEDOUT: not done within @timeout_ns. EINTR: a signal came first. ENOSPC: @zero_bitmap_pages
+ * does not suffice (the job can still be waited for). ENODATA: a zero bitmap
+ * is wanted but was not kept.
+ */
+struct mzp_wait {
+	__u32 size;
+	__u32 flags;
+	__aligned_u64 job_id;
+	__aligned_s64 timeout_ns;
+	__aligned_u64 zero_bitmap;
+	__aligned_u64 zero_bitmap_pages;
+	__u32 error;
+	__u32 __reserved;
+	__u32 error_block;
+	__u32 __reserved2;
+	__aligned_u64 error_offset;
+	__aligned_u64 submitted;
+	__aligned_u64 normal;
+	__aligned_u64 zero;
+	__aligned_u64 absent;
+};
+#define MZP_IOC_WAIT _IO(MZP_IOC_TYPE, MZP_CMD_WAIT)
+
+/**
+ * struct mzp_cancel - ioctl(MZP_IOC_CANCEL)
+ * @size: sizeof(struct mzp_cancel)
+ * @flags: must be 0
+ *
+ * End the session at once: jobs that are not done end with ECANCELED, rings are emptied, and
+ * readers get ECANCELED. All other commands but INFO and WAIT fail with ECANCELED from now on. Never fails on a session that was
+ * set up, however often it is called.
+ */
+struct mzp_cancel {
+	__u32 size;
+	__u32 flags;
+};
+#define MZP_IOC_CANCEL _IO(MZP_IOC_TYPE, MZP_CMD_CANCEL)
+
+#endif /* _UAPI_LINUX_MULTIFD_ZP_H */
