@@ -2,27 +2,29 @@
 /*
  * The file of a channel: the reading end of its ring.
  *
- * Each byte comes out once and in order, because bytes are taken only under
- * the read lock, and the position moves by exactly what was passed on: by what
- * a copy to user space really copied, or by the length of the buffer that the
- * pipe really took. Whatever ends a read early (a fault, a signal, a full pipe, an empty ring) leaves the
- * position behind the last byte that was passed on.
+ * Each byte comes out once and in order, because bytes are taken only under the
+ * read lock, and the position moves by exactly what was passed on: by what a
+ * copy to user space really copied, or by the length of the buffer that the
+ * pipe really took. Whatever ends a read early (a fault, a signal, a full pipe,
+ * an empty ring) leaves the position behind the last byte that was passed on.
  *
  * splice passes page references, not bytes. A buffer that fits whole takes the
- * ring's reference with it; of one that fits in part, the ring keeps its own, and the pipe gets another. The
- * pipe's operations are the kernel's own, so that what is in a pipe or a
- * socket does not need this module any more.
+ * ring's reference with it; of one that fits in part, the ring keeps its own,
+ * and the pipe gets another. The pipe's operations are the kernel's own, so
+ * that what is in a pipe or a socket does not need this module any more.
  *
- * Waiting never happens under a lock that others need. The read lock is dropped, and so is the pipe's, which
- * splice(2) holds while it calls us: else a process that shares the pipe could
- * not read, close or even be killed until our data came. After the wait the pipe's room is looked at
- * again. Only splice(2) to a pipe gets here, with the pipe locked: sendfile(2) and the
+ * Waiting never happens under a lock that others need. The read lock is
+ * dropped, and so is the pipe's, which splice(2) holds while it calls us: else
+ * a process that shares the pipe could not read, close or even be killed until
+ * our data came. After the wait the pipe's room is looked at again. Only
+ * splice(2) to a pipe gets here, with the pipe locked: sendfile(2) and the
  * like, which use a pipe of their own without its lock, refuse a file that
  * cannot seek.
  *
- * When the session is over before its time, the ring must be emptied though its reader
- * may be stuck in a page fault, or gone for good. Whoever sees it is over tries the read lock:
- * either they get it and empty the ring, or its holder will look again after dropping it.
+ * When the session is over before its time, the ring must be emptied though its
+ * reader may be stuck in a page fault, or gone for good. Whoever sees it is
+ * over tries the read lock: either they get it and empty the ring, or its
+ * holder will look again after dropping it.
  */
 #include <linux/anon_inodes.h>
 #include <linux/file.h>
@@ -118,7 +120,8 @@ void mzp_channel_free(struct mzp_channel *channel)
  * mzp_channel_drain - empty the ring of a channel whose session is over
  * @channel: the channel
  *
- * Context: may sleep, but waits for nobody. If a reader is at work, it does it instead when it is done.
+ * Context: may sleep, but waits for nobody. If a reader is at work, it does it
+ * instead when it is done.
  */
 void mzp_channel_drain(struct mzp_channel *channel)
 {
@@ -168,7 +171,8 @@ static bool mzp_channel_readable(const struct mzp_channel *channel)
 
 /*
  * Lock the channel for reading, without waiting for data.
- * Return: 1: locked, with data; 0: the end; -EAGAIN: no data yet; or another error.
+ * Return: 1: locked, with data; 0: the end; -EAGAIN: no data yet; or another
+ * error.
  */
 static int mzp_channel_lock(struct mzp_channel *channel, bool nowait)
 {
@@ -375,6 +379,7 @@ static __poll_t mzp_channel_poll(struct file *file, poll_table *wait)
 	bool ended;
 
 	poll_wait(file, &channel->readable, wait);
+	/* Before the ring, as in mzp_channel_lock(). */
 	ended = smp_load_acquire(&session->ended);
 	if (READ_ONCE(session->error))
 		mask |= EPOLLERR | EPOLLHUP;

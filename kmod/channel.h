@@ -28,8 +28,8 @@ struct mzp_session;
  * @busy_ns: time that workers spent on the channel
  * @bytes_read: that the reader took
  *
- * @bytes_read is written under the channel's read lock, the others by the channel's producer;
- * read anywhere, so each is a word that is written whole.
+ * @bytes_read is written under the channel's read lock, the others by the
+ * channel's producer; read anywhere, so each is a word that is written whole.
  */
 struct mzp_channel_stats {
 	struct mzp_counts counts;
@@ -81,8 +81,10 @@ struct mzp_take {
  * @ring: finished packets
  * @readable: woken when there is something new for the reader
  *
- * @read_lock: serialises readers, and whoever empties the ring of a session that is over
- * @buf: index of the buffer that the next byte comes from, in the ring's first packet
+ * @read_lock: serialises readers, and whoever empties the ring of a session
+ *	that is over
+ * @buf: index of the buffer that the next byte comes from, in the ring's first
+ *	packet
  * @offset: bytes of that buffer that were read
  *
  * @handed_out: the fd was asked for; session lock
@@ -111,7 +113,7 @@ struct mzp_channel {
 	struct mzp_ring ring;
 	wait_queue_head_t readable;
 
-	struct mutex read_lock;
+	struct mutex read_lock; /* see above */
 	unsigned int buf;
 	unsigned int offset;
 

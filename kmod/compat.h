@@ -18,7 +18,7 @@
 #endif
 
 /* The array of VMAs that callers once could ask for went away in 6.5. */
-#if LINUX_VERSION_CODE < KERNEL_VERSION(6, 5, 0)
+#if KERNEL_VERSION(6, 5, 0) > LINUX_VERSION_CODE
 #define mzp_get_user_pages_remote(mm, start, nr, flags, pages) \
 	get_user_pages_remote(mm, start, nr, flags, pages, NULL, NULL)
 #else

@@ -17,13 +17,15 @@ struct mzp_span {
 /**
  * struct mzp_cursor - where a job is in the pages that it was given
  * @window: the pages that the job may touch
- * @bitmap: bit n for page window.first + n, nothing set behind the window; or NULL
+ * @bitmap: bit n for page window.first + n, nothing set behind the window; or
+ *	NULL
  * @span: ascending, disjoint spans in the window; or NULL
  * @nr_spans: number of @span
  * @next: pages before this one have been handed out
  * @at: index into @span of the one that @next is in or before
  *
- * Without @bitmap and @span all pages of the window are meant. The arrays belong to the cursor's owner.
+ * Without @bitmap and @span all pages of the window are meant. The arrays
+ * belong to the cursor's owner.
  */
 struct mzp_cursor {
 	struct mzp_span window;

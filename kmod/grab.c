@@ -4,15 +4,16 @@
  *
  * A plain reference, not a pin: a pin for reading would unshare pages that are
  * shared after fork or merged by KSM, that is, allocate and copy them. A
- * reference keeps the page, not the mapping: if the VMM's page is replaced (by a
- * copy on write, a discard, a migration to another node), ours keeps contents
- * that were current after the page had been handed over, which is what a
- * sender of live memory needs.
+ * reference keeps the page, not the mapping: if the VMM's page is replaced (by
+ * a copy on write, a discard, a migration to another node), ours keeps contents
+ * that were current after the page had been handed over, which is what a sender
+ * of live memory needs.
  *
- * A worker serves many sessions and must not wait in one's page fault. So pages that are mapped are
- * taken without a fault, and for the others the fault is tried without
- * waiting: where it would have to wait (for a swapped page to be read, for
- * instance) it only starts what is needed, and the caller comes back later.
+ * A worker serves many sessions and must not wait in one's page fault. So pages
+ * that are mapped are taken without a fault, and for the others the fault is
+ * tried without waiting: where it would have to wait (for a swapped page to be
+ * read, for instance) it only starts what is needed, and the caller comes back
+ * later.
  */
 #include <linux/mm.h>
 
@@ -37,7 +38,8 @@ static int mzp_grab_slow(struct mm_struct *mm, unsigned long addr, unsigned int 
  * @nr: pages, at least 1
  * @page: where to put them
  *
- * Context: may sleep, though not for I/O or for other processes; takes mmap_lock.
+ * Context: may sleep, though not for I/O or for other processes; takes
+ * mmap_lock.
  * Return: the number of pages taken, from 1 to @nr, whose references are the
  * caller's; -EAGAIN: the first one needs time, try later; -EFAULT,
  * -EHWPOISON, …: the first one cannot be read.

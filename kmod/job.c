@@ -2,19 +2,20 @@
 /*
  * Jobs: what SEND and SYNC hand over, and what WAIT hands back.
  *
- * Active jobs are in one list, in the order in which they came. A channel takes pages from the first
- * job in its own epoch; its epoch is the number of SYNC packets that it has emitted. So on each channel, by itself:
+ * Active jobs are in one list, in the order in which they came. A channel takes
+ * pages from the first job in its own epoch; its epoch is the number of SYNC
+ * packets that it has emitted. So on each channel, by itself:
  *
- *  - SYNC n goes out when no job before it has pages left to take, that is, behind all that this
- *    channel took of them;
+ *  - SYNC n goes out when no job before it has pages left to take, that is,
+ *    behind all that this channel took of them;
  *  - pages of jobs behind SYNC n go out after it.
  *
  * That is all the order that the protocol asks for (the receiver waits for the
  * SYNC of every channel), and no channel waits for another.
  *
- * A job leaves the active list when its last page is taken (or all channels have emitted its SYNC), and is
- * done when all that was taken is accounted for, which channels do after
- * the packet is in the ring.
+ * A job leaves the active list when its last page is taken (or all channels
+ * have emitted its SYNC), and is done when all that was taken is accounted for,
+ * which channels do after the packet is in the ring.
  */
 #include <linux/bitmap.h>
 #include <linux/bvec.h>
@@ -293,9 +294,9 @@ static int mzp_send_check(const struct mzp_session *session, const struct mzp_se
 		return -EINVAL;
 	if (arg->format == MZP_SEND_ALL && arg->input)
 		return -EINVAL;
-	if ((arg->format == MZP_SEND_RANGES) != !!arg->nr_ranges)
-		return -EINVAL;
-	if (arg->format != MZP_SEND_RANGES && arg->ranges_base)
+	if (arg->format == MZP_SEND_RANGES)
+		return arg->nr_ranges ? 0 : -EINVAL;
+	if (arg->nr_ranges || arg->ranges_base)
 		return -EINVAL;
 	return 0;
 }
@@ -393,7 +394,10 @@ static int mzp_send_prepare(struct mzp_session *session, struct mzp_job *job,
 	return 0;
 }
 
-/* Find the block. The window is checked before memory in proportion to it is asked for. */
+/*
+ * Find the block. The window is checked before memory in proportion to it is
+ * asked for.
+ */
 static int mzp_send_bind(struct mzp_session *session, struct mzp_job *job,
 			 const struct mzp_send *arg)
 {
@@ -464,7 +468,8 @@ int mzp_ioctl_send(struct mzp_cmd *cmd)
 }
 
 /*
- * The headers are allocated here, where a failure can be reported, so that a SYNC once handed over cannot fail.
+ * The headers are allocated here, where a failure can be reported, so that a
+ * SYNC once handed over cannot fail.
  */
 static int mzp_sync_prepare(struct mzp_session *session, struct mzp_job *job)
 {
@@ -520,18 +525,26 @@ int mzp_ioctl_sync(struct mzp_cmd *cmd)
 	return err;
 }
 
-/* Wait for @condition, which is read without the lock, as WAIT's timeout says. */
-#define mzp_wait_until(session, arg, condition)						\
-	((arg)->timeout_ns < 0 ?							\
-		wait_event_interruptible((session)->done, condition) :			\
-		wait_event_interruptible_hrtimeout((session)->done, condition,		\
-						   ns_to_ktime((arg)->timeout_ns)))
-
-static int mzp_wait_errno(int err)
+/* Whether WAIT's caller can go on; NULL stands for all jobs. */
+static bool mzp_wait_over(const struct mzp_session *session, const struct mzp_job *job)
 {
+	return job ? READ_ONCE(job->done) : !READ_ONCE(session->unfinished);
+}
+
+static int mzp_wait_sleep(struct mzp_session *session, const struct mzp_job *job,
+			  s64 timeout_ns)
+{
+	int err;
+
+	if (timeout_ns < 0)
+		err = wait_event_interruptible(session->done, mzp_wait_over(session, job));
+	else
+		err = wait_event_interruptible_hrtimeout(session->done,
+							 mzp_wait_over(session, job),
+							 ns_to_ktime(timeout_ns));
 	if (err == -ETIME)
 		return -ETIMEDOUT;
-	return err == -ERESTARTSYS ? -EINTR : err;
+	return err ? -EINTR : 0;
 }
 
 static void mzp_wait_report(struct mzp_wait *arg, const struct mzp_job *job)
@@ -587,7 +600,7 @@ static int mzp_wait_job(struct mzp_cmd *cmd, struct mzp_job *job)
 	int err = mzp_wait_check_bitmap(arg, job);
 
 	if (!err)
-		err = mzp_wait_errno(mzp_wait_until(session, arg, READ_ONCE(job->done)));
+		err = mzp_wait_sleep(session, job, arg->timeout_ns);
 	if (err)
 		return err;
 
@@ -631,7 +644,7 @@ static int mzp_wait_all(struct mzp_cmd *cmd)
 	unsigned long id;
 	int err;
 
-	err = mzp_wait_errno(mzp_wait_until(session, arg, !READ_ONCE(session->unfinished)));
+	err = mzp_wait_sleep(session, NULL, arg->timeout_ns);
 	if (err)
 		return err;
 
@@ -660,7 +673,8 @@ static int mzp_wait_check(const struct mzp_wait *arg)
  * mzp_ioctl_wait - MZP_IOC_WAIT
  * @cmd: the command, on a session that was set up
  *
- * Context: process; sleeps as long as the caller asked for, interruptibly; takes the session lock.
+ * Context: process; sleeps as long as the caller asked for, interruptibly;
+ * takes the session lock.
  * Return: 0 or a negative errno.
  */
 int mzp_ioctl_wait(struct mzp_cmd *cmd)

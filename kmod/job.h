@@ -39,8 +39,10 @@ struct mzp_counts {
  * @window: the pages that @zero_bitmap is about; fixed
  * @cursor: what has been handed to channels
  * @zero_bitmap: bit n: page window.first + n is zero and the receiver has to be
- *	told; or NULL. Set with atomic bit operations while the job runs, constant when it is done.
- * @sync: the SYNC packets' headers, one for each channel, which alone touches its own; no page once emitted
+ *	told; or NULL. Set with atomic bit operations while the job runs,
+ *	constant when it is done.
+ * @sync: the SYNC packets' headers, one for each channel, which alone touches
+ *	its own; no page once emitted
  * @nr_sync: how many
  * @syncs_left: channels that have not emitted theirs
  * @submitted: pages to send; fixed

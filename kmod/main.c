@@ -47,25 +47,27 @@ struct mzp_op {
 	enum mzp_op_state state;
 };
 
+/* One line of the table: handler, argument, its first version's last member. */
 #define MZP_OP(_run, _arg, _last, _state)				\
 	{								\
 		.run = _run,						\
-		.size = sizeof(struct _arg),				\
-		.min_size = offsetofend(struct _arg, _last),		\
+		.size = sizeof(_arg),					\
+		.min_size = offsetofend(_arg, _last),			\
 		.state = _state,					\
 	}
 
 static const struct mzp_op mzp_ops[] = {
-	[MZP_CMD_INFO] = MZP_OP(mzp_ioctl_info, mzp_info, level_default, MZP_OP_ANY),
-	[MZP_CMD_SETUP] = MZP_OP(mzp_ioctl_setup, mzp_setup, __reserved, MZP_OP_NEW),
-	[MZP_CMD_BLOCK_ADD] = MZP_OP(mzp_ioctl_block_add, mzp_block_add, addr, MZP_OP_READY),
-	[MZP_CMD_BLOCK_REMOVE] = MZP_OP(mzp_ioctl_block_remove, mzp_block_remove, __reserved,
-					MZP_OP_READY),
-	[MZP_CMD_CHANNEL] = MZP_OP(mzp_ioctl_channel, mzp_channel_get, fd, MZP_OP_READY),
-	[MZP_CMD_SEND] = MZP_OP(mzp_ioctl_send, mzp_send, pages, MZP_OP_READY),
-	[MZP_CMD_SYNC] = MZP_OP(mzp_ioctl_sync, mzp_sync, job_id, MZP_OP_READY),
-	[MZP_CMD_WAIT] = MZP_OP(mzp_ioctl_wait, mzp_wait, absent, MZP_OP_READY),
-	[MZP_CMD_CANCEL] = MZP_OP(mzp_ioctl_cancel, mzp_cancel, flags, MZP_OP_READY),
+	[MZP_CMD_INFO] = MZP_OP(mzp_ioctl_info, struct mzp_info, level_default, MZP_OP_ANY),
+	[MZP_CMD_SETUP] = MZP_OP(mzp_ioctl_setup, struct mzp_setup, __reserved, MZP_OP_NEW),
+	[MZP_CMD_BLOCK_ADD] = MZP_OP(mzp_ioctl_block_add, struct mzp_block_add, addr,
+				     MZP_OP_READY),
+	[MZP_CMD_BLOCK_REMOVE] = MZP_OP(mzp_ioctl_block_remove, struct mzp_block_remove,
+					__reserved, MZP_OP_READY),
+	[MZP_CMD_CHANNEL] = MZP_OP(mzp_ioctl_channel, struct mzp_channel_get, fd, MZP_OP_READY),
+	[MZP_CMD_SEND] = MZP_OP(mzp_ioctl_send, struct mzp_send, pages, MZP_OP_READY),
+	[MZP_CMD_SYNC] = MZP_OP(mzp_ioctl_sync, struct mzp_sync, job_id, MZP_OP_READY),
+	[MZP_CMD_WAIT] = MZP_OP(mzp_ioctl_wait, struct mzp_wait, absent, MZP_OP_READY),
+	[MZP_CMD_CANCEL] = MZP_OP(mzp_ioctl_cancel, struct mzp_cancel, flags, MZP_OP_READY),
 };
 
 /* The largest argument structure; each command's handler sees its own. */
@@ -85,8 +87,8 @@ union mzp_arg {
  * mzp_cmd_reply - copy the argument structure back to the caller
  * @cmd: the command
  *
- * Called before anything that the caller could not undo is made known, so that a
- * caller who is told of a failure knows that nothing has happened.
+ * Called before anything that the caller could not undo is made known, so that
+ * a caller who is told of a failure knows that nothing has happened.
  *
  * Context: process; no lock is held, since user memory may take its time.
  * Return: 0 or -EFAULT.

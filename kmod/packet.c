@@ -33,7 +33,8 @@ void mzp_encode_init(struct mzp_wire_init *init, const u8 *uuid, u8 channel)
  * mzp_encode_packet - write a packet's header
  * @header: where to
  * @params: what it says besides its pages
- * @idstr: name of the RAM block, shorter than MZP_WIRE_IDSTR bytes; NULL: no block
+ * @idstr: name of the RAM block, shorter than MZP_WIRE_IDSTR bytes; NULL: no
+ *	block
  * @batch: the pages, whose offsets go first the normal ones, then the zero
  *	ones; NULL: no pages
  *

@@ -6,12 +6,13 @@
  *   take ─► residency ─► grab ─► zero? ─► batch ─► packet ─► ring
  *
  * Run by the worker that owns the channel, so nothing here needs a lock of its
- * own. A run is short, so that channels take turns and a CPU can be taken offline. All state between two
- * runs is in the channel: the pages taken but not looked at (when one needs time), and the batch that is not full yet.
+ * own. A run is short, so that channels take turns and a CPU can be taken
+ * offline. All state between two runs is in the channel: the pages taken but
+ * not looked at (when one needs time), and the batch that is not full yet.
  *
- * A batch holds pages of one job. When the job has no more, what there is goes out. What became of pages is
- * accounted for when their packet is in the ring, so that a job is done
- * no sooner.
+ * A batch holds pages of one job. When the job has no more, what there is goes
+ * out. What became of pages is accounted for when their packet is in the ring,
+ * so that a job is done no sooner.
  */
 #include <linux/bitmap.h>
 #include <linux/bvec.h>
@@ -259,7 +260,10 @@ static int mzp_producer_classify(struct mzp_channel *channel)
 	struct mm_struct *mm = channel->session->mm;
 	int err = 0;
 
-	/* The address space goes when its last process does; then there is nothing to send. */
+	/*
+	 * The address space goes when its last process does; then there is
+	 * nothing to send.
+	 */
 	if (!mmget_not_zero(mm))
 		return -ESRCH;
 	kthread_use_mm(mm);

@@ -9,22 +9,25 @@
  * here, and never a page is read, faulted in or allocated.
  *
  * Absent is not zero in general. Everything but these two cases is left to be
- * read the ordinary way: swapped, migrating, poisoned, guarded or otherwise marked
- * entries; memory that is not anonymous (a hole in its page tables says nothing
- * about the file behind it); memory without read permission or without a VMA
- * (reading it must fail, not yield zeros); and memory registered with userfaultfd for missing or
- * minor faults, where a hole means that the contents are still to come.
+ * read the ordinary way: swapped, migrating, poisoned, guarded or otherwise
+ * marked entries; memory that is not anonymous (a hole in its page tables says
+ * nothing about the file behind it); memory without read permission or without
+ * a VMA (reading it must fail, not yield zeros); and memory registered with
+ * userfaultfd for missing or minor faults, where a hole means that the contents
+ * are still to come.
  *
  * Why the walk is safe. The caller holds mmap_lock for reading, which keeps the
- * VMA, and with it the upper levels of its page tables: they are freed only by munmap, mremap and exit,
- * which detach the VMA under mmap_lock for writing first. A table of PTEs can be replaced by a huge page; in
- * an anonymous VMA that too happens only under mmap_lock for writing
- * (khugepaged, MADV_COLLAPSE), and the other direction, a split, only adds a
- * table. Newer kernels free empty PTE tables while mmap_lock is held for
- * reading (MADV_DONTNEED), but after an RCU grace period only; so the entry
- * of the level above is read once, inside rcu_read_lock(), and the table that it named is used only until rcu_read_unlock().
- * Entries change under us all the time; each is read once, and either value
- * was right at a moment after the page had been handed over.
+ * VMA, and with it the upper levels of its page tables: they are freed only by
+ * munmap, mremap and exit, which detach the VMA under mmap_lock for writing
+ * first. A table of PTEs can be replaced by a huge page; in an anonymous VMA
+ * that too happens only under mmap_lock for writing (khugepaged,
+ * MADV_COLLAPSE), and the other direction, a split, only adds a table. Newer
+ * kernels free empty PTE tables while mmap_lock is held for reading
+ * (MADV_DONTNEED), but after an RCU grace period only; so the entry of the
+ * level above is read once, inside rcu_read_lock(), and the table that it named
+ * is used only until rcu_read_unlock(). Entries change under us all the time;
+ * each is read once, and either value was right at a moment after the page had
+ * been handed over.
  */
 #include <linux/bitmap.h>
 #include <linux/mm.h>

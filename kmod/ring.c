@@ -13,9 +13,10 @@
  *    producer loads it with acquire before it writes the slot again.
  *
  * Backpressure: a producer that finds no room sets @starved and looks again; a
- * consumer that frees a slot then looks at @starved. With a full barrier between each one's
- * store and load, one of them sees the other: either the producer sees the
- * room, or the consumer sees @starved and kicks. No wake-up can be lost.
+ * consumer that frees a slot then looks at @starved. With a full barrier
+ * between each one's store and load, one of them sees the other: either the
+ * producer sees the room, or the consumer sees @starved and kicks. No wake-up
+ * can be lost.
  */
 #include <linux/atomic.h>
 #include <linux/errno.h>
@@ -100,7 +101,8 @@ struct mzp_packet *mzp_ring_room(struct mzp_ring *ring)
  * mzp_ring_publish - hand the slot from mzp_ring_room() to the consumer
  * @ring: the ring
  *
- * Context: the producer. The slot and the page references in it are the consumer's from now on.
+ * Context: the producer. The slot and the page references in it are the
+ * consumer's from now on.
  */
 void mzp_ring_publish(struct mzp_ring *ring)
 {
@@ -126,7 +128,8 @@ struct mzp_packet *mzp_ring_first(struct mzp_ring *ring)
  * mzp_ring_release - give the oldest packet's slot back
  * @ring: the ring; not empty
  *
- * Context: the consumer, which has passed on or dropped all the page references.
+ * Context: the consumer, which has passed on or dropped all the page
+ * references.
  * Return: whether the producer waits for room and must be kicked.
  */
 bool mzp_ring_release(struct mzp_ring *ring)

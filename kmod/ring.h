@@ -23,7 +23,8 @@ struct mzp_packet {
  * @slot: the packets, a power of two of them
  * @size: how many
  * @head: packets published so far; only the producer writes it
- * @starved: the producer found no room and went away; whoever clears it owes it a kick
+ * @starved: the producer found no room and went away; whoever clears it owes it
+ *	a kick
  * @tail: packets consumed so far; only the consumer writes it
  *
  * @head and @tail run freely and wrap at 2^32; their difference is the fill.

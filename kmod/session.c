@@ -3,11 +3,13 @@
  * A session: one open device file, one migration.
  *
  * How it ends. The device file's release, CANCEL and a reader that closes its
- * channel too early all come to one of two things: the session has ended (all jobs were done when its file was
- * closed, and its channels can be read to their end), or it has failed
- * (mzp_session_fail()). Neither waits for anyone or needs memory: a failed session's jobs are done at once, its rings
- * are emptied by whoever can, and its producers let go of what they hold when
- * a worker next runs them, which the kick sees to. The memory goes with the last reference: of the files and of the channels that a worker still has.
+ * channel too early all come to one of two things: the session has ended (all
+ * jobs were done when its file was closed, and its channels can be read to
+ * their end), or it has failed (mzp_session_fail()). Neither waits for anyone
+ * or needs memory: a failed session's jobs are done at once, its rings are
+ * emptied by whoever can, and its producers let go of what they hold when a
+ * worker next runs them, which the kick sees to. The memory goes with the last
+ * reference: of the files and of the channels that a worker still has.
  */
 #include <linux/capability.h>
 #include <linux/cred.h>

@@ -37,8 +37,8 @@ struct user_struct;
  * @id: number, never used again
  * @user: who opened it; fixed
  *
- * @lock: protects what follows unless said otherwise. Nothing that waits for user
- *	space is done under it.
+ * @lock: protects what follows unless said otherwise. Nothing that waits for
+ *	user space is done under it.
  * @ready: set up; the members from @mm to @nr_channels are fixed from then on.
  *	Set once, under @lock; read anywhere.
  * @mm: the address space, kept (mmgrab()) but not used by the session itself
@@ -51,12 +51,14 @@ struct user_struct;
  * @channel: the channels
  * @nr_channels: how many
  *
- * @error: why the session is over (-ECANCELED, -EPIPE, -ENOMEM), or 0. Set once, under @lock; read anywhere.
+ * @error: why the session is over (-ECANCELED, -EPIPE, -ENOMEM), or 0. Set
+ *	once, under @lock; read anywhere.
  * @ended: the device file was closed and all jobs are done: channels end
  *	when they are drained. Set once, under @lock; read anywhere.
  * @packet_num: number of the next packet
  * @blocks: of struct mzp_block
- * @last_block: id of the newest block; atomic, since replies go out before the lock is taken
+ * @last_block: id of the newest block; atomic, since replies go out before the
+ *	lock is taken
  * @jobs: all jobs whose result nobody has fetched, by id
  * @nr_jobs: how many
  * @unfinished: jobs that are not done
@@ -65,9 +67,10 @@ struct user_struct;
  * @epoch: number of SYNCs handed over so far
  * @done: woken when a job is done
  *
- * Lock order: list of sessions; then the session lock; then a worker's lock. A channel's
- * read lock is never held together with the session lock by one that waits for the other: under
- * the read lock the session lock is not taken, and under the session lock the read lock is only tried.
+ * Lock order: list of sessions; then the session lock; then a worker's lock. A
+ * channel's read lock is never held together with the session lock by one that
+ * waits for the other: under the read lock the session lock is not taken, and
+ * under the session lock the read lock is only tried.
  */
 struct mzp_session {
 	struct kref ref;
@@ -75,7 +78,7 @@ struct mzp_session {
 	u64 id;
 	struct user_struct *user;
 
-	struct mutex lock;
+	struct mutex lock; /* see above */
 	bool ready;
 	struct mm_struct *mm;
 	struct mem_cgroup *memcg;

@@ -2,25 +2,27 @@
 /*
  * The workers: one kernel thread for each CPU, shared by all sessions.
  *
- * What a worker runs is a channel: a few packets of it, then it goes to the end of
- * the queue. So channels share a CPU evenly, whoever's they are.
+ * What a worker runs is a channel: a few packets of it, then it goes to the end
+ * of the queue. So channels share a CPU evenly, whoever's they are.
  *
- * A channel is in one of three states. Idle: no worker has it. Owned: one has it, in its queue or in its
- * hands, or the retry timer has it for one; so a channel has one producer at any time, without a lock.
- * Kicked: owned, and something has happened since its owner last began to look for work.
+ * A channel is in one of three states. Idle: no worker has it. Owned: one has
+ * it, in its queue or in its hands, or the retry timer has it for one; so a
+ * channel has one producer at any time, without a lock. Kicked: owned, and
+ * something has happened since its owner last began to look for work.
  *
  *   kick: write what is new; state := kicked; if it was idle, queue it
  *   run:  state := owned; look for work and do some; if there was none, and the
  *         state still is owned, state := idle
  *
- * Both exchanges are full barriers. A kick before the run's exchange is seen by its look for work; one after it
- * leaves the state at kicked, so that the channel is run again. No kick is lost.
+ * Both exchanges are full barriers. A kick before the run's exchange is seen by
+ * its look for work; one after it leaves the state at kicked, so that the
+ * channel is run again. No kick is lost.
  *
- * Where it is queued: at the worker it had last, if that is idle (its caches are
- * warm); else at an idle one; else again at the one it had last. A running
+ * Where it is queued: at the worker it had last, if that is idle (its caches
+ * are warm); else at an idle one; else again at the one it had last. A running
  * worker whose queue is not empty gives the channel away as soon as another
- * worker is idle. Only CPUs that the session allows count, unless all of these are
- * offline.
+ * worker is idle. Only CPUs that the session allows count, unless all of these
+ * are offline.
  *
  * CPU hotplug: a worker whose CPU goes away is parked between two runs, of a
  * few packets at most; its queue moves to the others.
@@ -58,7 +60,7 @@ enum mzp_channel_state {
  * @up: the worker takes work
  */
 struct mzp_worker {
-	spinlock_t lock;
+	spinlock_t lock; /* see above */
 	struct list_head queue;
 	bool up;
 };
@@ -66,7 +68,10 @@ struct mzp_worker {
 static DEFINE_PER_CPU(struct mzp_worker, mzp_workers);
 static DEFINE_PER_CPU(struct task_struct *, mzp_worker_task);
 
-/* Workers that are up, and those of them with nothing to do; hints when read without the worker's lock. */
+/*
+ * Workers that are up, and those of them with nothing to do; hints when read
+ * without the worker's lock.
+ */
 static struct cpumask mzp_up_cpus;
 static struct cpumask mzp_idle_cpus;
 

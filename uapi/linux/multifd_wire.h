@@ -11,7 +11,8 @@
 
 #include <linux/types.h>
 
-#define MZP_WIRE_MAGIC		0x11223344u	/* first four bytes of a channel, and of each packet */
+/* The first four bytes of a channel and of each packet. */
+#define MZP_WIRE_MAGIC		0x11223344u
 #define MZP_WIRE_VERSION	1u
 
 #define MZP_WIRE_PAGE_SIZE	4096u
@@ -21,13 +22,13 @@
 #define MZP_WIRE_UUID		16u
 
 /* mzp_wire_packet.flags */
-#define MZP_WIRE_SYNC		(1u << 0)
-#define MZP_WIRE_METHOD_MASK	(0x1fu << 1)
-#define MZP_WIRE_NONE		(0u << 1)
-#define MZP_WIRE_ZLIB		(1u << 1)
-#define MZP_WIRE_ZSTD		(2u << 1)
+#define MZP_WIRE_SYNC		0x01u
+#define MZP_WIRE_METHOD_MASK	0x3eu
+#define MZP_WIRE_NONE		0x00u
+#define MZP_WIRE_ZLIB		0x02u
+#define MZP_WIRE_ZSTD		0x04u
 /* Device state packets have another layout (QEMU 10.0 and newer). */
-#define MZP_WIRE_DEVICE_STATE	(1u << 6)
+#define MZP_WIRE_DEVICE_STATE	0x40u
 
 /**
  * struct mzp_wire_init - a channel's first message
@@ -48,7 +49,8 @@ struct mzp_wire_init {
 } __attribute__((packed));
 
 /**
- * struct mzp_wire_packet - a packet's header, @payload_size bytes of pages behind it
+ * struct mzp_wire_packet - a packet's header, @payload_size bytes of pages
+ * behind it
  * @magic: %MZP_WIRE_MAGIC
  * @version: %MZP_WIRE_VERSION
  * @flags: MZP_WIRE_* bits

@@ -12,11 +12,12 @@
  * DOC: General ioctl format
  *
  * Opening ``/dev/multifd_zp`` makes a session; each ioctl takes a pointer to a
- * structure whose first member is its size, which the caller sets to
- * ``sizeof`` of the structure it was compiled with. A newer kernel reads what an older caller
- * does not know of as zero, and an older kernel accepts a longer structure as
- * long as the part that it does not know is zero. Members marked *out* are written by
- * the kernel; all reserved members and unused flag bits must be zero.
+ * structure whose first member is its size, which the caller sets to ``sizeof``
+ * of the structure it was compiled with. A newer kernel reads what an older
+ * caller does not know of as zero, and an older kernel accepts a longer
+ * structure as long as the part that it does not know is zero. Members marked
+ * *out* are written by the kernel; all reserved members and unused flag bits
+ * must be zero.
  *
  * Errors that every command shares:
  *
@@ -71,16 +72,18 @@ enum mzp_method {
  * enum mzp_detection - where zero pages are found and how they travel
  * @MZP_DETECTION_NONE: nowhere; every page travels as a normal page. Works with
  *	any receiver.
- * @MZP_DETECTION_LEGACY: zero pages are not put into packets. WAIT hands their bitmap
- *	back, and the VMM announces them on the main migration connection. The
- *	only kind of detection that QEMU 8.2 and older understand.
+ * @MZP_DETECTION_LEGACY: zero pages are not put into packets. WAIT hands their
+ *	bitmap back, and the VMM announces them on the main migration
+ *	connection. The only kind of detection that QEMU 8.2 and older
+ *	understand.
  * @MZP_DETECTION_MULTIFD: zero pages travel as offsets in the packets. Needs a
  *	receiver of QEMU 9.0 or newer: an older one reads such a stream without
  *	complaint and silently loses the zero pages.
  *
- * The names are those of QEMU's ``zero-page-detection``. In QEMU, ``multifd`` presupposes the
- * multifd capability: without multifd channels QEMU falls back to ``legacy``. A
- * session of this module always has channels, so the question does not arise here.
+ * The names are those of QEMU's ``zero-page-detection``. In QEMU, ``multifd``
+ * presupposes the multifd capability: without multifd channels QEMU falls back
+ * to ``legacy``. A session of this module always has channels, so the question
+ * does not arise here.
  */
 enum mzp_detection {
 	MZP_DETECTION_NONE = 0,
@@ -108,7 +111,8 @@ enum mzp_detection {
  * @level_max: out: highest level of @method
  * @level_default: out: the level of @method that QEMU uses by default
  *
- * What this kernel can do. Works on a session in any state and from any process.
+ * What this kernel can do. Works on a session in any state and from any
+ * process.
  */
 struct mzp_info {
 	__u32 size;
@@ -129,6 +133,7 @@ struct mzp_info {
 	__s32 level_max;
 	__s32 level_default;
 };
+
 #define MZP_IOC_INFO _IO(MZP_IOC_TYPE, MZP_CMD_INFO)
 
 /**
@@ -141,18 +146,19 @@ struct mzp_info {
  * @level: level of the method; 0 for %MZP_METHOD_NONE
  * @detection: one of enum mzp_detection
  * @packet_pages: pages of a packet at most, 1 to 128; 0: 128, as QEMU does
- * @ring_packets: finished packets that a channel holds before its workers wait for the reader: a power
- *	of two; 0: 8
+ * @ring_packets: finished packets that a channel holds before its workers wait
+ *	for the reader: a power of two; 0: 8
  * @uuid: the VM's UUID as the receiver was given it, or all zero
- * @cpus: pointer to a CPU mask in the format of sched_setaffinity(2): the
- *	CPUs whose workers may work for this session. 0: those that the caller may
+ * @cpus: pointer to a CPU mask in the format of sched_setaffinity(2): the CPUs
+ *	whose workers may work for this session. 0: those that the caller may
  *	run on, so that a cpuset is honoured.
  * @cpus_size: bytes of the mask at @cpus; 0 if @cpus is 0
  * @__reserved: must be 0
  *
- * Configure the session, once, and tie it to the caller's address space. The guest pages that the rings can hold references to
- * (@channels × @ring_packets × @packet_pages) are charged to the user's
- * RLIMIT_MEMLOCK from now on, unless the caller has CAP_IPC_LOCK.
+ * Configure the session, once, and tie it to the caller's address space. The
+ * guest pages that the rings can hold references to (@channels × @ring_packets
+ * × @packet_pages) are charged to the user's RLIMIT_MEMLOCK from now on, unless
+ * the caller has CAP_IPC_LOCK.
  *
  * If all of @cpus are offline later on, any online CPU takes over, as the
  * scheduler does.
@@ -174,6 +180,7 @@ struct mzp_setup {
 	__u32 cpus_size;
 	__u32 __reserved;
 };
+
 #define MZP_IOC_SETUP _IO(MZP_IOC_TYPE, MZP_CMD_SETUP)
 
 /**
@@ -202,6 +209,7 @@ struct mzp_block_add {
 	__aligned_u64 length;
 	__aligned_u64 addr;
 };
+
 #define MZP_IOC_BLOCK_ADD _IO(MZP_IOC_TYPE, MZP_CMD_BLOCK_ADD)
 
 /**
@@ -221,6 +229,7 @@ struct mzp_block_remove {
 	__u32 block_id;
 	__u32 __reserved;
 };
+
 #define MZP_IOC_BLOCK_REMOVE _IO(MZP_IOC_TYPE, MZP_CMD_BLOCK_REMOVE)
 
 /**
@@ -240,16 +249,16 @@ enum mzp_channel_flags {
  *
  * Get the fd that a channel's bytes come out of: its first message, then
  * packets. splice(2) to a pipe moves the pages without copying them; read(2)
- * copies them. Both may be mixed, in pieces of any size and from any process: each
- * byte comes out once and in order. poll(2) tells readable (POLLIN), failed
- * (POLLERR) and ended (POLLHUP). The fd cannot seek, and sendfile(2) refuses it, since it would lose bytes
- * on a non-blocking socket: splice through a pipe that lives as long as the
- * channel.
+ * copies them. Both may be mixed, in pieces of any size and from any process:
+ * each byte comes out once and in order. poll(2) tells readable (POLLIN),
+ * failed (POLLERR) and ended (POLLHUP). The fd cannot seek, and sendfile(2)
+ * refuses it, since it would lose bytes on a non-blocking socket: splice
+ * through a pipe that lives as long as the channel.
  *
- * When the session has been closed with all its jobs done, what the ring holds can still be read;
- * then read and splice return 0. In a session that was cancelled, or closed before
- * its jobs were done, they fail with ECANCELED, so that an incomplete stream is never taken for a
- * complete one.
+ * When the session has been closed with all its jobs done, what the ring holds
+ * can still be read; then read and splice return 0. In a session that was
+ * cancelled, or closed before its jobs were done, they fail with ECANCELED, so
+ * that an incomplete stream is never taken for a complete one.
  *
  * Closing a channel's last fd before the session is closed ends the session's
  * stream with EPIPE: what was in the ring is lost.
@@ -262,6 +271,7 @@ struct mzp_channel_get {
 	__u32 channel;
 	__s32 fd;
 };
+
 #define MZP_IOC_CHANNEL _IO(MZP_IOC_TYPE, MZP_CMD_CHANNEL)
 
 /**
@@ -280,8 +290,8 @@ enum mzp_send_flags {
 /**
  * enum mzp_send_format - how MZP_IOC_SEND is told which pages to send
  * @MZP_SEND_ALL: all pages of the window
- * @MZP_SEND_BITMAP: @input points to a bitmap, bit n (little-endian 64-bit words) for page @first_page
- *	+ n: KVM_GET_DIRTY_LOG's format
+ * @MZP_SEND_BITMAP: @input points to a bitmap, bit n (little-endian 64-bit
+ *	words) for page @first_page + n: KVM_GET_DIRTY_LOG's format
  * @MZP_SEND_RANGES: @input points to @nr_ranges of struct mzp_range
  */
 enum mzp_send_format {
@@ -297,8 +307,8 @@ enum mzp_send_format {
  * @categories: ignored
  *
  * The layout is that of PAGEMAP_SCAN's ``struct page_region``, so that its
- * output can be passed on as it is. Ranges are page-aligned, not empty, ascending and do not
- * overlap.
+ * output can be passed on as it is. Ranges are page-aligned, not empty,
+ * ascending and do not overlap.
  */
 struct mzp_range {
 	__aligned_u64 start;
@@ -312,26 +322,30 @@ struct mzp_range {
  * @flags: of enum mzp_send_flags
  * @block_id: the block
  * @format: one of enum mzp_send_format
- * @first_page: start of the window, in pages from the start of the block; a bitmap's bit 0
+ * @first_page: start of the window, in pages from the start of the block; a
+ *	bitmap's bit 0
  * @page_count: pages of the window, at least 1
- * @input: pointer to the bitmap (⌈@page_count / 64⌉ words; bits behind the window are
- *	ignored) or to the ranges; 0 for %MZP_SEND_ALL
+ * @input: pointer to the bitmap (⌈@page_count / 64⌉ words; bits behind the
+ *	window are ignored) or to the ranges; 0 for %MZP_SEND_ALL
  * @nr_ranges: number of ranges; 0 unless %MZP_SEND_RANGES
  * @__reserved: must be 0
- * @ranges_base: subtracted from each start and end to get bytes from the start of the block: the
- *	block's address for PAGEMAP_SCAN's output, 0 for offsets
+ * @ranges_base: subtracted from each start and end to get bytes from the start
+ *	of the block: the block's address for PAGEMAP_SCAN's output, 0 for
+ *	offsets
  * @job_id: out: the job, for WAIT
  * @pages: out: how many pages the job is to send
  *
- * Hand over pages. The input is copied, the work is done by the workers, and SEND returns at once. What is sent
- * of each page is at least as new as when SEND returned; a page that is written later belongs in the dirty log
- * and in a later SEND.
+ * Hand over pages. The input is copied, the work is done by the workers, and
+ * SEND returns at once. What is sent of each page is at least as new as when
+ * SEND returned; a page that is written later belongs in the dirty log and in a
+ * later SEND.
  *
- * Pages of one job may go out on any channel and in any order. A page must not be handed over again
- * before a SYNC, or an older copy of it can arrive behind a newer one.
+ * Pages of one job may go out on any channel and in any order. A page must not
+ * be handed over again before a SYNC, or an older copy of it can arrive behind
+ * a newer one.
  *
- * Errors: EAGAIN: too many jobs whose result nobody has fetched: WAIT for some. ERANGE: the
- * window or a range reaches beyond the block or the window.
+ * Errors: EAGAIN: too many jobs whose result nobody has fetched: WAIT for some.
+ * ERANGE: the window or a range reaches beyond the block or the window.
  */
 struct mzp_send {
 	__u32 size;
@@ -347,6 +361,7 @@ struct mzp_send {
 	__aligned_u64 job_id;
 	__aligned_u64 pages;
 };
+
 #define MZP_IOC_SEND _IO(MZP_IOC_TYPE, MZP_CMD_SEND)
 
 /**
@@ -355,9 +370,9 @@ struct mzp_send {
  * @flags: must be 0
  * @job_id: out: the job, for WAIT
  *
- * Put a SYNC packet on each channel behind all pages of the jobs handed over
- * so far, and before all pages of later ones. The job is done when each ring has its SYNC
- * packet; a ring that is full delays it until the reader makes room.
+ * Put a SYNC packet on each channel behind all pages of the jobs handed over so
+ * far, and before all pages of later ones. The job is done when each ring has
+ * its SYNC packet; a ring that is full delays it until the reader makes room.
  *
  * Errors: EAGAIN: as SEND.
  */
@@ -366,6 +381,7 @@ struct mzp_sync {
 	__u32 flags;
 	__aligned_u64 job_id;
 };
+
 #define MZP_IOC_SYNC _IO(MZP_IOC_TYPE, MZP_CMD_SYNC)
 
 /**
@@ -375,7 +391,8 @@ struct mzp_sync {
  * @job_id: the job; 0: all that have not been waited for
  * @timeout_ns: how long to wait; 0: only look; negative: without end
  * @zero_bitmap: where to put the bitmap of zero pages (bit n for page
- *	first_page + n of the SEND), or 0 if it is not wanted; must be 0 with @job_id 0
+ *	first_page + n of the SEND), or 0 if it is not wanted; must be 0 with
+ *	@job_id 0
  * @zero_bitmap_pages: room at @zero_bitmap, in bits, a multiple of 64
  * @error: out: 0, or the errno that ended the (first failed) job
  * @__reserved: must be 0
@@ -388,18 +405,20 @@ struct mzp_sync {
  * @absent: out: pages that hold no data and so were not read; sent as zero
  *	pages, or not at all with %MZP_SEND_FRESH
  *
- * Wait until a job is done: all its packets are in the channels' rings. Fetching the result ends the job;
- * its id is not known any more. If @error is 0, then @submitted = @normal + @zero + @absent.
+ * Wait until a job is done: all its packets are in the channels' rings.
+ * Fetching the result ends the job; its id is not known any more. If @error is
+ * 0, then @submitted = @normal + @zero + @absent.
  *
- * In a zero bitmap a bit is set for each page that the receiver has to be told is zero, so not for those that
- * %MZP_SEND_FRESH leaves out.
+ * In a zero bitmap a bit is set for each page that the receiver has to be told
+ * is zero, so not for those that %MZP_SEND_FRESH leaves out.
  *
  * A page that cannot be read (@error EFAULT: no memory there or no permission;
- * EHWPOISON: broken memory) ends its job; what was not sent by then is not sent, and the session and other jobs go on.
+ * EHWPOISON: broken memory) ends its job; what was not sent by then is not
+ * sent, and the session and other jobs go on.
  *
- * Errors: ETIMEDOUT: not done within @timeout_ns. EINTR: a signal came first. ENOSPC: @zero_bitmap_pages
- * does not suffice (the job can still be waited for). ENODATA: a zero bitmap
- * is wanted but was not kept.
+ * Errors: ETIMEDOUT: not done within @timeout_ns. EINTR: a signal came first.
+ * ENOSPC: @zero_bitmap_pages does not suffice (the job can still be waited
+ * for). ENODATA: a zero bitmap is wanted but was not kept.
  */
 struct mzp_wait {
 	__u32 size;
@@ -418,6 +437,7 @@ struct mzp_wait {
 	__aligned_u64 zero;
 	__aligned_u64 absent;
 };
+
 #define MZP_IOC_WAIT _IO(MZP_IOC_TYPE, MZP_CMD_WAIT)
 
 /**
@@ -425,14 +445,16 @@ struct mzp_wait {
  * @size: sizeof(struct mzp_cancel)
  * @flags: must be 0
  *
- * End the session at once: jobs that are not done end with ECANCELED, rings are emptied, and
- * readers get ECANCELED. All other commands but INFO and WAIT fail with ECANCELED from now on. Never fails on a session that was
- * set up, however often it is called.
+ * End the session at once: jobs that are not done end with ECANCELED, rings are
+ * emptied, and readers get ECANCELED. All other commands but INFO and WAIT fail
+ * with ECANCELED from now on. Never fails on a session that was set up, however
+ * often it is called.
  */
 struct mzp_cancel {
 	__u32 size;
 	__u32 flags;
 };
+
 #define MZP_IOC_CANCEL _IO(MZP_IOC_TYPE, MZP_CMD_CANCEL)
 
 #endif /* _UAPI_LINUX_MULTIFD_ZP_H */
