@@ -1,0 +1,106 @@
+# SPDX-License-Identifier: GPL-2.0-only
+# shellcheck shell=bash
+#
+# Debian packages without installing them: an apt of our own in the cache,
+# which knows bookworm, its updates and its backports from the mirror that the
+# machine itself uses. Source it after common.sh.
+
+# shellcheck disable=SC2154
+apt_dir=$cache/apt
+apt_opts=(
+	-q
+	-o Dir::State="$apt_dir/state"
+	-o Dir::State::status=/var/lib/dpkg/status
+	-o Dir::Cache="$apt_dir/cache"
+	-o Dir::Etc::sourcelist="$apt_dir/sources.list"
+	-o Dir::Etc::sourceparts=/dev/null
+	-o Dir::Etc::preferences=/dev/null
+	-o Dir::Etc::preferencesparts=/dev/null
+	-o Debug::NoLocking=true # apt_lock does it
+	-o APT::Sandbox::User=root
+	-o APT::Install-Recommends=false
+	-o Acquire::Languages=none
+	-o Acquire::Retries=3
+)
+
+# mirror_of SUITE-PATTERN: base address of the machine's first source with it.
+mirror_of() {
+	apt-get -o Dir::State="$apt_dir/state" -o Dir::State::status=/var/lib/dpkg/status \
+		update --print-uris |
+		sed -nE "s,^'([^']*)/dists/$1/InRelease'.*,\\1,p" | head -n 1
+}
+
+# apt_ready: sources written, lists not older than a day. Call with the lock.
+apt_ready() {
+	local keyring=/usr/share/keyrings/debian-archive-keyring.gpg main security
+	mkdir -p "$apt_dir"/{state/lists/partial,cache}
+	[[ -e $keyring ]] || die "no $keyring; this needs a Debian machine"
+	main=$(mirror_of '(bookworm|trixie|stable|testing|sid|unstable)')
+	security=$(mirror_of '[a-z]+-security')
+	[[ $main ]] || die "the machine's apt names no Debian mirror"
+	{
+		for suite in bookworm bookworm-updates bookworm-backports; do
+			echo "deb [signed-by=$keyring] $main $suite main"
+		done
+		[[ ! $security ]] ||
+			echo "deb [signed-by=$keyring] $security bookworm-security main"
+	} >"$apt_dir/sources.new"
+	if ! cmp -s "$apt_dir/sources.new" "$apt_dir/sources.list" ||
+		[[ -z $(find "$apt_dir/updated" -mtime -1 2>/dev/null) ]]; then
+		mv "$apt_dir/sources.new" "$apt_dir/sources.list"
+		note "fetching package lists"
+		apt-get "${apt_opts[@]}" -o APT::Update::Error-Mode=any update >&2
+		touch "$apt_dir/updated"
+	fi
+}
+
+# apt_lock COMMAND…: run it while no other caller uses our apt.
+apt_lock() {
+	mkdir -p "$cache/lock"
+	( flock 8; apt_ready; "$@" ) 8>"$cache/lock/apt"
+}
+
+# apt_from SUITE: set apt_suite to the options that take packages from it. For
+# plain bookworm none: its security updates must win.
+apt_from() {
+	apt_suite=()
+	[[ $1 == bookworm ]] || apt_suite=(-o APT::Default-Release="$1")
+}
+
+# apt_depends SUITE PACKAGE: what the newest PACKAGE of SUITE depends on.
+apt_depends() {
+	apt_from "$1"
+	apt-cache "${apt_opts[@]}" "${apt_suite[@]}" depends "$2" |
+		sed -nE 's/^ *\|?Depends: //p'
+}
+
+# apt_fetch SUITE DIR PACKAGE…: download the packages' .deb files to DIR.
+apt_fetch() {
+	local dir=$2
+	apt_from "$1"
+	shift 2
+	note "fetching $*"
+	mkdir -p "$dir"
+	(cd "$dir" && apt-get "${apt_opts[@]}" "${apt_suite[@]}" download "$@" >&2)
+}
+
+# apt_fetch_closure SUITE DIR PACKAGE…: the same with every dependency that the
+# machine lacks. The named packages are fetched even if they are installed.
+apt_fetch_closure() {
+	local dir=$2
+	apt_from "$1"
+	shift 2
+	note "fetching $* and what they need"
+	mkdir -p "$dir/partial"
+	apt-get "${apt_opts[@]}" "${apt_suite[@]}" -o Dir::Cache::archives="$dir/" \
+		-y --reinstall -d install "$@" >&2
+}
+
+# unpack DIR TO: unpack DIR's .deb files to TO, and drop them.
+unpack() {
+	local deb
+	for deb in "$1"/*.deb; do
+		dpkg-deb -x "$deb" "$2"
+	done
+	rm -r "$1"
+}
