@@ -37,9 +37,9 @@ void mzp_batch_add_zero(struct mzp_batch *batch, u64 offset)
 /* Whether @page lies right behind the end of @buf, in the same folio. */
 static bool mzp_buf_continues(const struct bio_vec *buf, struct page *page)
 {
-	struct page *behind = nth_page(buf->bv_page, buf->bv_len >> PAGE_SHIFT);
-
-	return page == behind && page_folio(page) == page_folio(buf->bv_page);
+	/* Within a folio, page structures follow one another as pages do. */
+	return page_folio(page) == page_folio(buf->bv_page) &&
+	       page == buf->bv_page + (buf->bv_len >> PAGE_SHIFT);
 }
 
 /**

@@ -2,18 +2,28 @@
 /*
  * RAM blocks: stretches of guest memory that have a name at the receiver.
  */
+#include <linux/file.h>
+#include <linux/fs.h>
 #include <linux/mm.h>
 #include <linux/overflow.h>
+#include <linux/sched/mm.h>
 #include <linux/slab.h>
 #include <linux/string.h>
 #include <linux/uaccess.h>
 
 #include "block.h"
+#include "cache.h"
+#include "grab.h"
+#include "residency.h"
 #include "session.h"
 
 static void mzp_block_free(struct kref *ref)
 {
-	kfree(container_of(ref, struct mzp_block, ref));
+	struct mzp_block *block = container_of(ref, struct mzp_block, ref);
+
+	if (block->file)
+		fput(block->file);
+	kfree(block);
 }
 
 /**
@@ -27,37 +37,191 @@ void mzp_block_put(struct mzp_block *block)
 	kref_put(&block->ref, mzp_block_free);
 }
 
-static int mzp_block_check(const struct mzp_block_add *arg)
+static unsigned long mzp_block_addr(const struct mzp_block *block, u64 page)
+{
+	return block->addr + (page << PAGE_SHIFT);
+}
+
+/**
+ * mzp_block_look - find out which pages hold data
+ * @block: the block
+ * @mm: the session's address space, with users if mzp_block_needs_mm()
+ * @page: first page, from the start of the block
+ * @res: initialised; filled in
+ *
+ * Context: a producer; does not wait.
+ * Return: 0, and the page references in @res are the caller's; or -EAGAIN:
+ * mmap_lock cannot be had at the moment.
+ */
+int mzp_block_look(const struct mzp_block *block, struct mm_struct *mm, u64 page,
+		   struct mzp_residency *res)
+{
+	if (block->file) {
+		mzp_cache_look(block->file->f_mapping, block->index + page, res->nr, res, 0);
+		return 0;
+	}
+	if (!mmap_read_trylock(mm))
+		return -EAGAIN;
+	mzp_residency_look(mm, mzp_block_addr(block, page), res);
+	mmap_read_unlock(mm);
+	return 0;
+}
+
+/**
+ * mzp_block_grab - take references on consecutive pages that hold data
+ * @block: the block
+ * @page: first page, from the start of the block
+ * @nr: pages, at least 1
+ * @pages: where to put them
+ *
+ * Context: a producer that uses the session's address space, if
+ * mzp_block_needs_mm(); does not wait.
+ * Return: as mzp_grab().
+ */
+int mzp_block_grab(const struct mzp_block *block, u64 page, unsigned int nr,
+		   struct page **pages)
+{
+	/* What could be had of a file, mzp_cache_look() has taken already. */
+	if (block->file)
+		return -EAGAIN;
+	return mzp_grab(mzp_block_addr(block, page), nr, pages);
+}
+
+/**
+ * mzp_block_wait - wait until mmap_lock was free for once
+ * @mm: the session's address space
+ *
+ * Context: the slow lane; sleeps until SIGKILL.
+ * Return: 0, or -ESRCH if the address space is gone.
+ */
+int mzp_block_wait(struct mm_struct *mm)
+{
+	if (!mmget_not_zero(mm))
+		return -ESRCH;
+	if (!mmap_read_lock_killable(mm))
+		mmap_read_unlock(mm);
+	mmput_async(mm);
+	return 0;
+}
+
+/**
+ * mzp_block_fetch - have pages made present that could not be grabbed
+ * @block: the block
+ * @mm: the session's address space
+ * @page: first page, from the start of the block
+ * @nr: pages
+ *
+ * Context: the slow lane; sleeps, for I/O and for other processes, until
+ * SIGKILL.
+ * Return: 0: the first page is worth another look; or a negative errno: it
+ * cannot be read.
+ */
+int mzp_block_fetch(const struct mzp_block *block, struct mm_struct *mm, u64 page,
+		    unsigned int nr)
+{
+	int err;
+
+	if (block->file)
+		return mzp_cache_fetch(block->file->f_mapping, block->index + page);
+	if (!mmget_not_zero(mm))
+		return -ESRCH;
+	err = mzp_grab_fetch(mm, mzp_block_addr(block, page), nr);
+	mmput_async(mm);
+	return err;
+}
+
+/**
+ * mzp_block_next - find the next page that may hold data
+ * @block: the block
+ * @mm: the session's address space, with users if mzp_block_needs_mm()
+ * @page: where to start, from the start of the block
+ * @end: where to stop
+ *
+ * Context: a producer; does not wait.
+ * Return: a page from @page to @end; all before it are zero.
+ */
+u64 mzp_block_next(const struct mzp_block *block, struct mm_struct *mm, u64 page, u64 end)
+{
+	unsigned long addr, next;
+
+	if (block->file)
+		return mzp_cache_next(block->file->f_mapping, block->index + page,
+				      block->index + end) - block->index;
+	if (!mmap_read_trylock(mm))
+		return page;
+	addr = mzp_block_addr(block, page);
+	next = mzp_residency_next(mm, addr, mzp_block_addr(block, end));
+	mmap_read_unlock(mm);
+	return page + ((next - addr) >> PAGE_SHIFT);
+}
+
+static int mzp_block_check_place(const struct mzp_block_add *arg, u64 start, u64 limit)
 {
 	u64 end;
 
-	if (arg->flags)
+	if (!PAGE_ALIGNED(start))
+		return -EINVAL;
+	return check_add_overflow(start, (u64)arg->length, &end) || end > limit ? -EOVERFLOW : 0;
+}
+
+static int mzp_block_check(const struct mzp_block_add *arg)
+{
+	if (arg->flags & ~MZP_BLOCK_FD || arg->__reserved)
 		return -EOPNOTSUPP;
 	if (!arg->idstr_len || arg->idstr_len >= MZP_WIRE_IDSTR)
 		return -EINVAL;
-	if (!arg->length || !PAGE_ALIGNED(arg->length) || !PAGE_ALIGNED(arg->addr))
+	if (!arg->length || !PAGE_ALIGNED(arg->length))
 		return -EINVAL;
-	if (check_add_overflow((u64)arg->addr, (u64)arg->length, &end) || end > TASK_SIZE)
-		return -EOVERFLOW;
+	if (arg->flags & MZP_BLOCK_FD)
+		return arg->addr ? -EINVAL : mzp_block_check_place(arg, arg->offset, LLONG_MAX);
+	if (arg->fd || arg->offset)
+		return -EINVAL;
+	return mzp_block_check_place(arg, arg->addr, TASK_SIZE);
+}
+
+static int mzp_block_open(struct mzp_block *block, const struct mzp_block_add *arg)
+{
+	struct file *file = fget(arg->fd);
+	int err = 0;
+
+	if (!file)
+		return -EBADF;
+	if (!(file->f_mode & FMODE_READ))
+		err = -EACCES;
+	else if (!mzp_cache_knows_holes(file->f_mapping))
+		err = -EOPNOTSUPP;
+	if (err) {
+		fput(file);
+		return err;
+	}
+	block->file = file;
+	block->index = arg->offset >> PAGE_SHIFT;
 	return 0;
+}
+
+static int mzp_block_fill(struct mzp_block *block, const struct mzp_block_add *arg)
+{
+	block->addr = arg->addr;
+	block->pages = arg->length >> PAGE_SHIFT;
+	if (copy_from_user(block->idstr, u64_to_user_ptr(arg->idstr), arg->idstr_len))
+		return -EFAULT;
+	if (strlen(block->idstr) != arg->idstr_len)
+		return -EINVAL;
+	return arg->flags & MZP_BLOCK_FD ? mzp_block_open(block, arg) : 0;
 }
 
 static struct mzp_block *mzp_block_new(const struct mzp_block_add *arg)
 {
 	struct mzp_block *block = kzalloc(sizeof(*block), GFP_KERNEL_ACCOUNT);
+	int err;
 
 	if (!block)
 		return ERR_PTR(-ENOMEM);
 	kref_init(&block->ref);
-	block->addr = arg->addr;
-	block->pages = arg->length >> PAGE_SHIFT;
-	if (copy_from_user(block->idstr, u64_to_user_ptr(arg->idstr), arg->idstr_len)) {
-		kfree(block);
-		return ERR_PTR(-EFAULT);
-	}
-	if (strlen(block->idstr) != arg->idstr_len) {
-		kfree(block);
-		return ERR_PTR(-EINVAL);
+	err = mzp_block_fill(block, arg);
+	if (err) {
+		mzp_block_put(block);
+		return ERR_PTR(err);
 	}
 	return block;
 }

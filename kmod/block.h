@@ -8,7 +8,11 @@
 
 #include <linux/multifd_wire.h>
 
+struct file;
+struct mm_struct;
 struct mzp_cmd;
+struct mzp_residency;
+struct page;
 
 /**
  * struct mzp_block - a RAM block of the guest
@@ -16,7 +20,9 @@ struct mzp_cmd;
  * @node: in the session's blocks; session lock
  * @id: what user space calls it by
  * @unfinished: jobs that are not done; session lock
- * @addr: where it starts in the session's address space
+ * @file: whose contents it is, or NULL
+ * @index: where it starts in @file, in pages
+ * @addr: without @file: where it starts in the session's address space
  * @pages: length
  * @idstr: name, NUL-terminated
  *
@@ -27,16 +33,27 @@ struct mzp_block {
 	struct list_head node;
 	u32 id;
 	unsigned int unfinished;
+	struct file *file;
+	pgoff_t index;
 	unsigned long addr;
 	u64 pages;
 	char idstr[MZP_WIRE_IDSTR];
 };
 
-static inline unsigned long mzp_block_addr(const struct mzp_block *block, u64 page)
+/* Whether its pages are found by way of the session's address space. */
+static inline bool mzp_block_needs_mm(const struct mzp_block *block)
 {
-	return block->addr + (page << PAGE_SHIFT);
+	return !block->file;
 }
 
+int mzp_block_look(const struct mzp_block *block, struct mm_struct *mm, u64 page,
+		   struct mzp_residency *res);
+int mzp_block_grab(const struct mzp_block *block, u64 page, unsigned int nr,
+		   struct page **pages);
+int mzp_block_wait(struct mm_struct *mm);
+int mzp_block_fetch(const struct mzp_block *block, struct mm_struct *mm, u64 page,
+		    unsigned int nr);
+u64 mzp_block_next(const struct mzp_block *block, struct mm_struct *mm, u64 page, u64 end);
 void mzp_block_put(struct mzp_block *block);
 
 int mzp_ioctl_block_add(struct mzp_cmd *cmd);

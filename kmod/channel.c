@@ -17,9 +17,9 @@
  * dropped, and so is the pipe's, which splice(2) holds while it calls us: else
  * a process that shares the pipe could not read, close or even be killed until
  * our data came. After the wait the pipe's room is looked at again. Only
- * splice(2) to a pipe gets here, with the pipe locked: sendfile(2) and the
- * like, which use a pipe of their own without its lock, refuse a file that
- * cannot seek.
+ * splice(2) or sendfile(2) to a pipe gets here, with that pipe locked: to
+ * anything else, sendfile(2) and the like would use a pipe of their own without
+ * its lock, and they refuse a file that cannot seek.
  *
  * When the session is over before its time, the ring must be emptied though its
  * reader may be stuck in a page fault, or gone for good. Whoever sees it is
@@ -31,6 +31,7 @@
 #include <linux/fs.h>
 #include <linux/mm.h>
 #include <linux/module.h>
+#include <linux/nospec.h>
 #include <linux/pipe_fs_i.h>
 #include <linux/poll.h>
 #include <linux/sched/signal.h>
@@ -48,15 +49,15 @@
 static int mzp_channel_greet(struct mzp_channel *channel)
 {
 	struct mzp_packet *packet = mzp_ring_room(&channel->ring);
-	void *init = mzp_header_alloc(&channel->headers, sizeof(struct mzp_wire_init),
-				      &packet->buf[0]);
+	struct mzp_wire_init *init;
 
-	if (!init)
+	if (mzp_header_reserve(&channel->headers, sizeof(*init), GFP_KERNEL))
 		return -ENOMEM;
+	init = mzp_header_take(&channel->headers, sizeof(*init), &packet->buf[0]);
 	mzp_encode_init(init, channel->session->uuid, channel->id);
 	packet->nr = 1;
 	mzp_ring_publish(&channel->ring);
-	mzp_stat_add(&channel->stats.bytes, sizeof(struct mzp_wire_init));
+	mzp_stat_add(&channel->stats.bytes, sizeof(*init));
 	return 0;
 }
 
@@ -128,8 +129,10 @@ void mzp_channel_drain(struct mzp_channel *channel)
 	/* The session's error was set before; pairs with mzp_channel_unlock(). */
 	smp_mb();
 	while (mzp_ring_fill(&channel->ring) && mutex_trylock(&channel->read_lock)) {
-		while (mzp_ring_first(&channel->ring))
+		while (mzp_ring_first(&channel->ring)) {
 			mzp_channel_drop_packet(channel);
+			cond_resched();
+		}
 		mutex_unlock(&channel->read_lock);
 		/* What was published meanwhile by one whose trylock failed. */
 		smp_mb();
@@ -240,14 +243,13 @@ static size_t mzp_channel_copy(struct mzp_channel *channel, struct iov_iter *to)
 static ssize_t mzp_channel_read_iter(struct kiocb *iocb, struct iov_iter *to)
 {
 	struct mzp_channel *channel = iocb->ki_filp->private_data;
-	bool nowait = iocb->ki_flags & IOCB_NOWAIT;
-	bool nonblock = nowait || iocb->ki_filp->f_flags & O_NONBLOCK;
+	bool nonblock = iocb->ki_flags & IOCB_NOWAIT || iocb->ki_filp->f_flags & O_NONBLOCK;
 	size_t copied;
 	int ret;
 
 	if (!iov_iter_count(to))
 		return 0;
-	while ((ret = mzp_channel_lock(channel, nowait)) == -EAGAIN && !nonblock) {
+	while ((ret = mzp_channel_lock(channel, nonblock)) == -EAGAIN && !nonblock) {
 		if (wait_event_interruptible(channel->readable, mzp_channel_readable(channel)))
 			return -ERESTARTSYS;
 	}
@@ -420,7 +422,7 @@ static void mzp_channel_show_fdinfo(struct seq_file *seq, struct file *file)
 	seq_printf(seq, "mzp-zero:\t%llu\n", READ_ONCE(stats->counts.zero));
 	seq_printf(seq, "mzp-absent:\t%llu\n", READ_ONCE(stats->counts.absent));
 	seq_printf(seq, "mzp-ring-full:\t%llu\n", READ_ONCE(stats->ring_full));
-	seq_printf(seq, "mzp-retries:\t%llu\n", READ_ONCE(stats->retries));
+	seq_printf(seq, "mzp-stalls:\t%llu\n", READ_ONCE(stats->stalls));
 	seq_printf(seq, "mzp-busy-ns:\t%llu\n", READ_ONCE(stats->busy_ns));
 }
 
@@ -442,7 +444,7 @@ static struct file *mzp_channel_open(struct mzp_channel *channel, unsigned int f
 	if (IS_ERR(file))
 		return file;
 	mzp_session_get(channel->session);
-	/* No position: what was read is gone. sendfile(2) refuses such a file. */
+	/* No position: what was read is gone. sendfile(2) to a socket refuses it. */
 	stream_open(file_inode(file), file);
 	file->f_mode |= FMODE_NOWAIT;
 	return file;
@@ -458,12 +460,13 @@ static struct mzp_channel *mzp_channel_claim(struct mzp_session *session, u32 id
 	err = mzp_session_usable(session);
 	if (!err && id >= session->nr_channels)
 		err = -EINVAL;
-	if (!err && session->channel[id]->handed_out)
+	if (err)
+		goto unlock;
+	channel = session->channel[array_index_nospec(id, session->nr_channels)];
+	if (channel->handed_out)
 		err = -EBUSY;
-	if (!err) {
-		channel = session->channel[id];
-		channel->handed_out = true;
-	}
+	channel->handed_out = true;
+unlock:
 	mutex_unlock(&session->lock);
 	return err ? ERR_PTR(err) : channel;
 }

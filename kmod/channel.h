@@ -7,12 +7,13 @@
 #include <linux/mutex.h>
 #include <linux/types.h>
 #include <linux/wait.h>
-#include <linux/workqueue.h>
 
 #include "batch.h"
 #include "header.h"
 #include "job.h"
+#include "residency.h"
 #include "ring.h"
+#include "slow.h"
 
 struct mzp_cmd;
 struct mzp_session;
@@ -24,7 +25,7 @@ struct mzp_session;
  * @syncs: SYNC packets emitted
  * @bytes: emitted, headers included
  * @ring_full: times that the producer found no room in the ring
- * @retries: times that a page needed time
+ * @stalls: times that a page needed time
  * @busy_ns: time that workers spent on the channel
  * @bytes_read: that the reader took
  *
@@ -37,7 +38,7 @@ struct mzp_channel_stats {
 	u64 syncs;
 	u64 bytes;
 	u64 ring_full;
-	u64 retries;
+	u64 stalls;
 	u64 busy_ns;
 	u64 bytes_read;
 };
@@ -60,6 +61,16 @@ struct mzp_take {
 	unsigned int pos;
 };
 
+/* How many of the pages from take->pos on follow one another in the block. */
+static inline unsigned int mzp_take_run(const struct mzp_take *take)
+{
+	unsigned int n = 1;
+
+	while (take->pos + n < take->nr && take->page[take->pos + n] == take->page[take->pos] + n)
+		n++;
+	return n;
+}
+
 /**
  * struct mzp_channel - one stream of packets
  * @session: whose it is; fixed
@@ -68,12 +79,14 @@ struct mzp_take {
  * @state: of enum mzp_channel_state; see worker.c
  * @node: in a worker's queue; that worker's lock
  * @cpu: the worker that has it or had it last; owned by who owns the channel
- * @retry: queues the channel again after a while
- * @delay: how long that while is, in jiffies
+ * @need: what the channel is in the slow lane for; owned likewise
+ * @slow_error: negative errno that came of it, or 0; owned likewise
+ * @stalls: times in a row that the page there was not to be had; owned likewise
  *
  * @epoch: SYNC packets emitted so far
  * @job: whose pages are in @take and @batch, or NULL
  * @take: pages that were taken and are not classified yet
+ * @residency: scratch memory
  * @batch: pages of the packet to be
  * @counts: what became of @job's pages since they were last accounted for
  * @headers: where headers are written
@@ -100,12 +113,14 @@ struct mzp_channel {
 	atomic_t state;
 	struct list_head node;
 	int cpu;
-	struct delayed_work retry;
-	unsigned int delay;
+	enum mzp_need need;
+	int slow_error;
+	unsigned int stalls;
 
 	u32 epoch;
 	struct mzp_job *job;
 	struct mzp_take take;
+	struct mzp_residency residency;
 	struct mzp_batch batch;
 	struct mzp_counts counts;
 	struct mzp_headers headers;

@@ -17,13 +17,19 @@
 #error "multifd_zp needs a 64-bit little-endian kernel"
 #endif
 
-/* The array of VMAs that callers once could ask for went away in 6.5. */
+/*
+ * The array of VMAs that callers once could ask for went away in 6.5. @locked
+ * as get_user_pages_remote() says, or NULL.
+ */
 #if KERNEL_VERSION(6, 5, 0) > LINUX_VERSION_CODE
-#define mzp_get_user_pages_remote(mm, start, nr, flags, pages) \
-	get_user_pages_remote(mm, start, nr, flags, pages, NULL, NULL)
+#define mzp_get_user_pages_remote(mm, start, nr, flags, pages, locked) \
+	get_user_pages_remote(mm, start, nr, flags, pages, NULL, locked)
 #else
-#define mzp_get_user_pages_remote(mm, start, nr, flags, pages) \
-	get_user_pages_remote(mm, start, nr, flags, pages, NULL)
+#define mzp_get_user_pages_remote(mm, start, nr, flags, pages, locked) \
+	get_user_pages_remote(mm, start, nr, flags, pages, locked)
 #endif
+
+/* An index of hugetlbfs's page cache stood for a huge page until 6.7. */
+#define MZP_HUGETLB_INDEX_IS_HUGE (KERNEL_VERSION(6, 7, 0) > LINUX_VERSION_CODE)
 
 #endif /* MZP_COMPAT_H */

@@ -4,62 +4,103 @@
  * given: a window, a dirty bitmap or ranges. Pure: no locks, no allocation.
  */
 #include <linux/bitmap.h>
-#include <linux/bitops.h>
 #include <linux/minmax.h>
 
 #include "cursor.h"
+
+/* Pages of a bitmap that are passed over in one go, at most: 2 MiB of it. */
+#define MZP_SEEK_PAGES 0x1000000ull
 
 static u64 mzp_span_end(const struct mzp_span *span)
 {
 	return span->first + span->count;
 }
 
-/**
- * mzp_cursor_pages - how many pages the cursor stands for
- * @cursor: a cursor that nothing was taken from yet
- *
- * Context: any; takes time in proportion to the input.
- * Return: number of pages.
- */
-u64 mzp_cursor_pages(const struct mzp_cursor *cursor)
+/* How many of the bits from @from to @to - 1 are set. */
+static u64 mzp_bitmap_count(const unsigned long *bitmap, u64 from, u64 to)
 {
-	u64 pages = 0, done, part;
+	u64 pages = 0;
+
+	for (; from < to && from % BITS_PER_LONG; from++)
+		pages += test_bit(from, bitmap);
+	for (; from + BITS_PER_LONG <= to; from += BITS_PER_LONG)
+		pages += hweight_long(bitmap[from / BITS_PER_LONG]);
+	for (; from < to; from++)
+		pages += test_bit(from, bitmap);
+	return pages;
+}
+
+/* How many pages of the spans lie in @from to @to - 1. */
+static u64 mzp_spans_count(const struct mzp_cursor *cursor, u64 from, u64 to)
+{
+	u64 pages = 0;
 	u32 i;
 
-	if (cursor->span) {
-		for (i = 0; i < cursor->nr_spans; i++)
-			pages += cursor->span[i].count;
-		return pages;
-	}
-	if (!cursor->bitmap)
-		return cursor->window.count;
+	for (i = cursor->at; i < cursor->nr_spans && cursor->span[i].first < to; i++) {
+		u64 start = max(from, cursor->span[i].first);
+		u64 end = min(to, mzp_span_end(&cursor->span[i]));
 
-	/* bitmap_weight() counts in unsigned int. */
-	for (done = 0; done < cursor->window.count; done += part) {
-		part = min_t(u64, cursor->window.count - done, 1u << 30);
-		pages += bitmap_weight(cursor->bitmap + done / BITS_PER_LONG, part);
+		if (start < end)
+			pages += end - start;
 	}
 	return pages;
 }
 
-/* The first page at or behind @next that is meant; the window's end if none. */
-static u64 mzp_cursor_seek(struct mzp_cursor *cursor)
+/**
+ * mzp_cursor_count - how many pages of a range are meant
+ * @cursor: a cursor that has not moved beyond @from
+ * @from: first page, in the window
+ * @to: the page behind the last one
+ *
+ * Context: any; takes time in proportion to the input for that range.
+ * Return: number of pages.
+ */
+u64 mzp_cursor_count(const struct mzp_cursor *cursor, u64 from, u64 to)
 {
-	u64 end = mzp_span_end(&cursor->window);
-
 	if (cursor->bitmap)
-		return cursor->window.first +
-		       find_next_bit(cursor->bitmap, cursor->window.count,
-				     cursor->next - cursor->window.first);
-	if (!cursor->span)
-		return cursor->next;
+		return mzp_bitmap_count(cursor->bitmap, from - cursor->window.first,
+					to - cursor->window.first);
+	if (cursor->span)
+		return mzp_spans_count(cursor, from, to);
+	return to - from;
+}
 
+static bool mzp_cursor_seek_bitmap(struct mzp_cursor *cursor)
+{
+	u64 from = cursor->next - cursor->window.first;
+	u64 limit = min(cursor->window.count, from + MZP_SEEK_PAGES);
+	u64 found = find_next_bit(cursor->bitmap, limit, from);
+
+	cursor->next = cursor->window.first + found;
+	return found < limit;
+}
+
+static bool mzp_cursor_seek_spans(struct mzp_cursor *cursor)
+{
 	while (cursor->at < cursor->nr_spans &&
 	       mzp_span_end(&cursor->span[cursor->at]) <= cursor->next)
 		cursor->at++;
-	if (cursor->at == cursor->nr_spans)
-		return end;
-	return max(cursor->next, cursor->span[cursor->at].first);
+	if (cursor->at == cursor->nr_spans) {
+		mzp_cursor_end(cursor);
+		return false;
+	}
+	cursor->next = max(cursor->next, cursor->span[cursor->at].first);
+	return true;
+}
+
+/*
+ * Move to the first page from @next on that is meant, but not over too many
+ * that are not. Return: whether @next is meant.
+ */
+static bool mzp_cursor_seek(struct mzp_cursor *cursor)
+{
+	if (mzp_cursor_done(cursor))
+		return false;
+	if (cursor->bitmap)
+		return mzp_cursor_seek_bitmap(cursor);
+	if (cursor->span)
+		return mzp_cursor_seek_spans(cursor);
+	return true;
 }
 
 /**
@@ -68,28 +109,42 @@ static u64 mzp_cursor_seek(struct mzp_cursor *cursor)
  * @page: where to put their numbers, ascending
  * @max: how many at most
  *
+ * A stretch of a bitmap that is empty for long ends the call early. The end is
+ * known as soon as the last page is handed out, unless such a stretch follows.
+ *
  * Context: the caller keeps others off the cursor.
- * Return: how many; less than @max only if there are no more.
+ * Return: how many; less than @max, even 0, does not mean that there are no
+ * more.
  */
 unsigned int mzp_cursor_take(struct mzp_cursor *cursor, u64 *page, unsigned int max)
 {
-	u64 end = mzp_span_end(&cursor->window);
 	unsigned int n = 0;
 
-	while (n < max && cursor->next < end) {
-		u64 at = mzp_cursor_seek(cursor);
-
-		if (at >= end) {
-			cursor->next = end;
-			break;
-		}
-		page[n++] = at;
-		cursor->next = at + 1;
-	}
-	/* Look ahead, so that the end is known when the last page is taken. */
-	if (cursor->next < end && mzp_cursor_seek(cursor) >= end)
-		cursor->next = end;
+	while (mzp_cursor_seek(cursor) && n < max)
+		page[n++] = cursor->next++;
 	return n;
+}
+
+/**
+ * mzp_cursor_skip - hand out all pages up to a point at once
+ * @cursor: the cursor
+ * @to: where to go on, at most the window's end
+ *
+ * Does nothing if the cursor is there already.
+ *
+ * Context: as mzp_cursor_take(); takes time in proportion to the input skipped.
+ * Return: how many pages were handed out thereby.
+ */
+u64 mzp_cursor_skip(struct mzp_cursor *cursor, u64 to)
+{
+	u64 pages;
+
+	if (cursor->next >= to)
+		return 0;
+	pages = mzp_cursor_count(cursor, cursor->next, to);
+	cursor->next = to;
+	mzp_cursor_seek(cursor);
+	return pages;
 }
 
 /**
@@ -97,8 +152,7 @@ unsigned int mzp_cursor_take(struct mzp_cursor *cursor, u64 *page, unsigned int 
  * @cursor: the cursor
  *
  * Context: as mzp_cursor_take().
- * Return: true if mzp_cursor_take() would return 0. (A fresh cursor over an
- * empty bitmap is not yet known to be done.)
+ * Return: true if there are no more; false if there may be.
  */
 bool mzp_cursor_done(const struct mzp_cursor *cursor)
 {

@@ -9,44 +9,84 @@
  * that were current after the page had been handed over, which is what a sender
  * of live memory needs.
  *
- * A worker serves many sessions and must not wait in one's page fault. So pages
- * that are mapped are taken without a fault, and for the others the fault is
- * tried without waiting: where it would have to wait (for a swapped page to be
- * read, for instance) it only starts what is needed, and the caller comes back
- * later.
+ * A worker serves many sessions and must not wait in one's page fault, be it
+ * for a disk, a file server or a userfaultfd handler. So workers take only what
+ * is mapped, and never fault. What is not mapped, the slow lane faults in.
  */
 #include <linux/mm.h>
 
 #include "compat.h"
 #include "grab.h"
 
-static int mzp_grab_slow(struct mm_struct *mm, unsigned long addr, unsigned int nr,
-			 struct page **page)
-{
-	long got;
-
-	mmap_read_lock(mm);
-	got = mzp_get_user_pages_remote(mm, addr, nr, FOLL_NOWAIT, page);
-	mmap_read_unlock(mm);
-	return got ? got : -EAGAIN;
-}
+/* Enough to be worth the way to the slow lane, few enough to be back soon. */
+#define MZP_FETCH_PAGES 16u
 
 /**
- * mzp_grab - take references on consecutive pages
- * @mm: whose memory; in use by this thread (kthread_use_mm())
- * @addr: of the first page, page-aligned
+ * mzp_grab - take references on consecutive pages that are mapped
+ * @addr: of the first page, page-aligned, in the address space that this thread
+ *	uses (kthread_use_mm())
  * @nr: pages, at least 1
  * @page: where to put them
  *
- * Context: may sleep, though not for I/O or for other processes; takes
- * mmap_lock.
+ * Context: a worker; does not wait.
  * Return: the number of pages taken, from 1 to @nr, whose references are the
- * caller's; -EAGAIN: the first one needs time, try later; -EFAULT,
- * -EHWPOISON, …: the first one cannot be read.
+ * caller's; or -EAGAIN: the first one is not mapped readable at the moment.
  */
-int mzp_grab(struct mm_struct *mm, unsigned long addr, unsigned int nr, struct page **page)
+int mzp_grab(unsigned long addr, unsigned int nr, struct page **page)
 {
 	int got = get_user_pages_fast_only(addr, nr, 0, page);
 
-	return got > 0 ? got : mzp_grab_slow(mm, addr, nr, page);
+	return got > 0 ? got : -EAGAIN;
+}
+
+/* One fault, as a read would take it. Return: 0 if it is worth another look. */
+static int mzp_fault_in(struct mm_struct *mm, unsigned long addr)
+{
+	struct vm_area_struct *vma;
+	vm_fault_t fault;
+
+	if (mmap_read_lock_killable(mm))
+		return -EINTR;
+	vma = vma_lookup(mm, addr);
+	if (!vma || !(vma->vm_flags & VM_READ) || vma->vm_flags & (VM_IO | VM_PFNMAP)) {
+		mmap_read_unlock(mm);
+		return -EFAULT;
+	}
+	fault = handle_mm_fault(vma, addr, FAULT_FLAG_ALLOW_RETRY | FAULT_FLAG_KILLABLE |
+				FAULT_FLAG_REMOTE, NULL);
+	/* Both say that it was unlocked on the way. */
+	if (!(fault & (VM_FAULT_RETRY | VM_FAULT_COMPLETED)))
+		mmap_read_unlock(mm);
+	/* The memory cgroup may find some yet. */
+	if (fault & VM_FAULT_OOM)
+		return 0;
+	return fault & VM_FAULT_ERROR ? vm_fault_to_errno(fault, FOLL_HWPOISON) ?: -EFAULT : 0;
+}
+
+/**
+ * mzp_grab_fetch - fault consecutive pages in
+ * @mm: whose memory, with users
+ * @addr: of the first page, page-aligned
+ * @nr: pages
+ *
+ * Fault by fault and not by GUP, which in some kernels goes round in circles
+ * with mmap_lock held while a userfaultfd is being closed, and so keeps it from
+ * being closed.
+ *
+ * Context: the slow lane; takes mmap_lock; sleeps, for I/O and for other
+ * processes, until SIGKILL.
+ * Return: 0: the first page is worth another look, which may find that it takes
+ * more; or a negative errno: it cannot be read.
+ */
+int mzp_grab_fetch(struct mm_struct *mm, unsigned long addr, unsigned int nr)
+{
+	int err = mzp_fault_in(mm, addr);
+	unsigned int i;
+
+	for (i = 1; i < min(nr, MZP_FETCH_PAGES) && !err; i++) {
+		cond_resched();
+		if (mzp_fault_in(mm, addr + i * PAGE_SIZE))
+			break;
+	}
+	return err;
 }

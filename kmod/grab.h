@@ -5,6 +5,7 @@
 struct mm_struct;
 struct page;
 
-int mzp_grab(struct mm_struct *mm, unsigned long addr, unsigned int nr, struct page **page);
+int mzp_grab(unsigned long addr, unsigned int nr, struct page **page);
+int mzp_grab_fetch(struct mm_struct *mm, unsigned long addr, unsigned int nr);
 
 #endif /* MZP_GRAB_H */

@@ -18,26 +18,38 @@
 #include "header.h"
 
 /**
- * mzp_header_alloc - memory for one header
- * @headers: where to take it from
+ * mzp_header_reserve - see to it that the next header has its memory
+ * @headers: where it is to be
  * @size: bytes, at most PAGE_SIZE
- * @buf: filled in to describe the memory, with a page reference that is the
- *	caller's
+ * @gfp: how to allocate
  *
- * Context: may sleep; callers with the same @headers exclude each other.
- * Return: the memory, zeroed, to be written before anyone else sees @buf; or
- * NULL.
+ * Context: as @gfp says; callers with the same @headers exclude each other.
+ * Charged to the memory cgroup that is active.
+ * Return: 0 or -ENOMEM.
  */
-void *mzp_header_alloc(struct mzp_headers *headers, unsigned int size, struct bio_vec *buf)
+int mzp_header_reserve(struct mzp_headers *headers, unsigned int size, gfp_t gfp)
 {
 	if (headers->page && headers->used + size > PAGE_SIZE)
 		mzp_headers_drop(headers);
 	if (!headers->page) {
-		headers->page = alloc_page(GFP_KERNEL_ACCOUNT | __GFP_ZERO | __GFP_NOWARN);
-		if (!headers->page)
-			return NULL;
+		headers->page = alloc_page(gfp | __GFP_ACCOUNT | __GFP_ZERO | __GFP_NOWARN);
 		headers->used = 0;
 	}
+	return headers->page ? 0 : -ENOMEM;
+}
+
+/**
+ * mzp_header_take - take the memory that was reserved
+ * @headers: where from
+ * @size: as it was reserved
+ * @buf: filled in to describe the memory, with a page reference that is the
+ *	caller's
+ *
+ * Context: any; callers with the same @headers exclude each other.
+ * Return: the memory, zeroed, to be written before anyone else sees @buf.
+ */
+void *mzp_header_take(struct mzp_headers *headers, unsigned int size, struct bio_vec *buf)
+{
 	get_page(headers->page);
 	buf->bv_page = headers->page;
 	buf->bv_offset = headers->used;

@@ -17,7 +17,8 @@ struct mzp_headers {
 	unsigned int used;
 };
 
-void *mzp_header_alloc(struct mzp_headers *headers, unsigned int size, struct bio_vec *buf);
+int mzp_header_reserve(struct mzp_headers *headers, unsigned int size, gfp_t gfp);
+void *mzp_header_take(struct mzp_headers *headers, unsigned int size, struct bio_vec *buf);
 void mzp_headers_drop(struct mzp_headers *headers);
 
 #endif /* MZP_HEADER_H */

@@ -32,6 +32,10 @@
 #include "job.h"
 #include "session.h"
 
+/* Input is copied in parts, between which others and signals get their turn. */
+#define MZP_COPY_BYTES	0x100000ul
+#define MZP_COPY_RANGES	1024
+
 static void mzp_job_free(struct kref *ref)
 {
 	struct mzp_job *job = container_of(ref, struct mzp_job, ref);
@@ -150,6 +154,30 @@ unsigned int mzp_job_take(struct mzp_session *session, struct mzp_job *job, u64 
 }
 
 /**
+ * mzp_job_skip - take all pages of a job up to a point at once
+ * @session: the session
+ * @job: the job
+ * @to: where to go on; at most the end of the job's window
+ *
+ * Pages that other channels have taken are not among them.
+ *
+ * Context: as mzp_job_take(); the caller knows what becomes of all pages behind
+ * those that it took before.
+ * Return: how many pages were taken thereby.
+ */
+u64 mzp_job_skip(struct mzp_session *session, struct mzp_job *job, u64 to)
+{
+	u64 nr;
+
+	mutex_lock(&session->lock);
+	nr = mzp_cursor_skip(&job->cursor, to);
+	job->taken += nr;
+	mzp_job_settle(session, job);
+	mutex_unlock(&session->lock);
+	return nr;
+}
+
+/**
  * mzp_job_account - tell what became of pages that were taken
  * @session: the session
  * @job: the job
@@ -163,10 +191,7 @@ void mzp_job_account(struct mzp_session *session, struct mzp_job *job,
 {
 	mutex_lock(&session->lock);
 	if (!job->done) {
-		job->counts.normal += counts->normal;
-		job->counts.zero += counts->zero;
-		job->counts.absent += counts->absent;
-		job->counts.lost += counts->lost;
+		mzp_counts_add(&job->counts, counts);
 		mzp_job_settle(session, job);
 	}
 	mutex_unlock(&session->lock);
@@ -294,8 +319,9 @@ static int mzp_send_check(const struct mzp_session *session, const struct mzp_se
 		return -EINVAL;
 	if (arg->format == MZP_SEND_ALL && arg->input)
 		return -EINVAL;
+	/* Ranges are disjoint and not empty. */
 	if (arg->format == MZP_SEND_RANGES)
-		return arg->nr_ranges ? 0 : -EINVAL;
+		return arg->nr_ranges && arg->nr_ranges <= arg->page_count ? 0 : -EINVAL;
 	if (arg->nr_ranges || arg->ranges_base)
 		return -EINVAL;
 	return 0;
@@ -309,16 +335,23 @@ static unsigned long *mzp_bitmap_alloc(u64 bits)
 
 static int mzp_send_copy_bitmap(struct mzp_job *job, const struct mzp_send *arg)
 {
-	u64 words = BITS_TO_LONGS(arg->page_count);
+	const char __user *user = u64_to_user_ptr(arg->input);
+	size_t size = BITS_TO_LONGS(arg->page_count) * sizeof(long), done, part;
 	unsigned long *bitmap = mzp_bitmap_alloc(arg->page_count);
 
 	job->cursor.bitmap = bitmap;
 	if (!bitmap)
 		return -ENOMEM;
-	if (copy_from_user(bitmap, u64_to_user_ptr(arg->input), words * sizeof(long)))
-		return -EFAULT;
+	for (done = 0; done < size; done += part) {
+		part = min_t(size_t, size - done, MZP_COPY_BYTES);
+		if (copy_from_user((char *)bitmap + done, user + done, part))
+			return -EFAULT;
+		if (fatal_signal_pending(current))
+			return -EINTR;
+		cond_resched();
+	}
 	if (arg->page_count % BITS_PER_LONG)
-		bitmap[words - 1] &= BITMAP_LAST_WORD_MASK(arg->page_count);
+		bitmap[size / sizeof(long) - 1] &= BITMAP_LAST_WORD_MASK(arg->page_count);
 	return 0;
 }
 
@@ -364,8 +397,26 @@ static int mzp_send_copy_ranges(struct mzp_job *job, const struct mzp_send *arg)
 		if (err)
 			return err;
 		behind = span->first + span->count;
+		if (i % MZP_COPY_RANGES)
+			continue;
+		if (fatal_signal_pending(current))
+			return -EINTR;
+		cond_resched();
 	}
 	return 0;
+}
+
+/* How many pages the job is to send; long bitmaps are counted in parts. */
+static u64 mzp_send_count(const struct mzp_cursor *cursor)
+{
+	u64 from = cursor->window.first, end = from + cursor->window.count, pages = 0;
+
+	for (; from < end; from += MZP_COPY_BYTES * BITS_PER_BYTE) {
+		pages += mzp_cursor_count(cursor, from,
+					  min(end, from + MZP_COPY_BYTES * BITS_PER_BYTE));
+		cond_resched();
+	}
+	return pages;
 }
 
 /* All of a SEND that can be done without knowing the block. */
@@ -385,7 +436,8 @@ static int mzp_send_prepare(struct mzp_session *session, struct mzp_job *job,
 		err = mzp_send_copy_ranges(job, arg);
 	if (err)
 		return err;
-	job->submitted = mzp_cursor_pages(&job->cursor);
+	job->submitted = arg->format == MZP_SEND_ALL ? arg->page_count :
+			 mzp_send_count(&job->cursor);
 	if (arg->flags & MZP_SEND_ZERO_BITMAP || session->detection == MZP_DETECTION_LEGACY) {
 		job->zero_bitmap = mzp_bitmap_alloc(arg->page_count);
 		if (!job->zero_bitmap)
@@ -482,8 +534,9 @@ static int mzp_sync_prepare(struct mzp_session *session, struct mzp_job *job)
 	job->nr_sync = session->nr_channels;
 	job->syncs_left = session->nr_channels;
 	for (i = 0; i < job->nr_sync; i++) {
-		if (!mzp_header_alloc(&headers, sizeof(struct mzp_wire_packet), &job->sync[i]))
+		if (mzp_header_reserve(&headers, sizeof(struct mzp_wire_packet), GFP_KERNEL))
 			break;
+		mzp_header_take(&headers, sizeof(struct mzp_wire_packet), &job->sync[i]);
 	}
 	mzp_headers_drop(&headers);
 	return i == job->nr_sync ? 0 : -ENOMEM;
@@ -636,28 +689,51 @@ static int mzp_wait_one(struct mzp_cmd *cmd)
 	return err;
 }
 
-static int mzp_wait_all(struct mzp_cmd *cmd)
+/* Add up what all jobs that are done came to. Return: the last one's id. */
+static u64 mzp_wait_sum(struct mzp_session *session, struct mzp_wait *arg)
 {
-	struct mzp_session *session = cmd->session;
-	struct mzp_wait *arg = cmd->arg;
 	struct mzp_job *job;
 	unsigned long id;
-	int err;
-
-	err = mzp_wait_sleep(session, NULL, arg->timeout_ns);
-	if (err)
-		return err;
+	u64 last = 0;
 
 	mutex_lock(&session->lock);
 	xa_for_each(&session->jobs, id, job) {
 		/* Handed over after we woke up. */
 		if (!job->done)
-			continue;
+			break;
 		mzp_wait_report(arg, job);
-		mzp_wait_fetch(session, job);
+		last = id;
 	}
 	mutex_unlock(&session->lock);
-	return mzp_cmd_reply(cmd);
+	return last;
+}
+
+static void mzp_wait_fetch_all(struct mzp_session *session, u64 last)
+{
+	struct mzp_job *job;
+	unsigned long id;
+
+	mutex_lock(&session->lock);
+	xa_for_each_range(&session->jobs, id, job, 0, last)
+		mzp_wait_fetch(session, job);
+	mutex_unlock(&session->lock);
+}
+
+static int mzp_wait_all(struct mzp_cmd *cmd)
+{
+	struct mzp_session *session = cmd->session;
+	struct mzp_wait *arg = cmd->arg;
+	u64 last;
+	int err;
+
+	err = mzp_wait_sleep(session, NULL, arg->timeout_ns);
+	if (err)
+		return err;
+	last = mzp_wait_sum(session, arg);
+	err = mzp_cmd_reply(cmd);
+	if (!err)
+		mzp_wait_fetch_all(session, last);
+	return err;
 }
 
 static int mzp_wait_check(const struct mzp_wait *arg)

@@ -27,6 +27,15 @@ struct mzp_counts {
 	u64 lost;
 };
 
+/* Only one thread adds to @sum; others may read it at any time. */
+static inline void mzp_counts_add(struct mzp_counts *sum, const struct mzp_counts *counts)
+{
+	WRITE_ONCE(sum->normal, sum->normal + counts->normal);
+	WRITE_ONCE(sum->zero, sum->zero + counts->zero);
+	WRITE_ONCE(sum->absent, sum->absent + counts->absent);
+	WRITE_ONCE(sum->lost, sum->lost + counts->lost);
+}
+
 /**
  * struct mzp_job - a SEND or a SYNC
  * @ref: the session's until the result is fetched, and one for each channel
@@ -90,6 +99,7 @@ enum mzp_next {
 enum mzp_next mzp_job_next(struct mzp_session *session, u32 epoch, struct mzp_job **job);
 unsigned int mzp_job_take(struct mzp_session *session, struct mzp_job *job, u64 *page,
 			  unsigned int max);
+u64 mzp_job_skip(struct mzp_session *session, struct mzp_job *job, u64 to);
 void mzp_job_account(struct mzp_session *session, struct mzp_job *job,
 		     const struct mzp_counts *counts);
 void mzp_job_synced(struct mzp_session *session, struct mzp_job *job);

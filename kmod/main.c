@@ -59,7 +59,7 @@ struct mzp_op {
 static const struct mzp_op mzp_ops[] = {
 	[MZP_CMD_INFO] = MZP_OP(mzp_ioctl_info, struct mzp_info, level_default, MZP_OP_ANY),
 	[MZP_CMD_SETUP] = MZP_OP(mzp_ioctl_setup, struct mzp_setup, __reserved, MZP_OP_NEW),
-	[MZP_CMD_BLOCK_ADD] = MZP_OP(mzp_ioctl_block_add, struct mzp_block_add, addr,
+	[MZP_CMD_BLOCK_ADD] = MZP_OP(mzp_ioctl_block_add, struct mzp_block_add, offset,
 				     MZP_OP_READY),
 	[MZP_CMD_BLOCK_REMOVE] = MZP_OP(mzp_ioctl_block_remove, struct mzp_block_remove,
 					__reserved, MZP_OP_READY),
@@ -131,6 +131,9 @@ static long mzp_ioctl(struct file *file, unsigned int number, unsigned long arg)
 		return -EFAULT;
 	if (cmd.user_size < op->min_size)
 		return -EINVAL;
+	/* Nobody means it; and the tail would be searched for what is not zero. */
+	if (cmd.user_size > PAGE_SIZE)
+		return -E2BIG;
 	cmd.arg_size = op->size;
 	err = copy_struct_from_user(cmd.arg, op->size, cmd.user, cmd.user_size);
 	if (err)

@@ -25,24 +25,27 @@
 #include "block.h"
 #include "channel.h"
 #include "compat.h"
-#include "grab.h"
 #include "packet.h"
 #include "producer.h"
 #include "residency.h"
 #include "session.h"
+#include "slow.h"
 #include "zero.h"
 
 /* Steps of one run, each at most one packet of pages. */
 #define MZP_RUN_STEPS 4
 
+/*
+ * How often in a row the slow lane may bring what is gone or unusable again,
+ * with a tick's pause in between, until the job is given up.
+ */
+#define MZP_STALLS_MAX 1000
+
 /* Forget the current job; what became of its pages is accounted for. */
 static void mzp_producer_close_job(struct mzp_channel *channel)
 {
 	mzp_job_account(channel->session, channel->job, &channel->counts);
-	mzp_stat_add(&channel->stats.counts.normal, channel->counts.normal);
-	mzp_stat_add(&channel->stats.counts.zero, channel->counts.zero);
-	mzp_stat_add(&channel->stats.counts.absent, channel->counts.absent);
-	mzp_stat_add(&channel->stats.counts.lost, channel->counts.lost);
+	mzp_counts_add(&channel->stats.counts, &channel->counts);
 	channel->counts = (struct mzp_counts) { };
 	mzp_job_put(channel->job);
 	channel->job = NULL;
@@ -98,34 +101,24 @@ static u32 mzp_producer_header(struct mzp_channel *channel, struct mzp_wire_pack
 }
 
 /* Make a packet of the batch, in the ring's free slot. */
-static int mzp_producer_emit(struct mzp_channel *channel, struct mzp_packet *packet)
+static void mzp_producer_emit(struct mzp_channel *channel, struct mzp_packet *packet)
 {
 	struct mzp_wire_packet *header;
 	u32 payload;
 
-	header = mzp_header_alloc(&channel->headers, sizeof(*header), &packet->buf[0]);
-	if (!header)
-		return -ENOMEM;
+	header = mzp_header_take(&channel->headers, sizeof(*header), &packet->buf[0]);
 	payload = mzp_producer_header(channel, header, MZP_WIRE_NONE);
 	packet->nr = 1 + mzp_batch_take_pages(&channel->batch, &packet->buf[1]);
 	channel->batch.nr_normal = 0;
 	channel->batch.nr_zero = 0;
 	mzp_producer_publish(channel, sizeof(*header) + payload);
-	return 0;
 }
 
 /* Send what there is of the current job, and account for it. */
 static void mzp_producer_flush(struct mzp_channel *channel, struct mzp_packet *packet)
 {
-	struct mzp_batch *batch = &channel->batch;
-
-	if (mzp_batch_pages(batch) && mzp_producer_emit(channel, packet)) {
-		u64 first = batch->nr_normal ? batch->normal[0] : batch->zero[0];
-
-		/* The job ends with an error, so its counts need not add up by kind. */
-		mzp_job_fail(channel->session, channel->job, -ENOMEM, first >> PAGE_SHIFT);
-		mzp_batch_drop(batch);
-	}
+	if (mzp_batch_pages(&channel->batch))
+		mzp_producer_emit(channel, packet);
 	mzp_producer_close_job(channel);
 }
 
@@ -157,18 +150,25 @@ static void mzp_producer_add_zero(struct mzp_channel *channel, u64 page)
 		mzp_batch_add_zero(&channel->batch, page << PAGE_SHIFT);
 }
 
-static void mzp_producer_add_absent(struct mzp_channel *channel, u64 page)
+static int mzp_producer_add_absent(struct mzp_channel *channel, u64 page)
 {
-	channel->counts.absent++;
-	if (channel->job->fresh)
-		return;
-	if (channel->session->detection != MZP_DETECTION_NONE) {
-		mzp_producer_add_zero(channel, page);
-		return;
+	struct page *zero = ZERO_PAGE(0);
+
+	if (channel->job->fresh) {
+		channel->counts.absent++;
+		return 0;
 	}
-	/* Contents it must have, so they are those of the page that all can see. */
-	get_page(ZERO_PAGE(0));
-	mzp_batch_add_normal(&channel->batch, page << PAGE_SHIFT, ZERO_PAGE(0));
+	if (channel->session->detection != MZP_DETECTION_NONE) {
+		channel->counts.absent++;
+		mzp_producer_add_zero(channel, page);
+		return 0;
+	}
+	/* It must have contents: those of the zero page, which all can see. */
+	if (!try_get_page(zero))
+		return -ENOMEM;
+	channel->counts.absent++;
+	mzp_batch_add_normal(&channel->batch, page << PAGE_SHIFT, zero);
+	return 0;
 }
 
 static bool mzp_producer_is_zero(struct page *page)
@@ -192,74 +192,104 @@ static void mzp_producer_add_held(struct mzp_channel *channel, u64 number, struc
 	mzp_batch_add_normal(&channel->batch, number << PAGE_SHIFT, page);
 }
 
-/* How many of the pages from take->pos on follow one another in the block. */
-static unsigned int mzp_take_run(const struct mzp_take *take)
+/* Grab and classify pages @i to @end - 1 of the residency, which hold data. */
+static int mzp_producer_grab(struct mzp_channel *channel, u64 first, unsigned int i,
+			     unsigned int end)
 {
-	unsigned int n = 1;
+	struct page **page = channel->residency.page;
+	int got;
 
-	while (take->pos + n < take->nr && take->page[take->pos + n] == take->page[take->pos] + n)
-		n++;
-	return n;
-}
-
-/* Grab and classify @nr pages from take->pos on, which hold data. */
-static int mzp_producer_classify_held(struct mzp_channel *channel, unsigned int nr)
-{
-	struct mzp_take *take = &channel->take;
-	struct page *page[MZP_WIRE_PAGES];
-	int i, got;
-
-	while (nr) {
-		u64 first = take->page[take->pos];
-
-		got = mzp_grab(channel->session->mm, mzp_block_addr(channel->job->block, first),
-			       nr, page);
-		if (got < 0)
-			return got;
-		for (i = 0; i < got; i++)
+	while (i < end) {
+		if (!page[i]) {
+			got = mzp_block_grab(channel->job->block, first + i, end - i, &page[i]);
+			if (got < 0) {
+				channel->need = MZP_NEED_PAGE;
+				return got;
+			}
+		}
+		for (; i < end && page[i]; i++) {
 			mzp_producer_add_held(channel, first + i, page[i]);
-		take->pos += got;
-		nr -= got;
+			page[i] = NULL;
+			channel->take.pos++;
+		}
 	}
 	return 0;
 }
 
-/* Classify @nr pages from take->pos on, which follow one another. */
-static int mzp_producer_classify_run(struct mzp_channel *channel, unsigned int nr)
+/* Classify the pages from take->pos on that follow one another. */
+static int mzp_producer_classify_run(struct mzp_channel *channel)
 {
 	struct mzp_take *take = &channel->take;
-	struct mm_struct *mm = channel->session->mm;
+	struct mzp_residency *res = &channel->residency;
 	u64 first = take->page[take->pos];
-	DECLARE_BITMAP(held, MZP_WIRE_PAGES);
 	unsigned int i, end;
 	int err;
 
-	mmap_read_lock(mm);
-	mzp_residency(mm, mzp_block_addr(channel->job->block, first), nr, held);
-	mmap_read_unlock(mm);
-
-	for (i = 0; i < nr; i = end) {
-		if (!test_bit(i, held)) {
-			mzp_producer_add_absent(channel, first + i);
-			take->pos++;
-			end = i + 1;
-			continue;
-		}
-		end = find_next_zero_bit(held, nr, i);
-		err = mzp_producer_classify_held(channel, end - i);
-		if (err)
-			return err;
+	mzp_residency_init(res, mzp_take_run(take));
+	err = mzp_block_look(channel->job->block, channel->session->mm, first, res);
+	if (err) {
+		channel->need = MZP_NEED_LOCK;
+		return err;
 	}
-	return 0;
+	for (i = 0; i < res->nr && !err; i = end) {
+		end = i + 1;
+		if (test_bit(i, res->held)) {
+			/*
+			 * Up to the next one that is absent, or that we have,
+			 * or have not.
+			 */
+			while (end < res->nr && test_bit(end, res->held) &&
+			       !res->page[end] == !res->page[i])
+				end++;
+			err = mzp_producer_grab(channel, first, i, end);
+		} else {
+			err = mzp_producer_add_absent(channel, first + i);
+			take->pos += !err;
+		}
+	}
+	mzp_residency_drop(res);
+	return err;
+}
+
+/*
+ * The last page that was taken is absent and need not be sent, so go on to the
+ * next one that may hold data. What other channels take meanwhile is theirs.
+ */
+static void mzp_producer_skip(struct mzp_channel *channel)
+{
+	struct mzp_take *take = &channel->take;
+	struct mzp_job *job = channel->job;
+	u64 next = mzp_block_next(job->block, channel->session->mm,
+				  take->page[take->nr - 1] + 1,
+				  job->window.first + job->window.count);
+
+	channel->counts.absent += mzp_job_skip(channel->session, job, next);
 }
 
 /* Classify all pages that were taken. On error, take->pos is where it is. */
 static int mzp_producer_classify(struct mzp_channel *channel)
 {
 	struct mzp_take *take = &channel->take;
-	struct mm_struct *mm = channel->session->mm;
+	u64 absent = channel->counts.absent;
 	int err = 0;
 
+	while (!err && take->pos < take->nr) {
+		absent = channel->counts.absent;
+		err = mzp_producer_classify_run(channel);
+	}
+	if (!err && channel->job->fresh && channel->counts.absent > absent)
+		mzp_producer_skip(channel);
+	return err;
+}
+
+/* The same, with the address space in use, if it is needed. */
+static int mzp_producer_classify_mm(struct mzp_channel *channel)
+{
+	struct mm_struct *mm = channel->session->mm;
+	int err;
+
+	if (!mzp_block_needs_mm(channel->job->block))
+		return mzp_producer_classify(channel);
 	/*
 	 * The address space goes when its last process does; then there is
 	 * nothing to send.
@@ -267,8 +297,7 @@ static int mzp_producer_classify(struct mzp_channel *channel)
 	if (!mmget_not_zero(mm))
 		return -ESRCH;
 	kthread_use_mm(mm);
-	while (!err && take->pos < take->nr)
-		err = mzp_producer_classify_run(channel, mzp_take_run(take));
+	err = mzp_producer_classify(channel);
 	kthread_unuse_mm(mm);
 	/* If we are its last user, others must not wait while it is torn down. */
 	mmput_async(mm);
@@ -286,6 +315,34 @@ static bool mzp_producer_take(struct mzp_channel *channel)
 	return take->nr;
 }
 
+/* Have the slow lane get what is needed, unless that has been in vain for long. */
+static enum mzp_produced mzp_producer_stall(struct mzp_channel *channel)
+{
+	mzp_stat_add(&channel->stats.stalls, 1);
+	if (channel->need == MZP_NEED_PAGE && ++channel->stalls > MZP_STALLS_MAX)
+		channel->slow_error = -EBUSY;
+	return MZP_PRODUCED_LATER;
+}
+
+/* Return: 0, -EAGAIN if something needs time, or why the job cannot go on. */
+static int mzp_producer_work(struct mzp_channel *channel)
+{
+	unsigned int pos = channel->take.pos;
+	int err = channel->slow_error;
+
+	channel->slow_error = 0;
+	if (!err && mzp_header_reserve(&channel->headers, sizeof(struct mzp_wire_packet),
+				       GFP_NOWAIT)) {
+		channel->need = MZP_NEED_HEADER;
+		return -EAGAIN;
+	}
+	if (!err)
+		err = mzp_producer_classify_mm(channel);
+	if (!err || channel->take.pos != pos)
+		channel->stalls = 0;
+	return err;
+}
+
 /* One packet's worth of work on the current job. */
 static enum mzp_produced mzp_producer_pages(struct mzp_channel *channel,
 					    struct mzp_packet *packet)
@@ -297,9 +354,9 @@ static enum mzp_produced mzp_producer_pages(struct mzp_channel *channel,
 		mzp_producer_flush(channel, packet);
 		return MZP_PRODUCED_SOME;
 	}
-	err = mzp_producer_classify(channel);
+	err = mzp_producer_work(channel);
 	if (err == -EAGAIN)
-		return MZP_PRODUCED_LATER;
+		return mzp_producer_stall(channel);
 	if (err)
 		mzp_producer_give_up(channel, err);
 	if (err || mzp_batch_pages(&channel->batch) == channel->session->packet_pages)
@@ -335,8 +392,8 @@ static enum mzp_produced mzp_producer_step(struct mzp_channel *channel)
  * mzp_producer_run - do some of the work that a channel has
  * @channel: the channel, which the caller owns
  *
- * Context: a worker; may sleep, though not for I/O or for other processes.
- * Memory is charged to the memory cgroup of the session's owner.
+ * Context: a worker; may sleep for locks, though not for I/O, reclaim or other
+ * processes. Memory is charged to the memory cgroup of the session's owner.
  * Return: what came of it.
  */
 enum mzp_produced mzp_producer_run(struct mzp_channel *channel)

@@ -95,6 +95,7 @@ struct mzp_session *mzp_session_new(void)
 	INIT_LIST_HEAD(&session->active);
 	xa_init(&session->jobs);
 	init_waitqueue_head(&session->done);
+	mzp_slow_init(&session->slow);
 	session->user = get_uid(current_user());
 	err = mzp_session_enlist(session);
 	if (err)
@@ -109,18 +110,27 @@ free_session:
 	return ERR_PTR(err);
 }
 
+static void mzp_session_uncharge(struct mzp_session *session)
+{
+	if (!session->charged)
+		return;
+	atomic_long_sub(session->locked_pages, &session->charged->locked_vm);
+	free_uid(session->charged);
+	session->charged = NULL;
+}
+
 /* Undo what SETUP did, of which any part may be missing. */
 static void mzp_session_teardown(struct mzp_session *session)
 {
 	unsigned int i;
 
+	mzp_slow_stop(&session->slow);
 	for (i = 0; i < session->nr_channels; i++)
 		mzp_channel_free(session->channel[i]);
 	session->nr_channels = 0;
 	kvfree(session->channel);
 	session->channel = NULL;
-	atomic_long_sub(session->locked_pages, &session->user->locked_vm);
-	session->locked_pages = 0;
+	mzp_session_uncharge(session);
 	mem_cgroup_put(session->memcg);
 	session->memcg = NULL;
 	if (session->mm)
@@ -137,9 +147,9 @@ static void mzp_session_free(struct kref *ref)
 	list_for_each_entry_safe(block, next, &session->blocks, node)
 		mzp_block_put(block);
 	mzp_session_teardown(session);
+	mzp_session_delist(session);
 	free_cpumask_var(session->cpus);
 	free_uid(session->user);
-	mzp_session_delist(session);
 	kfree(session);
 	if (atomic_dec_and_test(&mzp_nr_sessions))
 		wake_up_var(&mzp_nr_sessions);
@@ -245,6 +255,7 @@ void mzp_session_fail(struct mzp_session *session, int error)
 	if (first) {
 		WRITE_ONCE(session->error, error);
 		mzp_jobs_abort(session, error);
+		mzp_slow_interrupt(&session->slow);
 	}
 	mutex_unlock(&session->lock);
 	if (!first)
@@ -326,7 +337,7 @@ int mzp_ioctl_info(struct mzp_cmd *cmd)
 	return mzp_cmd_reply(cmd);
 }
 
-static int mzp_setup_check(struct mzp_setup *arg)
+static int mzp_setup_prepare(struct mzp_setup *arg)
 {
 	if (arg->flags || arg->__reserved || arg->method != MZP_METHOD_NONE ||
 	    arg->detection > MZP_DETECTION_MULTIFD)
@@ -342,32 +353,39 @@ static int mzp_setup_check(struct mzp_setup *arg)
 	return 0;
 }
 
-/* As sched_setaffinity(2): bits that the kernel has no CPUs for are ignored. */
+/*
+ * Like sched_setaffinity(2), ignore bits that the kernel has no CPUs for.
+ * Beyond the caller's own CPUs, which its cpuset may have restricted, go only
+ * those who could move anywhere.
+ */
 static int mzp_setup_cpus(struct cpumask *cpus, const struct mzp_setup *arg)
 {
 	size_t size = min_t(size_t, arg->cpus_size, cpumask_size());
 
-	if (!arg->cpus) {
+	if (!arg->cpus)
 		cpumask_copy(cpus, current->cpus_ptr);
-		return 0;
-	}
-	if (copy_from_user(cpus, u64_to_user_ptr(arg->cpus), size))
+	else if (copy_from_user(cpus, u64_to_user_ptr(arg->cpus), size))
 		return -EFAULT;
+	if (!capable(CAP_SYS_NICE))
+		cpumask_and(cpus, cpus, current->cpus_ptr);
 	return cpumask_and(cpus, cpus, cpu_possible_mask) ? 0 : -EINVAL;
 }
 
-/* Charge the guest pages that the rings can hold to the user, all at once. */
+/* Charge the guest pages that the rings can hold to the caller, all at once. */
 static int mzp_setup_charge(struct mzp_session *session, const struct mzp_setup *arg)
 {
 	unsigned long pages = (unsigned long)arg->channels * arg->ring_packets * arg->packet_pages;
 	unsigned long limit = rlimit(RLIMIT_MEMLOCK) >> PAGE_SHIFT;
+	struct user_struct *user = current_user();
+	long charged = atomic_long_read(&user->locked_vm);
 
 	if (capable(CAP_IPC_LOCK))
 		return 0;
-	if (atomic_long_add_return(pages, &session->user->locked_vm) > limit) {
-		atomic_long_sub(pages, &session->user->locked_vm);
-		return -ENOMEM;
-	}
+	do {
+		if (charged + pages > limit)
+			return -ENOMEM;
+	} while (!atomic_long_try_cmpxchg(&user->locked_vm, &charged, charged + pages));
+	session->charged = get_uid(user);
 	session->locked_pages = pages;
 	return 0;
 }
@@ -403,6 +421,8 @@ static int mzp_setup_all(struct mzp_session *session, const struct mzp_setup *ar
 	err = mzp_setup_charge(session, arg);
 	if (!err)
 		err = mzp_setup_channels(session, arg);
+	if (!err)
+		err = mzp_slow_start(session);
 	if (err)
 		mzp_session_teardown(session);
 	return err;
@@ -420,7 +440,7 @@ int mzp_ioctl_setup(struct mzp_cmd *cmd)
 	struct mzp_session *session = cmd->session;
 	struct mzp_setup *arg = cmd->arg;
 	cpumask_var_t cpus;
-	int err = mzp_setup_check(arg);
+	int err = mzp_setup_prepare(arg);
 
 	if (err)
 		return err;

@@ -14,6 +14,8 @@
 #include <linux/multifd_wire.h>
 #include <linux/multifd_zp.h>
 
+#include "slow.h"
+
 #define MZP_MAX_CHANNELS	255u
 #define MZP_MAX_RING_PACKETS	256u
 #define MZP_MAX_BLOCKS		1024u
@@ -47,12 +49,13 @@ struct user_struct;
  * @detection: of enum mzp_detection
  * @packet_pages: pages of a packet at most
  * @cpus: whose workers may work for the session
- * @locked_pages: charged to @user's RLIMIT_MEMLOCK
+ * @charged: whose RLIMIT_MEMLOCK pays for the guest pages in the rings, or NULL
+ * @locked_pages: how many these are
  * @channel: the channels
  * @nr_channels: how many
  *
- * @error: why the session is over (-ECANCELED, -EPIPE, -ENOMEM), or 0. Set
- *	once, under @lock; read anywhere.
+ * @error: why the session is over (-ECANCELED, -EPIPE), or 0. Set once, under
+ *	@lock; read anywhere.
  * @ended: the device file was closed and all jobs are done: channels end
  *	when they are drained. Set once, under @lock; read anywhere.
  * @packet_num: number of the next packet
@@ -66,6 +69,7 @@ struct user_struct;
  * @active: jobs that channels still have to start on, in order
  * @epoch: number of SYNCs handed over so far
  * @done: woken when a job is done
+ * @slow: waits for pages that need time; its own lock
  *
  * Lock order: list of sessions; then the session lock; then a worker's lock. A
  * channel's read lock is never held together with the session lock by one that
@@ -86,6 +90,7 @@ struct mzp_session {
 	enum mzp_detection detection;
 	u32 packet_pages;
 	cpumask_var_t cpus;
+	struct user_struct *charged;
 	unsigned long locked_pages;
 	struct mzp_channel **channel;
 	unsigned int nr_channels;
@@ -102,6 +107,7 @@ struct mzp_session {
 	struct list_head active;
 	u32 epoch;
 	wait_queue_head_t done;
+	struct mzp_slow slow;
 };
 
 /**

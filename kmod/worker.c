@@ -6,7 +6,7 @@
  * of the queue. So channels share a CPU evenly, whoever's they are.
  *
  * A channel is in one of three states. Idle: no worker has it. Owned: one has
- * it, in its queue or in its hands, or the retry timer has it for one; so a
+ * it, in its queue or in its hands, or the session's slow lane has it; so a
  * channel has one producer at any time, without a lock. Kicked: owned, and
  * something has happened since its owner last began to look for work.
  *
@@ -36,16 +36,12 @@
 #include <linux/sched.h>
 #include <linux/smpboot.h>
 #include <linux/spinlock.h>
-#include <linux/workqueue.h>
 
 #include "channel.h"
 #include "producer.h"
 #include "session.h"
+#include "slow.h"
 #include "worker.h"
-
-/* How long a channel whose next page needs time is left alone. */
-#define MZP_RETRY_MIN 1
-#define MZP_RETRY_MAX max(HZ / 25, 1)
 
 enum mzp_channel_state {
 	MZP_CHANNEL_IDLE,
@@ -57,7 +53,7 @@ enum mzp_channel_state {
  * struct mzp_worker - the worker of one CPU
  * @lock: protects the rest; nothing but another task's wake-up is done under it
  * @queue: channels to run, in order
- * @up: the worker takes work
+ * @up: the worker takes work, as mzp_up_cpus says
  */
 struct mzp_worker {
 	spinlock_t lock; /* see above */
@@ -75,8 +71,12 @@ static DEFINE_PER_CPU(struct task_struct *, mzp_worker_task);
 static struct cpumask mzp_up_cpus;
 static struct cpumask mzp_idle_cpus;
 
-/* Where retry timers fire; its own, so that none is left behind when the module goes. */
-static struct workqueue_struct *mzp_retry_queue;
+/*
+ * Channels that found no worker up, which can be for a moment while CPUs come
+ * and go. The next worker that comes up adopts them.
+ */
+static LIST_HEAD(mzp_orphans);
+static DEFINE_SPINLOCK(mzp_orphans_lock);
 
 /* Queue a channel that is owned; false if the worker is not up. */
 static bool mzp_worker_push(int cpu, struct mzp_channel *channel)
@@ -129,13 +129,34 @@ static int mzp_worker_pick(const struct mzp_channel *channel)
 	return cpumask_any_and(allowed, &mzp_up_cpus);
 }
 
-static void mzp_worker_queue(struct mzp_channel *channel)
+/* Put a channel aside until a worker comes up; false if one is. */
+static bool mzp_worker_orphan(struct mzp_channel *channel)
+{
+	bool none;
+
+	spin_lock(&mzp_orphans_lock);
+	none = cpumask_empty(&mzp_up_cpus);
+	if (none)
+		list_add_tail(&channel->node, &mzp_orphans);
+	spin_unlock(&mzp_orphans_lock);
+	return none;
+}
+
+/**
+ * mzp_worker_queue - have a worker run a channel
+ * @channel: owned by the caller, and by the worker from now on
+ *
+ * Context: process; takes a worker's lock.
+ */
+void mzp_worker_queue(struct mzp_channel *channel)
 {
 	int cpu;
 
-	/* The pick can be out of date; one worker at least is always up. */
+	/* The pick can be out of date. */
 	do {
 		cpu = mzp_worker_pick(channel);
+		if (cpu >= nr_cpu_ids && mzp_worker_orphan(channel))
+			return;
 	} while (cpu >= nr_cpu_ids || !mzp_worker_push(cpu, channel));
 }
 
@@ -150,11 +171,6 @@ static void mzp_worker_requeue(int cpu, struct mzp_channel *channel)
 	mzp_worker_queue(channel);
 }
 
-static void mzp_worker_retry(struct work_struct *work)
-{
-	mzp_worker_queue(container_of(work, struct mzp_channel, retry.work));
-}
-
 /**
  * mzp_worker_adopt - prepare a new channel for the workers
  * @channel: the channel; its session's CPUs are set
@@ -165,8 +181,6 @@ void mzp_worker_adopt(struct mzp_channel *channel)
 {
 	atomic_set(&channel->state, MZP_CHANNEL_IDLE);
 	channel->cpu = cpumask_any_and_distribute(channel->session->cpus, cpu_possible_mask);
-	channel->delay = MZP_RETRY_MIN;
-	INIT_DELAYED_WORK(&channel->retry, mzp_worker_retry);
 }
 
 /**
@@ -196,16 +210,12 @@ static void mzp_worker_run(int cpu, struct mzp_channel *channel)
 
 	switch (produced) {
 	case MZP_PRODUCED_SOME:
-		channel->delay = MZP_RETRY_MIN;
 		mzp_worker_requeue(cpu, channel);
 		break;
 	case MZP_PRODUCED_LATER:
-		mzp_stat_add(&channel->stats.retries, 1);
-		queue_delayed_work(mzp_retry_queue, &channel->retry, channel->delay);
-		channel->delay = min_t(unsigned int, 2 * channel->delay, MZP_RETRY_MAX);
+		mzp_slow_submit(channel);
 		break;
 	case MZP_PRODUCED_NOTHING:
-		channel->delay = MZP_RETRY_MIN;
 		if (atomic_cmpxchg(&channel->state, MZP_CHANNEL_OWNED, MZP_CHANNEL_IDLE) ==
 		    MZP_CHANNEL_OWNED)
 			mzp_session_put(channel->session);
@@ -244,11 +254,24 @@ static void mzp_worker_unpark(unsigned int cpu)
 {
 	struct mzp_worker *worker = per_cpu_ptr(&mzp_workers, cpu);
 
+	LIST_HEAD(orphans);
+
 	spin_lock(&worker->lock);
 	worker->up = true;
 	cpumask_set_cpu(cpu, &mzp_up_cpus);
 	cpumask_set_cpu(cpu, &mzp_idle_cpus);
 	spin_unlock(&worker->lock);
+
+	/* After we are up: whoever did not see that, we see. */
+	spin_lock(&mzp_orphans_lock);
+	list_splice_init(&mzp_orphans, &orphans);
+	spin_unlock(&mzp_orphans_lock);
+	while (!list_empty(&orphans)) {
+		struct mzp_channel *channel = list_first_entry(&orphans, struct mzp_channel, node);
+
+		list_del(&channel->node);
+		mzp_worker_queue(channel);
+	}
 }
 
 static void mzp_worker_park(unsigned int cpu)
@@ -285,7 +308,7 @@ static struct smp_hotplug_thread mzp_worker_threads = {
  */
 int mzp_workers_start(void)
 {
-	int cpu, err;
+	int cpu;
 
 	for_each_possible_cpu(cpu) {
 		struct mzp_worker *worker = per_cpu_ptr(&mzp_workers, cpu);
@@ -293,13 +316,7 @@ int mzp_workers_start(void)
 		spin_lock_init(&worker->lock);
 		INIT_LIST_HEAD(&worker->queue);
 	}
-	mzp_retry_queue = alloc_workqueue("multifd_zp", WQ_UNBOUND, 0);
-	if (!mzp_retry_queue)
-		return -ENOMEM;
-	err = smpboot_register_percpu_thread(&mzp_worker_threads);
-	if (err)
-		destroy_workqueue(mzp_retry_queue);
-	return err;
+	return smpboot_register_percpu_thread(&mzp_worker_threads);
 }
 
 /**
@@ -310,6 +327,5 @@ int mzp_workers_start(void)
  */
 void mzp_workers_stop(void)
 {
-	destroy_workqueue(mzp_retry_queue);
 	smpboot_unregister_percpu_thread(&mzp_worker_threads);
 }

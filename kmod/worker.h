@@ -9,5 +9,6 @@ void mzp_workers_stop(void);
 
 void mzp_worker_adopt(struct mzp_channel *channel);
 void mzp_worker_kick(struct mzp_channel *channel);
+void mzp_worker_queue(struct mzp_channel *channel);
 
 #endif /* MZP_WORKER_H */

@@ -23,7 +23,7 @@
  *
  *  - ENOTTY: the command is not known.
  *  - E2BIG: the structure is longer than the kernel knows, and its tail is not
- *    zero.
+ *    zero; or it is longer than a page.
  *  - EOPNOTSUPP: a member that the kernel knows carries a flag, mode or value
  *    that it does not, or a reserved member is not zero.
  *  - EINVAL: understood, but wrong; also a size below the first version's.
@@ -39,6 +39,8 @@
  *    and the session is over.
  *
  * Commands other than WAIT do not wait for I/O or for the reader of a channel.
+ *
+ * open(2) of the device fails with EMFILE if the user has too many sessions.
  */
 
 #define MZP_ABI_VERSION 1
@@ -160,11 +162,12 @@ struct mzp_info {
  * × @packet_pages) are charged to the user's RLIMIT_MEMLOCK from now on, unless
  * the caller has CAP_IPC_LOCK.
  *
- * If all of @cpus are offline later on, any online CPU takes over, as the
+ * Without CAP_SYS_NICE, only those of @cpus count that the caller may run on.
+ * If all of them are offline later on, any online CPU takes over, as the
  * scheduler does.
  *
  * Errors: EBUSY: already set up. ENOMEM: also when RLIMIT_MEMLOCK does not
- * suffice. EINVAL: also when @cpus names no CPU that exists.
+ * suffice. EINVAL: also when no CPU of @cpus is left.
  */
 struct mzp_setup {
 	__u32 size;
@@ -184,21 +187,44 @@ struct mzp_setup {
 #define MZP_IOC_SETUP _IO(MZP_IOC_TYPE, MZP_CMD_SETUP)
 
 /**
+ * enum mzp_block_flags - flags of MZP_IOC_BLOCK_ADD
+ * @MZP_BLOCK_FD: the block is contents of a file, not of the caller's memory
+ */
+enum mzp_block_flags {
+	MZP_BLOCK_FD = 1 << 0,
+};
+
+/**
  * struct mzp_block_add - ioctl(MZP_IOC_BLOCK_ADD)
  * @size: sizeof(struct mzp_block_add)
- * @flags: must be 0
+ * @flags: of enum mzp_block_flags
  * @idstr: pointer to the block's name as the receiver knows it; no NUL needed
  * @idstr_len: bytes of the name, 1 to 255, none of them NUL
  * @block_id: out: id for the other commands
  * @length: used length of the block in bytes, a multiple of the page size
- * @addr: where the block starts in the caller's memory, page-aligned
+ * @addr: where the block starts in the caller's memory, page-aligned; 0 with
+ *	%MZP_BLOCK_FD
+ * @fd: with %MZP_BLOCK_FD: a file on shmem (memfd, tmpfs, System V) or
+ *	hugetlbfs, open for reading; else 0
+ * @__reserved: must be 0
+ * @offset: where the block starts in the file, page-aligned; 0 without
+ *	%MZP_BLOCK_FD
  *
  * Name a stretch of guest memory. Nothing is read, and the memory need not be
- * mapped yet. The mapping may change at any time: each page is looked up when
- * a worker gets to it.
+ * mapped yet, nor the file be that long. The mapping or the file may change at
+ * any time: each page is looked up when a worker gets to it.
+ *
+ * By address, any memory will do that the caller can read. By fd, no mapping is
+ * needed, so that a process other than the VMM can send its memory; the file
+ * stays open until the block is removed. A file says nothing of pages that a
+ * userfaultfd handler has yet to supply: a VMM that is still being restored
+ * lazily must give its memory by address.
  *
  * Errors: EEXIST: the session has a block of that name. ENOSPC: too many
- * blocks. EOVERFLOW: @addr + @length is beyond the user address space.
+ * blocks. EOVERFLOW: the block reaches beyond the user address space, or the
+ * largest file. EBADF: @fd is not open. EACCES: it is not open for reading.
+ * EOPNOTSUPP: also for files of another kind (memfd_secret, guest_memfd, a
+ * device, a file on a disk).
  */
 struct mzp_block_add {
 	__u32 size;
@@ -208,6 +234,9 @@ struct mzp_block_add {
 	__u32 block_id;
 	__aligned_u64 length;
 	__aligned_u64 addr;
+	__s32 fd;
+	__u32 __reserved;
+	__aligned_u64 offset;
 };
 
 #define MZP_IOC_BLOCK_ADD _IO(MZP_IOC_TYPE, MZP_CMD_BLOCK_ADD)
@@ -252,8 +281,8 @@ enum mzp_channel_flags {
  * copies them. Both may be mixed, in pieces of any size and from any process:
  * each byte comes out once and in order. poll(2) tells readable (POLLIN),
  * failed (POLLERR) and ended (POLLHUP). The fd cannot seek, and sendfile(2)
- * refuses it, since it would lose bytes on a non-blocking socket: splice
- * through a pipe that lives as long as the channel.
+ * to a socket or file refuses it, since that would lose bytes on a non-blocking
+ * socket: splice through a pipe that lives as long as the channel.
  *
  * When the session has been closed with all its jobs done, what the ring holds
  * can still be read; then read and splice return 0. In a session that was
@@ -412,9 +441,13 @@ struct mzp_sync {
  * In a zero bitmap a bit is set for each page that the receiver has to be told
  * is zero, so not for those that %MZP_SEND_FRESH leaves out.
  *
- * A page that cannot be read (@error EFAULT: no memory there or no permission;
- * EHWPOISON: broken memory) ends its job; what was not sent by then is not
- * sent, and the session and other jobs go on.
+ * A page that cannot be read ends its job; what was not sent by then is not
+ * sent, and the session and other jobs go on. Then @error is EFAULT: there is
+ * no memory, no permission to read it, or the file has become too short;
+ * EHWPOISON: broken memory; ESRCH: the address space is gone; EBUSY: the page
+ * was brought in time and again, and each time was gone or unusable again;
+ * ENOMEM: no memory for a header; or what reading it from swap said, such as
+ * EIO. If the session is over, @error is ECANCELED or EPIPE.
  *
  * Errors: ETIMEDOUT: not done within @timeout_ns. EINTR: a signal came first.
  * ENOSPC: @zero_bitmap_pages does not suffice (the job can still be waited
