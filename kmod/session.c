@@ -130,6 +130,8 @@ static void mzp_session_teardown(struct mzp_session *session)
 	session->nr_channels = 0;
 	kvfree(session->channel);
 	session->channel = NULL;
+	free_percpu(session->share);
+	session->share = NULL;
 	mzp_session_uncharge(session);
 	mem_cgroup_put(session->memcg);
 	session->memcg = NULL;
@@ -395,6 +397,9 @@ static int mzp_setup_channels(struct mzp_session *session, const struct mzp_setu
 	struct mzp_channel *channel;
 	u32 id;
 
+	session->share = mzp_worker_share();
+	if (!session->share)
+		return -ENOMEM;
 	session->channel = kvcalloc(arg->channels, sizeof(*session->channel), GFP_KERNEL_ACCOUNT);
 	if (!session->channel)
 		return -ENOMEM;

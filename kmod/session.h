@@ -28,6 +28,7 @@ struct mem_cgroup;
 struct mm_struct;
 struct mzp_block;
 struct mzp_channel;
+struct mzp_share;
 struct seq_file;
 struct user_struct;
 
@@ -49,6 +50,7 @@ struct user_struct;
  * @detection: of enum mzp_detection
  * @packet_pages: pages of a packet at most
  * @cpus: whose workers may work for the session
+ * @share: its places in the workers' queues; the workers' locks
  * @charged: whose RLIMIT_MEMLOCK pays for the guest pages in the rings, or NULL
  * @locked_pages: how many these are
  * @channel: the channels
@@ -90,6 +92,7 @@ struct mzp_session {
 	enum mzp_detection detection;
 	u32 packet_pages;
 	cpumask_var_t cpus;
+	struct mzp_share __percpu *share;
 	struct user_struct *charged;
 	unsigned long locked_pages;
 	struct mzp_channel **channel;

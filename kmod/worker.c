@@ -2,8 +2,9 @@
 /*
  * The workers: one kernel thread for each CPU, shared by all sessions.
  *
- * What a worker runs is a channel: a few packets of it, then it goes to the end
- * of the queue. So channels share a CPU evenly, whoever's they are.
+ * What a worker runs is a channel: a few packets of it. Sessions with channels
+ * to run take turns, and so do the channels of one session. So sessions share a
+ * CPU evenly, however many channels they have.
  *
  * A channel is in one of three states. Idle: no worker has it. Owned: one has
  * it, in its queue or in its hands, or the session's slow lane has it; so a
@@ -52,7 +53,7 @@ enum mzp_channel_state {
 /**
  * struct mzp_worker - the worker of one CPU
  * @lock: protects the rest; nothing but another task's wake-up is done under it
- * @queue: channels to run, in order
+ * @queue: sessions with channels to run, in the order of their turns
  * @up: the worker takes work, as mzp_up_cpus says
  */
 struct mzp_worker {
@@ -78,17 +79,28 @@ static struct cpumask mzp_idle_cpus;
 static LIST_HEAD(mzp_orphans);
 static DEFINE_SPINLOCK(mzp_orphans_lock);
 
+/* A session's turn is over; the next one is behind those of the others. */
+static void mzp_share_pass(struct mzp_worker *worker, struct mzp_share *share)
+{
+	list_del_init(&share->node);
+	if (!list_empty(&share->channels))
+		list_add_tail(&share->node, &worker->queue);
+}
+
 /* Queue a channel that is owned; false if the worker is not up. */
 static bool mzp_worker_push(int cpu, struct mzp_channel *channel)
 {
 	struct mzp_worker *worker = per_cpu_ptr(&mzp_workers, cpu);
+	struct mzp_share *share = per_cpu_ptr(channel->session->share, cpu);
 	bool up;
 
 	spin_lock(&worker->lock);
 	up = worker->up;
 	if (up) {
 		channel->cpu = cpu;
-		list_add_tail(&channel->node, &worker->queue);
+		list_add_tail(&channel->node, &share->channels);
+		if (list_empty(&share->node))
+			list_add_tail(&share->node, &worker->queue);
 		if (cpumask_test_cpu(cpu, &mzp_idle_cpus))
 			cpumask_clear_cpu(cpu, &mzp_idle_cpus);
 		wake_up_process(per_cpu(mzp_worker_task, cpu));
@@ -100,12 +112,16 @@ static bool mzp_worker_push(int cpu, struct mzp_channel *channel)
 static struct mzp_channel *mzp_worker_pop(int cpu)
 {
 	struct mzp_worker *worker = per_cpu_ptr(&mzp_workers, cpu);
-	struct mzp_channel *channel;
+	struct mzp_channel *channel = NULL;
+	struct mzp_share *share;
 
 	spin_lock(&worker->lock);
-	channel = list_first_entry_or_null(&worker->queue, struct mzp_channel, node);
-	if (channel)
+	share = list_first_entry_or_null(&worker->queue, struct mzp_share, node);
+	if (share) {
+		channel = list_first_entry(&share->channels, struct mzp_channel, node);
 		list_del(&channel->node);
+		mzp_share_pass(worker, share);
+	}
 	spin_unlock(&worker->lock);
 	return channel;
 }
@@ -169,6 +185,26 @@ static void mzp_worker_requeue(int cpu, struct mzp_channel *channel)
 	    cpumask_test_cpu(cpu, channel->session->cpus) && mzp_worker_push(cpu, channel))
 		return;
 	mzp_worker_queue(channel);
+}
+
+/**
+ * mzp_worker_share - make a session's place in the workers' queues
+ *
+ * Context: may sleep; memory is charged to the current memory cgroup.
+ * Return: memory to be freed with free_percpu(), or NULL.
+ */
+struct mzp_share __percpu *mzp_worker_share(void)
+{
+	struct mzp_share __percpu *share = alloc_percpu_gfp(struct mzp_share, GFP_KERNEL_ACCOUNT);
+	int cpu;
+
+	if (!share)
+		return NULL;
+	for_each_possible_cpu(cpu) {
+		INIT_LIST_HEAD(&per_cpu_ptr(share, cpu)->node);
+		INIT_LIST_HEAD(&per_cpu_ptr(share, cpu)->channels);
+	}
+	return share;
 }
 
 /**
