@@ -71,5 +71,5 @@ help:
 	@echo 'To see it work:'
 	@echo '  make demo             migrates a real memory image into a stock QEMU, in a VM'
 	@echo '  make check            all tests and static checks; ends with "N passed, N failed"'
-	@echo '  make docs             HTML documentation in build/docs/'
+	@echo '  make docs             HTML documentation in build/docs/html/'
 	@echo '  make clean            removes build/ and ./multifd_zp.ko'

@@ -31,16 +31,21 @@
  *  - ENOENT: no block or job has this id.
  *  - EFAULT: a pointer in the arguments leads to memory that is not there.
  *  - EIO: the session belongs to another process: it was set up from another
- *    address space.
+ *    address space (so a child after fork, or the same process after exec, gets
+ *    it too). Not for INFO.
  *  - ENOMEM: out of memory, or over the memory cgroup's limit.
- *  - ENXIO: the session has not been set up.
+ *  - ENXIO: the session has not been set up. Not for INFO and SETUP.
  *  - ECANCELED: the session was cancelled.
  *  - EPIPE: a channel was closed by its reader, so the stream is incomplete
- *    and the session is over.
+ *    and the session is over. As ECANCELED, not for INFO, WAIT and CANCEL; WAIT
+ *    tells it as a job's error.
  *
  * Commands other than WAIT do not wait for I/O or for the reader of a channel.
  *
  * open(2) of the device fails with EMFILE if the user has too many sessions.
+ *
+ * The order of a session: SETUP; BLOCK_ADD and CHANNEL; for each round SEND,
+ * SYNC and WAIT; close(2); then the channels are read to their ends.
  */
 
 #define MZP_ABI_VERSION 1
@@ -279,10 +284,11 @@ enum mzp_channel_flags {
  * Get the fd that a channel's bytes come out of: its first message, then
  * packets. splice(2) to a pipe moves the pages without copying them; read(2)
  * copies them. Both may be mixed, in pieces of any size and from any process:
- * each byte comes out once and in order. poll(2) tells readable (POLLIN),
- * failed (POLLERR) and ended (POLLHUP). The fd cannot seek, and sendfile(2)
- * to a socket or file refuses it, since that would lose bytes on a non-blocking
- * socket: splice through a pipe that lives as long as the channel.
+ * each byte comes out once and in order. poll(2) tells data or the end
+ * (POLLIN), the end (POLLIN and POLLHUP), and failed (POLLERR and POLLHUP). The
+ * fd cannot seek, and sendfile(2) to a socket or file refuses it, since that
+ * would lose bytes on a non-blocking socket: splice through a pipe that lives
+ * as long as the channel.
  *
  * When the session has been closed with all its jobs done, what the ring holds
  * can still be read; then read and splice return 0. In a session that was
@@ -292,7 +298,8 @@ enum mzp_channel_flags {
  * Closing a channel's last fd before the session is closed ends the session's
  * stream with EPIPE: what was in the ring is lost.
  *
- * Errors: EBUSY: the channel has been handed out before.
+ * Errors: EINVAL: no such channel. EBUSY: it has been handed out before.
+ * EMFILE: the process has too many fds.
  */
 struct mzp_channel_get {
 	__u32 size;
@@ -374,7 +381,10 @@ struct mzp_range {
  * a newer one.
  *
  * Errors: EAGAIN: too many jobs whose result nobody has fetched: WAIT for some.
- * ERANGE: the window or a range reaches beyond the block or the window.
+ * ERANGE: the window or a range reaches beyond the block or the window. EINVAL:
+ * also ranges that are empty, unaligned, not ascending, or more than there are
+ * pages in the window, and %MZP_SEND_ZERO_BITMAP with %MZP_DETECTION_NONE.
+ * EINTR: killed while the input was copied.
  */
 struct mzp_send {
 	__u32 size;
@@ -450,8 +460,9 @@ struct mzp_sync {
  * EIO. If the session is over, @error is ECANCELED or EPIPE.
  *
  * Errors: ETIMEDOUT: not done within @timeout_ns. EINTR: a signal came first.
- * ENOSPC: @zero_bitmap_pages does not suffice (the job can still be waited
- * for). ENODATA: a zero bitmap is wanted but was not kept.
+ * ENOSPC: @zero_bitmap_pages does not suffice; ENODATA: a zero bitmap is wanted
+ * but was not kept (both at once, without waiting; the job can still be waited
+ * for).
  */
 struct mzp_wait {
 	__u32 size;

@@ -1,0 +1,75 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* The options that say where a guest goes, shared by the programs. */
+#ifndef DESTINATION_H
+#define DESTINATION_H
+
+#include <getopt.h>
+#include <stdbool.h>
+
+#include "lib/mfd.h"
+
+struct destination {
+	const char *to;
+	const char *zero;
+	const char *compat;
+	const char *peer_qmp;
+	const char *flush;
+	const char *machine;
+	const char *uuid;
+	unsigned int channels;
+	unsigned int ring;
+	unsigned int timeout;
+};
+
+enum {
+	OPT_TO = 0x100,
+	OPT_CHANNELS,
+	OPT_ZERO,
+	OPT_COMPAT,
+	OPT_PEER_QMP,
+	OPT_FLUSH,
+	OPT_MACHINE,
+	OPT_UUID,
+	OPT_RING,
+	OPT_TIMEOUT,
+	OPT_OTHERS,		/* a program's own options start here */
+};
+
+/* For a program's struct option array. */
+#define DESTINATION_OPTIONS \
+	{ "to", required_argument, NULL, OPT_TO }, \
+	{ "channels", required_argument, NULL, OPT_CHANNELS }, \
+	{ "zero", required_argument, NULL, OPT_ZERO }, \
+	{ "compat", required_argument, NULL, OPT_COMPAT }, \
+	{ "peer-qmp", required_argument, NULL, OPT_PEER_QMP }, \
+	{ "flush", required_argument, NULL, OPT_FLUSH }, \
+	{ "machine", required_argument, NULL, OPT_MACHINE }, \
+	{ "uuid", required_argument, NULL, OPT_UUID }, \
+	{ "ring", required_argument, NULL, OPT_RING }, \
+	{ "timeout", required_argument, NULL, OPT_TIMEOUT }
+
+extern const char destination_help[];
+
+/*
+ * A whole number in [@min, @max], or a message for people.
+ * Return: 0 or -EINVAL.
+ */
+int parse_number(const char *option, const char *text, unsigned long min,
+		 unsigned long max, unsigned long *value, struct mfd_error *err);
+
+/*
+ * Take one option from getopt_long(). Return: 0, -ENOENT if it is not one of
+ * the destination's, or -EINVAL with a message.
+ */
+int destination_option(struct destination *destination, int option, const char *arg,
+		       struct mfd_error *err);
+
+/*
+ * Turn the options into parameters, asking the destination if it can be asked.
+ * Return: 0, or the program's exit status: 1: the destination cannot be asked,
+ * 2: the options are wrong.
+ */
+int destination_params(const struct destination *destination, struct mfd_params *params,
+		       struct mfd_error *err);
+
+#endif /* DESTINATION_H */

@@ -1,0 +1,110 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+/* /dev/multifd_zp, and what its errors mean to people. */
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+#include <linux/multifd_zp.h>
+
+#include "device.h"
+#include "error.h"
+
+#define DEVICE "/dev/multifd_zp"
+
+struct meaning {
+	unsigned long command;	/* 0: any */
+	int code;
+	const char *text;
+};
+
+static const struct meaning meanings[] = {
+	{ MZP_IOC_SETUP, EBUSY, "the session has been set up before" },
+	{ MZP_IOC_SETUP, EINVAL, "a parameter is out of range, or no CPU of the mask exists" },
+	{ MZP_IOC_BLOCK_ADD, EEXIST, "there is a block of that name already" },
+	{ MZP_IOC_BLOCK_ADD, ENOSPC, "too many blocks" },
+	{ MZP_IOC_BLOCK_ADD, EINVAL,
+	  "the name must have 1 to 255 bytes, address and length must be multiples of the page size" },
+	{ MZP_IOC_BLOCK_ADD, EOVERFLOW, "it reaches beyond the end of memory" },
+	{ MZP_IOC_SEND, ERANGE, "the pages reach beyond the end of the block" },
+	{ MZP_IOC_SEND, EINVAL, "ranges must be page-aligned, ascending and not empty" },
+	{ 0, ECANCELED, "the session was cancelled" },
+	{ 0, EIO, "the session belongs to another process" },
+	{ 0, ENXIO, "the session has not been set up" },
+	{ 0, ENOTTY, "the loaded multifd_zp.ko is too old for this program" },
+	{ 0, E2BIG, "the loaded multifd_zp.ko is too old for this program" },
+	{ 0, EOPNOTSUPP, "the loaded multifd_zp.ko does not support this" },
+};
+
+static const char *const commands[] = {
+	[MZP_CMD_INFO] = "cannot ask the kernel module",
+	[MZP_CMD_SETUP] = "cannot set up the session",
+	[MZP_CMD_BLOCK_ADD] = "cannot add the block",
+	[MZP_CMD_BLOCK_REMOVE] = "cannot remove the block",
+	[MZP_CMD_CHANNEL] = "cannot open the channel",
+	[MZP_CMD_SEND] = "cannot send pages",
+	[MZP_CMD_SYNC] = "cannot synchronise the channels",
+	[MZP_CMD_WAIT] = "cannot wait for pages to be sent",
+	[MZP_CMD_CANCEL] = "cannot cancel",
+};
+
+static const char *meaning_of(unsigned long command, int code)
+{
+	unsigned int i;
+
+	for (i = 0; i < sizeof(meanings) / sizeof(meanings[0]); i++)
+		if (meanings[i].code == code &&
+		    (!meanings[i].command || meanings[i].command == command))
+			return meanings[i].text;
+	return NULL;
+}
+
+int mfd_device_call(struct mfd_session *session, unsigned long command, void *argument,
+		    struct mfd_error *err)
+{
+	const char *what = commands[_IOC_NR(command)], *why;
+	int code;
+
+	if (!ioctl(session->dev, command, argument))
+		return 0;
+	code = errno;
+	why = meaning_of(command, code);
+	if (!why)
+		return mfd_error_errno(err, code, "%s", what);
+	return mfd_error_set(err, code, "%s: %s", what, why);
+}
+
+int mfd_device_open(struct mfd_session *session, struct mfd_error *err)
+{
+	session->dev = open(DEVICE, O_RDWR | O_CLOEXEC);
+	if (session->dev >= 0)
+		return 0;
+	switch (errno) {
+	case ENOENT:
+	case ENXIO:
+	case ENODEV:
+		return mfd_error_set(err, ENOENT,
+				     DEVICE ": the kernel module is not loaded: insmod multifd_zp.ko (as root)");
+	case EACCES:
+	case EPERM:
+		return mfd_error_set(err, EACCES,
+				     DEVICE ": permission denied: be root or in its group, kvm");
+	case EMFILE:
+		return mfd_error_set(err, EMFILE,
+				     DEVICE ": this process has too many open files, or this user too many sessions");
+	default:
+		return mfd_error_errno(err, errno, DEVICE);
+	}
+}
+
+void mfd_device_close(struct mfd_session *session)
+{
+	int dev;
+
+	pthread_mutex_lock(&session->lock);
+	dev = session->dev;
+	session->dev = -1;
+	pthread_mutex_unlock(&session->lock);
+	if (dev >= 0)
+		close(dev);
+}

@@ -1,0 +1,469 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * libmfd: migrate a guest's RAM to a QEMU destination through multifd_zp.ko.
+ *
+ * The life of a migration:
+ *
+ *	mfd_open → mfd_setup → mfd_block_add … → mfd_connect
+ *	  → { mfd_send_… … → mfd_round_finish } per round → mfd_finish → mfd_close
+ *
+ * Functions return 0 or a negative errno. What went wrong is in the struct
+ * mfd_error that the caller passes last (or NULL), as a sentence for people. An
+ * error of mfd_connect, mfd_send_…, mfd_round_finish or mfd_finish is final: the
+ * migration has failed, such calls repeat the first error from then on, and the
+ * guest can simply go on running where it is.
+ *
+ * Calls for one session come from one thread at a time, all in the process that
+ * called mfd_setup; mfd_cancel and mfd_progress may come from any thread at any
+ * time between mfd_open and mfd_close. The library prints nothing, changes no
+ * signal disposition, keeps no global state and never exits.
+ */
+#ifndef MFD_H
+#define MFD_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define MFD_API __attribute__((visibility("default")))
+
+/**
+ * struct mfd_error - what went wrong
+ * @code: an errno value, positive
+ * @text: one line without a newline, saying what to do about it where possible
+ */
+struct mfd_error {
+	int code;
+	char text[256];
+};
+
+/**
+ * enum mfd_method - how pages are compressed; QEMU's ``multifd-compression``
+ * @MFD_METHOD_NONE: not at all
+ */
+enum mfd_method {
+	MFD_METHOD_NONE = 0,
+};
+
+/**
+ * enum mfd_detection - QEMU's ``zero-page-detection``
+ * @MFD_DETECTION_NONE: zero pages are not looked for; any destination
+ * @MFD_DETECTION_LEGACY: announced on the main connection; any destination
+ * @MFD_DETECTION_MULTIFD: in the channels' packets; QEMU 9.0 and newer, older
+ *	destinations silently lose the zero pages
+ */
+enum mfd_detection {
+	MFD_DETECTION_NONE = 0,
+	MFD_DETECTION_LEGACY,
+	MFD_DETECTION_MULTIFD,
+};
+
+/**
+ * enum mfd_flush - when the destination waits for the channels
+ * @MFD_FLUSH_SECTION: at the end of every RAM section: machine types up to 8.0
+ * @MFD_FLUSH_ROUND: when told so, once a round: machine types from 8.1 on
+ *
+ * It must be what the destination expects, or it hangs.
+ */
+enum mfd_flush {
+	MFD_FLUSH_SECTION = 0,
+	MFD_FLUSH_ROUND,
+};
+
+struct mfd_session;
+struct mfd_block;
+
+/**
+ * struct mfd_info - what the kernel module can do; see struct mzp_info
+ * @page_size: bytes
+ * @methods: bit n set: method n of enum mfd_method
+ * @detections: bit n set: mode n of enum mfd_detection
+ * @max_channels: channels of a session
+ * @max_packet_pages: pages of a packet
+ * @max_ring_packets: packets in a channel's ring
+ * @max_blocks: blocks of a session
+ */
+struct mfd_info {
+	uint32_t page_size;
+	uint32_t methods;
+	uint32_t detections;
+	uint32_t max_channels;
+	uint32_t max_packet_pages;
+	uint32_t max_ring_packets;
+	uint32_t max_blocks;
+};
+
+/**
+ * struct mfd_progress - how far a migration is; all counts since mfd_connect
+ * @rounds: rounds finished
+ * @submitted: pages handed over
+ * @done: pages dealt with, as far as jobs are finished: @normal + @zero + @absent
+ * @normal: pages sent with their contents
+ * @zero: pages read and found to be zero
+ * @absent: pages that hold no data, so were not read
+ * @bytes: bytes that sockets have accepted, the main connection's included
+ */
+struct mfd_progress {
+	uint64_t rounds;
+	uint64_t submitted;
+	uint64_t done;
+	uint64_t normal;
+	uint64_t zero;
+	uint64_t absent;
+	uint64_t bytes;
+};
+
+/**
+ * struct mfd_params - parameters of a session; start from mfd_params_init()
+ * @channels: 1 to 255; the destination's ``multifd-channels``
+ * @method: the destination's ``multifd-compression``
+ * @level: level of @method; 0 for none
+ * @detection: see enum mfd_detection
+ * @flush: see enum mfd_flush
+ * @packet_pages: pages of a packet at most; 0: as many as QEMU
+ * @ring_packets: packets that a channel holds ready, a power of two; 0: the
+ *	module's default
+ * @uuid: the destination's ``-uuid``, all zero if it has none
+ * @cpus: CPUs that may work for the session, as for sched_setaffinity(2); NULL:
+ *	those the caller may run on. Only read by mfd_setup.
+ * @cpus_size: bytes at @cpus
+ * @machine: machine type name of the destination; "none" for ``-M none``.
+ *	Copied by mfd_setup.
+ * @stall_ms: give up if the destination accepts nothing for so long although
+ *	there is something to send
+ * @progress: called about ten times a second by functions that wait, in the
+ *	caller's thread, or NULL. It may call mfd_cancel.
+ * @opaque: passed to @progress
+ */
+struct mfd_params {
+	unsigned int channels;
+	enum mfd_method method;
+	int level;
+	enum mfd_detection detection;
+	enum mfd_flush flush;
+	unsigned int packet_pages;
+	unsigned int ring_packets;
+	uint8_t uuid[16];
+	const void *cpus;
+	size_t cpus_size;
+	const char *machine;
+	unsigned int stall_ms;
+	void (*progress)(const struct mfd_progress *now, void *opaque);
+	void *opaque;
+};
+
+/**
+ * mfd_params_init - the defaults: a destination of the newest QEMU
+ * @params: filled in: two channels, as QEMU's default, method none, detection
+ *	multifd, flush by round, machine "none", a minute's patience
+ *
+ * Context: any thread.
+ */
+MFD_API void mfd_params_init(struct mfd_params *params);
+
+/**
+ * mfd_open - open /dev/multifd_zp
+ * @session: out: the new session, owned by the caller until mfd_close
+ * @err: out: what went wrong, or NULL
+ *
+ * Return: 0; -ENOENT: the module is not loaded; -EACCES: not in the device's
+ * group; -EPROTO: the module speaks another version of the API.
+ */
+MFD_API int mfd_open(struct mfd_session **session, struct mfd_error *err);
+
+/**
+ * mfd_info - what the module can do
+ * @session: from mfd_open, in any state
+ * @info: out
+ * @err: out: what went wrong, or NULL
+ */
+MFD_API int mfd_info(struct mfd_session *session, struct mfd_info *info,
+		     struct mfd_error *err);
+
+/**
+ * mfd_setup - configure the session, once
+ * @session: from mfd_open
+ * @params: read and copied
+ * @err: out: what went wrong, or NULL
+ *
+ * Ties the session to the calling process's address space: RAM blocks are in it.
+ *
+ * Return: 0; -ENOMEM: also when the pages in flight are more than RLIMIT_MEMLOCK
+ * allows; -EOPNOTSUPP: the module cannot do that; -EINVAL; -EBUSY: set up before.
+ */
+MFD_API int mfd_setup(struct mfd_session *session, const struct mfd_params *params,
+		      struct mfd_error *err);
+
+/**
+ * mfd_block_add - name a stretch of guest memory
+ * @session: set up, not connected yet
+ * @idstr: the destination's name for it, 1 to 255 bytes; copied
+ * @addr: where it is mapped here, page-aligned. Whoever maps it keeps owning
+ *	it; it stays mapped until mfd_finish or mfd_close.
+ * @length: bytes, a multiple of the page size; the destination's used length
+ * @block: out: for mfd_send_…; it lives as long as the session
+ * @err: out: what went wrong, or NULL
+ *
+ * Return: 0; -EEXIST: there is a block of that name; -ENOSPC: too many; -EINVAL.
+ */
+MFD_API int mfd_block_add(struct mfd_session *session, const char *idstr,
+			  const void *addr, uint64_t length,
+			  struct mfd_block **block, struct mfd_error *err);
+
+/**
+ * mfd_connect - connect to the destination and tell it about the blocks
+ * @session: set up, with all its blocks
+ * @address: ``tcp:HOST:PORT`` (an IPv6 host in brackets) or ``unix:PATH``
+ * @err: out: what went wrong, or NULL
+ *
+ * Opens the main connection and the channels and starts a thread for each
+ * channel that moves finished packets to its socket. These threads block all
+ * signals. Waits for the destination to accept, at most the session's stall_ms.
+ *
+ * Return: 0 or the error of the address, a socket, a thread or the module.
+ */
+MFD_API int mfd_connect(struct mfd_session *session, const char *address,
+			struct mfd_error *err);
+
+/**
+ * enum mfd_send_flags - flags of mfd_send_…
+ * @MFD_SEND_FRESH: the destination's RAM has not been written yet, so pages that
+ *	never held data need not be sent: in the first round
+ */
+enum mfd_send_flags {
+	MFD_SEND_FRESH = 1 << 0,
+};
+
+/**
+ * mfd_send_all - send all pages of a block in this round
+ * @block: of a connected session
+ * @flags: of enum mfd_send_flags
+ * @err: out: what went wrong, or NULL
+ *
+ * Like all mfd_send_…: what arrives of a page is at least as new as when the
+ * function returns; what is written later belongs in the dirty log and in the
+ * next round. No page may be handed over twice in a round. The work is done in
+ * the background; the function may wait for earlier parts of the round, so
+ * for the destination.
+ *
+ * Return: 0 or an error that ends the migration.
+ */
+MFD_API int mfd_send_all(struct mfd_block *block, unsigned int flags,
+			 struct mfd_error *err);
+
+/**
+ * mfd_send_bitmap - send the pages whose bits are set
+ * @block: of a connected session
+ * @first_page: page of bit 0, counted from the start of the block
+ * @page_count: bits that count, at least 1; those behind are ignored
+ * @bitmap: little-endian 64-bit words, as KVM_GET_DIRTY_LOG fills them in; copied
+ * @flags: of enum mfd_send_flags
+ * @err: out: what went wrong, or NULL
+ *
+ * See mfd_send_all.
+ *
+ * Return: 0 or an error that ends the migration.
+ */
+MFD_API int mfd_send_bitmap(struct mfd_block *block, uint64_t first_page,
+			    uint64_t page_count, const uint64_t *bitmap,
+			    unsigned int flags, struct mfd_error *err);
+
+/**
+ * struct mfd_range - laid out like PAGEMAP_SCAN's struct page_region
+ * @start: first byte, page-aligned
+ * @end: the byte behind the last one, page-aligned
+ * @categories: ignored
+ */
+struct mfd_range {
+	uint64_t start;
+	uint64_t end;
+	uint64_t categories;
+};
+
+/**
+ * mfd_send_ranges - send the pages of ranges
+ * @block: of a connected session
+ * @ranges: ascending, not empty, not overlapping; copied
+ * @nr_ranges: how many; none is a round without work
+ * @base: subtracted from the ranges' start and end to get bytes from the start
+ *	of the block: its address if the ranges are addresses, 0 if they are offsets
+ * @flags: of enum mfd_send_flags
+ * @err: out: what went wrong, or NULL
+ *
+ * See mfd_send_all.
+ *
+ * Return: 0 or an error that ends the migration.
+ */
+MFD_API int mfd_send_ranges(struct mfd_block *block, const struct mfd_range *ranges,
+			    uint32_t nr_ranges, uint64_t base, unsigned int flags,
+			    struct mfd_error *err);
+
+/**
+ * struct mfd_round - a finished round
+ * @pages: pages handed over in it
+ * @normal: those sent with their contents
+ * @zero: those read and found to be zero
+ * @absent: those that hold no data, so were not read
+ * @bytes: what sockets have accepted since the previous round was finished. The
+ *	last packets of a round may still be in the rings, and count for the next.
+ * @ns: from its first mfd_send_… to the end of mfd_round_finish
+ */
+struct mfd_round {
+	uint64_t pages;
+	uint64_t normal;
+	uint64_t zero;
+	uint64_t absent;
+	uint64_t bytes;
+	uint64_t ns;
+};
+
+/**
+ * mfd_round_finish - complete a round: everything handed over since the last one
+ * @session: connected
+ * @round: out: its counts, or NULL
+ * @err: out: what went wrong, or NULL
+ *
+ * When it returns, all packets of the round are on their way to the sockets, in
+ * an order in which no page of a later round can be overtaken. A round may be
+ * empty.
+ *
+ * Return: 0 or an error that ends the migration.
+ */
+MFD_API int mfd_round_finish(struct mfd_session *session, struct mfd_round *round,
+			     struct mfd_error *err);
+
+/**
+ * mfd_finish - end the stream, and wait until the destination has taken it all
+ * @session: connected; a round that is not finished is finished first
+ * @err: out: what went wrong, or NULL
+ *
+ * The guest must not run any more when its last round is handed over, and not
+ * before this function has failed either: what is under way are references to its
+ * memory, not copies. Afterwards only mfd_progress and mfd_close are useful.
+ *
+ * Return: 0: the destination has read every byte and closed its end. An error
+ * otherwise: the destination does not have the guest.
+ */
+MFD_API int mfd_finish(struct mfd_session *session, struct mfd_error *err);
+
+/**
+ * mfd_cancel - make the migration fail now
+ * @session: in any state
+ *
+ * A call that is under way in another thread returns -ECANCELED soon.
+ * Context: any thread, or the progress function; not a signal handler.
+ */
+MFD_API void mfd_cancel(struct mfd_session *session);
+
+/**
+ * mfd_progress - how far the migration is
+ * @session: in any state
+ * @progress: out
+ *
+ * Context: any thread.
+ */
+MFD_API void mfd_progress(struct mfd_session *session, struct mfd_progress *progress);
+
+/**
+ * mfd_close - end the session and free it
+ * @session: in any state, or NULL
+ *
+ * A migration that has not been finished is cancelled. Ends the threads, closes
+ * the sockets; waits for neither the destination nor the module's workers.
+ */
+MFD_API void mfd_close(struct mfd_session *session);
+
+/**
+ * struct mfd_compat - what the destination's generation asks for
+ * @major: of the destination's machine type (for ``none``: of its QEMU)
+ * @minor: likewise
+ * @flush: how it must be driven
+ * @detection: the best detection it understands
+ */
+struct mfd_compat {
+	unsigned int major;
+	unsigned int minor;
+	enum mfd_flush flush;
+	enum mfd_detection detection;
+};
+
+/**
+ * mfd_compat_version - what a destination of that generation asks for
+ * @compat: out
+ * @major: as in struct mfd_compat
+ * @minor: likewise
+ */
+MFD_API void mfd_compat_version(struct mfd_compat *compat, unsigned int major,
+				unsigned int minor);
+
+/**
+ * mfd_compat_parse - the same from a text such as "8.2"
+ * @compat: out
+ * @text: MAJOR.MINOR
+ * @err: out: what went wrong, or NULL
+ *
+ * Return: 0; -EINVAL: not a version; -EOPNOTSUPP: older than multifd (4.0).
+ */
+MFD_API int mfd_compat_parse(struct mfd_compat *compat, const char *text,
+			     struct mfd_error *err);
+
+/**
+ * mfd_compat_detection - may a detection be used with this destination?
+ * @compat: its generation
+ * @detection: to be checked
+ * @err: out: why not, or NULL
+ *
+ * Return: 0; -EOPNOTSUPP: the destination would lose pages.
+ */
+MFD_API int mfd_compat_detection(const struct mfd_compat *compat,
+				 enum mfd_detection detection, struct mfd_error *err);
+
+/**
+ * struct mfd_peer - what a running destination says about itself
+ * @major: QEMU's version
+ * @minor: likewise
+ * @machine: machine type name, as in ``-M``
+ * @compat: what it asks for, its machine type's version counting if it has one
+ * @channels: its ``multifd-channels``
+ * @multifd: whether its multifd capability is on
+ */
+struct mfd_peer {
+	unsigned int major;
+	unsigned int minor;
+	char machine[64];
+	struct mfd_compat compat;
+	unsigned int channels;
+	int multifd;
+};
+
+/**
+ * mfd_peer_query - ask a destination through its QMP socket
+ * @peer: out
+ * @path: of the UNIX socket. QMP serves one client at a time: while another is
+ *	connected, this call waits for it to leave.
+ * @timeout_ms: how long the whole conversation may take
+ * @err: out: what went wrong, or NULL
+ *
+ * Return: 0; -ETIMEDOUT; -EPROTO: that is not QMP; or the socket's error.
+ */
+MFD_API int mfd_peer_query(struct mfd_peer *peer, const char *path,
+			   unsigned int timeout_ms, struct mfd_error *err);
+
+/**
+ * mfd_uuid_parse - read a UUID of 32 hex digits, with or without hyphens
+ * @uuid: out: 16 bytes
+ * @text: e.g. "6f2e60cc-3ec4-4c3d-8ce2-8b0d5f4dbb39"
+ * @err: out: what went wrong, or NULL
+ *
+ * Return: 0; -EINVAL.
+ */
+MFD_API int mfd_uuid_parse(uint8_t uuid[16], const char *text, struct mfd_error *err);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif /* MFD_H */

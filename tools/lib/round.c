@@ -1,0 +1,139 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+/* Rounds: what is handed over between one SYNC and the next. */
+#include <errno.h>
+
+#include <linux/multifd_zp.h>
+
+#include "error.h"
+#include "job.h"
+#include "main_conn.h"
+#include "session.h"
+
+_Static_assert((int)MFD_SEND_FRESH == MZP_SEND_FRESH, "flags");
+_Static_assert(sizeof(struct mfd_range) == sizeof(struct mzp_range), "range");
+
+/*
+ * A whole block is handed over in jobs of this many pages, so that there is
+ * progress to be seen and the zero bitmap stays small. It costs nothing, being a
+ * multiple of a packet's pages.
+ */
+#define PAGES_PER_JOB	8192
+
+static int expect_connected(struct mfd_session *session, struct mfd_error *err)
+{
+	return mfd_session_expect(session, MFD_CONNECTED, "sending pages", err);
+}
+
+static void open_round(struct mfd_session *session)
+{
+	if (session->round_open)
+		return;
+	session->round_open = true;
+	session->round_started = mfd_now();
+}
+
+static int send_job(struct mfd_block *block, struct mzp_send *send, struct mfd_error *err)
+{
+	struct mfd_error why;
+	int ret;
+
+	open_round(block->session);
+	ret = mfd_job_send(block, send, &why);
+	return mfd_session_result(block->session, ret, &why, err);
+}
+
+int mfd_send_all(struct mfd_block *block, unsigned int flags, struct mfd_error *err)
+{
+	uint64_t pages = block->length / block->session->page_size, first;
+	int ret = expect_connected(block->session, err);
+
+	for (first = 0; !ret && first < pages; first += PAGES_PER_JOB) {
+		struct mzp_send send = {
+			.flags = flags,
+			.format = MZP_SEND_ALL,
+			.first_page = first,
+			.page_count = pages - first < PAGES_PER_JOB ? pages - first :
+								      PAGES_PER_JOB,
+		};
+
+		ret = send_job(block, &send, err);
+	}
+	return ret;
+}
+
+int mfd_send_bitmap(struct mfd_block *block, uint64_t first_page, uint64_t page_count,
+		    const uint64_t *bitmap, unsigned int flags, struct mfd_error *err)
+{
+	struct mzp_send send = {
+		.flags = flags,
+		.format = MZP_SEND_BITMAP,
+		.first_page = first_page,
+		.page_count = page_count,
+		.input = (uintptr_t)bitmap,
+	};
+	int ret = expect_connected(block->session, err);
+
+	return ret ? ret : send_job(block, &send, err);
+}
+
+int mfd_send_ranges(struct mfd_block *block, const struct mfd_range *ranges,
+		    uint32_t nr_ranges, uint64_t base, unsigned int flags,
+		    struct mfd_error *err)
+{
+	struct mzp_send send = {
+		.flags = flags,
+		.format = MZP_SEND_RANGES,
+		.page_count = block->length / block->session->page_size,
+		.input = (uintptr_t)ranges,
+		.nr_ranges = nr_ranges,
+		.ranges_base = base,
+	};
+	int ret = expect_connected(block->session, err);
+
+	if (ret || !nr_ranges)
+		return ret;
+	return send_job(block, &send, err);
+}
+
+static int finish_round(struct mfd_session *session, struct mfd_error *err)
+{
+	int ret = mfd_job_sync(session, err);
+
+	if (!ret)
+		ret = mfd_jobs_wait(session, err);
+	return ret ? ret : mfd_main_round(session, err);
+}
+
+static void count_round(struct mfd_session *session, struct mfd_round *round)
+{
+	struct mfd_progress base = session->round_base, now;
+
+	session->rounds++;
+	mfd_progress(session, &now);
+	session->round_base = now;
+	if (!round)
+		return;
+	round->pages = now.submitted - base.submitted;
+	round->normal = now.normal - base.normal;
+	round->zero = now.zero - base.zero;
+	round->absent = now.absent - base.absent;
+	round->bytes = now.bytes - base.bytes;
+	round->ns = mfd_now() - session->round_started;
+}
+
+int mfd_round_finish(struct mfd_session *session, struct mfd_round *round,
+		     struct mfd_error *err)
+{
+	struct mfd_error why;
+	int ret = expect_connected(session, err);
+
+	if (ret)
+		return ret;
+	open_round(session);
+	ret = mfd_session_result(session, finish_round(session, &why), &why, err);
+	if (ret)
+		return ret;
+	count_round(session, round);
+	session->round_open = false;
+	return 0;
+}

@@ -1,0 +1,110 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#ifndef MFD_PRIVATE_SESSION_H
+#define MFD_PRIVATE_SESSION_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <sys/queue.h>
+#include <time.h>
+
+#include "mfd.h"
+#include "stream.h"
+
+struct mfd_block {
+	STAILQ_ENTRY(mfd_block) next;
+	struct mfd_session *session;
+	uint32_t id;
+	uint64_t length;
+	char idstr[256];
+};
+
+struct mfd_pump;
+struct mfd_job;
+
+enum mfd_state { MFD_OPEN, MFD_SET_UP, MFD_CONNECTED, MFD_FINISHED };
+
+/*
+ * One migration. The thread that calls the library's functions owns everything
+ * but what is said to be atomic or under the lock. Pumps, mfd_cancel and
+ * mfd_progress come from other threads.
+ *
+ * The device's fd, the sockets and the array of pumps are only ever opened and
+ * closed by the owner. It does so under the lock where others may be looking,
+ * so that mfd_session_fail never acts on a number that means another file by
+ * now.
+ */
+struct mfd_session {
+	enum mfd_state state;
+	struct mfd_params params;
+	char machine[256];
+	uint32_t page_size;
+	STAILQ_HEAD(, mfd_block) blocks;
+
+	STAILQ_HEAD(, mfd_job) jobs;	/* not yet waited for, oldest first */
+	uint64_t *zero_bitmap;		/* grown on demand */
+	uint64_t zero_words;
+	bool round_open;
+	uint64_t round_started;		/* ns */
+	struct mfd_progress round_base;	/* the counters when it started */
+	uint64_t told;			/* when the progress function was last called, ns */
+
+	int main;			/* socket; under @lock */
+	struct mfd_stream stream;	/* into it */
+
+	pthread_mutex_t lock;
+	pthread_cond_t pump_ended;
+	int dev;			/* under @lock */
+	struct mfd_error failure;	/* the first one; under @lock */
+	struct mfd_pump *pumps;		/* params.channels of them; under @lock */
+
+	/* struct mfd_progress, except bytes of pumps */
+	_Atomic uint64_t rounds;
+	_Atomic uint64_t submitted;
+	_Atomic uint64_t normal;
+	_Atomic uint64_t zero;
+	_Atomic uint64_t absent;
+	_Atomic uint64_t main_bytes;
+};
+
+/*
+ * How often a waiting function looks around, and calls the progress function.
+ */
+#define MFD_TICK_MS 100
+
+static inline uint64_t mfd_now(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return t.tv_sec * 1000000000ull + t.tv_nsec;
+}
+
+/*
+ * Make the migration fail, for the reason in @why unless there is one already:
+ * the module's session is cancelled and all sockets are shut down, so that
+ * nobody who waits for them waits any longer. Any thread.
+ */
+void mfd_session_fail(struct mfd_session *session, const struct mfd_error *why);
+
+/*
+ * For functions that wait, at least every MFD_TICK_MS. Return: 0, or the error
+ * that the migration has failed with.
+ */
+int mfd_session_check(struct mfd_session *session, struct mfd_error *err);
+
+/*
+ * Is @state the session's state? Otherwise say that it is too early or too late
+ * for @what.
+ */
+int mfd_session_expect(struct mfd_session *session, enum mfd_state state,
+		       const char *what, struct mfd_error *err);
+
+/*
+ * The end of a public function: a negative @ret with its reason in @why makes
+ * the migration fail. Return: what to return, with *@err filled in.
+ */
+int mfd_session_result(struct mfd_session *session, int ret,
+		       const struct mfd_error *why, struct mfd_error *err);
+
+#endif /* MFD_PRIVATE_SESSION_H */

@@ -1,0 +1,155 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+/* Encoding QEMU's main migration connection: sections and RAM records. */
+#include <stdio.h>
+#include <string.h>
+
+#include "stream.h"
+
+enum {
+	FILE_MAGIC	= 0x5145564d,
+	FILE_VERSION	= 3,
+
+	SECTION_EOF	= 0x00,
+	SECTION_START	= 0x01,
+	SECTION_PART	= 0x02,
+	SECTION_END	= 0x03,
+	SECTION_VMDESC	= 0x06,
+	SECTION_CONFIG	= 0x07,
+	SECTION_FOOTER	= 0x7e,
+
+	/* any number, as long as all sections of RAM have the same one */
+	RAM_SECTION_ID	= 1,
+	RAM_VERSION	= 4,
+
+	/* in the low bits of a RAM record's first word */
+	RECORD_ZERO	= 0x002,
+	RECORD_BLOCKS	= 0x004,
+	RECORD_END	= 0x010,
+	RECORD_CONTINUE	= 0x020,
+	RECORD_FLUSH	= 0x200,
+};
+
+void mfd_stream_init(struct mfd_stream *stream,
+		     int (*sink)(void *opaque, const void *data, size_t size,
+				 struct mfd_error *err), void *opaque)
+{
+	stream->sink = sink;
+	stream->opaque = opaque;
+	stream->failure.code = 0;
+	stream->in_section = false;
+	stream->last_idstr[0] = '\0';
+	stream->used = 0;
+}
+
+int mfd_stream_flush(struct mfd_stream *stream, struct mfd_error *err)
+{
+	size_t used = stream->used;
+
+	stream->used = 0;
+	if (!stream->failure.code && used)
+		stream->sink(stream->opaque, stream->buffer, used, &stream->failure);
+	if (stream->failure.code && err)
+		*err = stream->failure;
+	return -stream->failure.code;
+}
+
+static void put(struct mfd_stream *stream, const void *data, size_t size)
+{
+	if (size > sizeof(stream->buffer) - stream->used)
+		mfd_stream_flush(stream, NULL);
+	memcpy(stream->buffer + stream->used, data, size);
+	stream->used += size;
+}
+
+static void put_8(struct mfd_stream *stream, uint8_t value)
+{
+	put(stream, &value, 1);
+}
+
+static void put_be32(struct mfd_stream *stream, uint32_t value)
+{
+	uint8_t bytes[] = { value >> 24, value >> 16, value >> 8, value };
+
+	put(stream, bytes, sizeof(bytes));
+}
+
+static void put_be64(struct mfd_stream *stream, uint64_t value)
+{
+	put_be32(stream, value >> 32);
+	put_be32(stream, value);
+}
+
+/* A string of at most 255 bytes behind a byte that says how long it is. */
+static void put_string(struct mfd_stream *stream, const char *string)
+{
+	size_t length = strnlen(string, 255);
+
+	put_8(stream, length);
+	put(stream, string, length);
+}
+
+void mfd_stream_header(struct mfd_stream *stream, const char *machine)
+{
+	put_be32(stream, FILE_MAGIC);
+	put_be32(stream, FILE_VERSION);
+	put_8(stream, SECTION_CONFIG);
+	put_be32(stream, strlen(machine));
+	put(stream, machine, strlen(machine));
+}
+
+void mfd_stream_setup_begin(struct mfd_stream *stream, uint64_t total_bytes)
+{
+	put_8(stream, SECTION_START);
+	put_be32(stream, RAM_SECTION_ID);
+	put_string(stream, "ram");
+	put_be32(stream, 0);	/* instance */
+	put_be32(stream, RAM_VERSION);
+	put_be64(stream, total_bytes | RECORD_BLOCKS);
+	stream->in_section = true;
+}
+
+void mfd_stream_setup_block(struct mfd_stream *stream, const char *idstr,
+			    uint64_t used_length)
+{
+	put_string(stream, idstr);
+	put_be64(stream, used_length);
+}
+
+void mfd_stream_section_begin(struct mfd_stream *stream, bool last)
+{
+	put_8(stream, last ? SECTION_END : SECTION_PART);
+	put_be32(stream, RAM_SECTION_ID);
+	stream->in_section = true;
+	stream->last_idstr[0] = '\0';
+}
+
+void mfd_stream_zero_page(struct mfd_stream *stream, const char *idstr, uint64_t offset)
+{
+	if (strcmp(idstr, stream->last_idstr)) {
+		put_be64(stream, offset | RECORD_ZERO);
+		put_string(stream, idstr);
+		snprintf(stream->last_idstr, sizeof(stream->last_idstr), "%s", idstr);
+	} else {
+		put_be64(stream, offset | RECORD_ZERO | RECORD_CONTINUE);
+	}
+	put_8(stream, 0);	/* the byte that the page is full of */
+}
+
+void mfd_stream_section_end(struct mfd_stream *stream, bool flush)
+{
+	if (flush)
+		put_be64(stream, RECORD_FLUSH);
+	put_be64(stream, RECORD_END);
+	put_8(stream, SECTION_FOOTER);
+	put_be32(stream, RAM_SECTION_ID);
+	stream->in_section = false;
+}
+
+void mfd_stream_eof(struct mfd_stream *stream)
+{
+	put_8(stream, SECTION_EOF);
+	/* a description of the devices' formats, for tools; the destination skips it */
+	put_8(stream, SECTION_VMDESC);
+	put_be32(stream, 2);
+	put(stream, "{}", 2);
+}

@@ -1,0 +1,443 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * mfddemo: a toy VMM that migrates its running guest to a stock QEMU.
+ *
+ * The model for VMM authors. migrate() is the whole of it; guest.c stands for
+ * your VMM and KVM, destination.c reads options.
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "destination.h"
+#include "guest.h"
+#include "report.h"
+
+#define PROGRAM "mfddemo"
+
+struct options {
+	struct destination destination;
+	const char *idstr;
+	const char *image;
+	const char *dump;
+	uint64_t size;
+	enum guest_memory memory;
+	unsigned long vcpus;
+	unsigned long write_rate;
+	unsigned long downtime_ms;
+	unsigned long min_rounds;
+	unsigned long max_rounds;
+	bool quiet;
+};
+
+struct demo {
+	const struct options *options;
+	struct report report;
+	struct guest guest;
+	struct mfd_session *session;
+	struct mfd_block *ram;
+	uint64_t *bitmap;
+	unsigned int rounds;
+	uint64_t round_bytes;		/* sum over all rounds */
+	uint64_t round_ns;
+	double downtime_ms;
+};
+
+static void count_round(struct demo *demo, const struct mfd_round *round)
+{
+	double seconds = round->ns / 1e9;
+
+	demo->rounds++;
+	demo->round_bytes += round->bytes;
+	demo->round_ns += round->ns;
+	if (demo->options->quiet)
+		return;
+	report_clear(&demo->report);
+	if (demo->rounds == 1)
+		printf("round      pages     normal       zero     absent     MB/s  seconds\n");
+	printf("%5u %10ju %10ju %10ju %10ju %8.1f %8.3f\n", demo->rounds,
+	       (uintmax_t)round->pages, (uintmax_t)round->normal, (uintmax_t)round->zero,
+	       (uintmax_t)round->absent, round->normal * GUEST_PAGE / 1e6 / seconds,
+	       seconds);
+	fflush(stdout);
+}
+
+static int finish_round(struct demo *demo, struct mfd_error *err)
+{
+	struct mfd_round round;
+	int ret = mfd_round_finish(demo->session, &round, err);
+
+	if (!ret)
+		count_round(demo, &round);
+	return ret;
+}
+
+/*
+ * The first round: everything, but pages that never held data need not be sent.
+ */
+static int send_everything(struct demo *demo, struct mfd_error *err)
+{
+	int ret = mfd_send_all(demo->ram, MFD_SEND_FRESH, err);
+
+	return ret ? ret : finish_round(demo, err);
+}
+
+/* A later round: the pages whose bits are set in demo->bitmap. */
+static int send_dirty(struct demo *demo, uint64_t dirty, struct mfd_error *err)
+{
+	struct guest *guest = &demo->guest;
+	int ret = mfd_send_bitmap(demo->ram, 0, guest->pages, demo->bitmap, 0, err);
+
+	if (ret)
+		return ret;
+	/* handed over: what is written from now on is the next round's */
+	memset(demo->bitmap, 0, (guest->pages + 63) / 64 * sizeof(*demo->bitmap));
+	demo->report.total += dirty;
+	return finish_round(demo, err);
+}
+
+/* How long so many normal pages would take at the rate of the rounds so far. */
+static double expected_ms(const struct demo *demo, uint64_t pages)
+{
+	return pages * (double)GUEST_PAGE / demo->round_bytes * demo->round_ns / 1e6;
+}
+
+/*
+ * Rounds while the guest runs, until the rest can be sent within the downtime,
+ * or it does not look as if that will ever be so.
+ */
+static int precopy(struct demo *demo, struct mfd_error *err)
+{
+	const struct options *options = demo->options;
+	uint64_t dirty;
+	int ret = send_everything(demo, err);
+
+	while (!ret && demo->rounds < options->max_rounds) {
+		dirty = guest_fetch_dirty(&demo->guest, demo->bitmap);
+		if (demo->rounds >= options->min_rounds &&
+		    expected_ms(demo, dirty) <= options->downtime_ms)
+			break;
+		ret = send_dirty(demo, dirty, err);
+	}
+	return ret;
+}
+
+/*
+ * Stop the guest and send the rest. A VMM would send its devices' state, too.
+ */
+static int stop_and_copy(struct demo *demo, struct mfd_error *err)
+{
+	uint64_t stopped = now_ns(), dirty;
+	int ret;
+
+	guest_stop(&demo->guest);
+	dirty = guest_fetch_dirty(&demo->guest, demo->bitmap);
+	ret = send_dirty(demo, dirty, err);
+	if (!ret)
+		ret = mfd_finish(demo->session, err);
+	demo->downtime_ms = (now_ns() - stopped) / 1e6;
+	return ret;
+}
+
+/* If it fails, a VMM lets its guest run on: nothing has happened to it. */
+static int migrate(struct demo *demo, const struct mfd_params *params, struct mfd_error *err)
+{
+	const struct options *options = demo->options;
+	int ret = mfd_setup(demo->session, params, err);
+
+	if (!ret)
+		ret = mfd_block_add(demo->session, options->idstr, demo->guest.ram,
+				    demo->guest.size, &demo->ram, err);
+	if (!ret)
+		ret = mfd_connect(demo->session, options->destination.to, err);
+	if (!ret)
+		ret = precopy(demo, err);
+	if (!ret)
+		ret = stop_and_copy(demo, err);
+	return ret;
+}
+
+static int run_session(struct demo *demo, const struct mfd_params *params,
+		       struct mfd_error *err)
+{
+	struct mfd_progress end;
+	int ret = mfd_open(&demo->session, err);
+
+	if (ret)
+		return ret;
+	ret = migrate(demo, params, err);
+	mfd_progress(demo->session, &end);
+	mfd_close(demo->session);
+	if (!ret && !demo->options->quiet) {
+		report_summary(&demo->report, &end, false);
+		printf(PROGRAM ": downtime %.1f ms\n", demo->downtime_ms);
+	}
+	return ret;
+}
+
+static int run_guest(struct demo *demo, const struct mfd_params *params, struct mfd_error *err)
+{
+	const struct options *options = demo->options;
+	int ret = guest_start(&demo->guest, options->vcpus, options->write_rate, err);
+
+	if (!ret)
+		ret = run_session(demo, params, err);
+	guest_stop(&demo->guest);
+	if (!ret && options->dump)
+		ret = guest_dump(&demo->guest, options->dump, err);
+	return ret;
+}
+
+static int run(struct demo *demo, const struct mfd_params *params, struct mfd_error *err)
+{
+	const struct options *options = demo->options;
+	int ret = guest_create(&demo->guest, options->size, options->memory, options->image,
+			       err);
+
+	if (ret)
+		return ret;
+	demo->report.total = demo->guest.pages;
+	demo->bitmap = calloc((demo->guest.pages + 63) / 64, sizeof(*demo->bitmap));
+	if (demo->bitmap) {
+		ret = run_guest(demo, params, err);
+	} else {
+		snprintf(err->text, sizeof(err->text), "out of memory");
+		ret = -ENOMEM;
+	}
+	free(demo->bitmap);
+	guest_destroy(&demo->guest);
+	return ret;
+}
+
+enum {
+	OPT_SIZE = OPT_OTHERS,
+	OPT_IMAGE,
+	OPT_IDSTR,
+	OPT_MEMORY,
+	OPT_VCPUS,
+	OPT_WRITE_RATE,
+	OPT_DOWNTIME,
+	OPT_MIN_ROUNDS,
+	OPT_MAX_ROUNDS,
+	OPT_DUMP,
+	OPT_QUIET,
+	OPT_HELP,
+	OPT_VERSION,
+};
+
+static const struct option long_options[] = {
+	DESTINATION_OPTIONS,
+	{ "size", required_argument, NULL, OPT_SIZE },
+	{ "image", required_argument, NULL, OPT_IMAGE },
+	{ "idstr", required_argument, NULL, OPT_IDSTR },
+	{ "memory", required_argument, NULL, OPT_MEMORY },
+	{ "vcpus", required_argument, NULL, OPT_VCPUS },
+	{ "write-rate", required_argument, NULL, OPT_WRITE_RATE },
+	{ "downtime", required_argument, NULL, OPT_DOWNTIME },
+	{ "min-rounds", required_argument, NULL, OPT_MIN_ROUNDS },
+	{ "max-rounds", required_argument, NULL, OPT_MAX_ROUNDS },
+	{ "dump", required_argument, NULL, OPT_DUMP },
+	{ "quiet", no_argument, NULL, OPT_QUIET },
+	{ "help", no_argument, NULL, OPT_HELP },
+	{ "version", no_argument, NULL, OPT_VERSION },
+	{ NULL, 0, NULL, 0 },
+};
+
+static void help(void)
+{
+	printf("Usage: " PROGRAM " --to ADDRESS [OPTION]…\n"
+	       "\n"
+	       "A toy VMM: run a guest whose vCPUs do nothing but write to their memory, and\n"
+	       "migrate it to a QEMU that waits for it.\n"
+	       "\n"
+	       "The guest:\n"
+	       "  --size N[K|M|G]      how much memory (default: as much as --image, or 256M)\n"
+	       "  --image FILE         what is in it at the start (default: nothing)\n"
+	       "  --idstr NAME         what the destination calls it (default ram0)\n"
+	       "  --memory anon|memfd  what it is made of (default anon)\n"
+	       "  --vcpus N            how many threads write to it (default 2)\n"
+	       "  --write-rate N       how many pages a second each of them writes (default 1000)\n"
+	       "  --dump FILE          write the memory to FILE after the migration, to compare\n"
+	       "                       with the destination's\n"
+	       "\n"
+	       "The migration:\n"
+	       "  --downtime MS        how long the guest may stop (default 300)\n"
+	       "  --min-rounds N       rounds before it may stop (default 1)\n"
+	       "  --max-rounds N       stop it after so many in any case (default 30)\n"
+	       "  --quiet, --help, --version\n"
+	       "\n"
+	       "%s"
+	       "\n"
+	       "Exit status: 0: the destination has the guest; 1: it has not; 2: usage.\n"
+	       "\n"
+	       "Example (mfdsend --help shows how to start the destination):\n"
+	       "  " PROGRAM " --to unix:mig.sock --peer-qmp qmp.sock --size 512M --dump source\n",
+	       destination_help);
+}
+
+static int usage(const struct mfd_error *err)
+{
+	fprintf(stderr, PROGRAM ": %s (see " PROGRAM " --help)\n", err->text);
+	return 2;
+}
+
+static int parse_size(const char *text, uint64_t *size, struct mfd_error *err)
+{
+	static const char units[] = "KMG";
+	const char *unit = "";
+	unsigned long number = 0;
+	char *end;
+
+	if (*text >= '0' && *text <= '9') {
+		number = strtoul(text, &end, 10);
+		unit = end;
+	}
+	*size = number;
+	if (*unit && strchr(units, *unit) && !unit[1])
+		*size <<= 10 * (strchr(units, *unit) - units + 1);
+	else if (*unit)
+		*size = 0;
+	if (number < 1ul << 32 && *size && *size % GUEST_PAGE == 0)
+		return 0;
+	snprintf(err->text, sizeof(err->text),
+		 "--size: a multiple of 4K like 64M or 2G is wanted, not '%.64s'", text);
+	return -EINVAL;
+}
+
+static int parse_memory(const char *text, enum guest_memory *memory, struct mfd_error *err)
+{
+	if (!strcmp(text, "anon"))
+		*memory = GUEST_ANON;
+	else if (!strcmp(text, "memfd"))
+		*memory = GUEST_MEMFD;
+	else {
+		snprintf(err->text, sizeof(err->text),
+			 "--memory: anon or memfd is wanted, not '%.64s'", text);
+		return -EINVAL;
+	}
+	return 0;
+}
+
+static int parse_option(struct options *options, int option, const char *arg,
+			struct mfd_error *err)
+{
+	switch (option) {
+	case OPT_SIZE:
+		return parse_size(arg, &options->size, err);
+	case OPT_IMAGE:
+		options->image = arg;
+		return 0;
+	case OPT_IDSTR:
+		options->idstr = arg;
+		return 0;
+	case OPT_MEMORY:
+		return parse_memory(arg, &options->memory, err);
+	case OPT_VCPUS:
+		return parse_number("vcpus", arg, 1, 64, &options->vcpus, err);
+	case OPT_WRITE_RATE:
+		return parse_number("write-rate", arg, 0, 100000000, &options->write_rate, err);
+	case OPT_DOWNTIME:
+		return parse_number("downtime", arg, 0, 1000000, &options->downtime_ms, err);
+	case OPT_MIN_ROUNDS:
+		return parse_number("min-rounds", arg, 1, 1000000, &options->min_rounds, err);
+	case OPT_MAX_ROUNDS:
+		return parse_number("max-rounds", arg, 1, 1000000, &options->max_rounds, err);
+	case OPT_DUMP:
+		options->dump = arg;
+		return 0;
+	case OPT_QUIET:
+		options->quiet = true;
+		return 0;
+	}
+	return destination_option(&options->destination, option, arg, err);
+}
+
+/* Without --size, the image's size, filled up to whole pages. */
+static int choose_size(struct options *options, struct mfd_error *err)
+{
+	struct stat st;
+
+	if (options->size)
+		return 0;
+	options->size = 256 << 20;
+	if (!options->image)
+		return 0;
+	if (stat(options->image, &st)) {
+		snprintf(err->text, sizeof(err->text), "%.128s: %s", options->image,
+			 strerror(errno));
+		return -EINVAL;
+	}
+	options->size = (st.st_size + GUEST_PAGE - 1) / GUEST_PAGE * GUEST_PAGE;
+	return 0;
+}
+
+/* Return: -1 to go on, or the exit status. */
+static int parse_options(struct options *options, int argc, char **argv)
+{
+	struct mfd_error err;
+	int option;
+
+	while ((option = getopt_long(argc, argv, "", long_options, NULL)) != -1) {
+		if (option == OPT_HELP) {
+			help();
+			return 0;
+		}
+		if (option == OPT_VERSION) {
+			puts(PROGRAM " " MFD_VERSION);
+			return 0;
+		}
+		if (option == '?')
+			return 2;
+		if (parse_option(options, option, optarg, &err))
+			return usage(&err);
+	}
+	if (optind < argc) {
+		snprintf(err.text, sizeof(err.text),
+			 "there are only options, no other arguments");
+		return usage(&err);
+	}
+	if (choose_size(options, &err))
+		return usage(&err);
+	if (options->size / GUEST_PAGE < options->vcpus) {
+		snprintf(err.text, sizeof(err.text), "the guest needs a page for each vCPU");
+		return usage(&err);
+	}
+	return -1;
+}
+
+static int demonstrate(const struct options *options)
+{
+	struct demo demo = { .options = options };
+	struct mfd_params params;
+	struct mfd_error err;
+	int ret = destination_params(&options->destination, &params, &err);
+
+	report_start(&demo.report, PROGRAM, options->quiet);
+	params.progress = report_progress;
+	params.opaque = &demo.report;
+	if (ret == 2)
+		return usage(&err);
+	if (ret || run(&demo, &params, &err)) {
+		report_error(&demo.report, &err);
+		return 1;
+	}
+	return 0;
+}
+
+int main(int argc, char **argv)
+{
+	struct options options = {
+		.idstr = "ram0",
+		.vcpus = 2,
+		.write_rate = 1000,
+		.downtime_ms = 300,
+		.min_rounds = 1,
+		.max_rounds = 30,
+	};
+	int status = parse_options(&options, argc, argv);
+
+	return status < 0 ? demonstrate(&options) : status;
+}
