@@ -650,17 +650,19 @@ static int mzp_wait_job(struct mzp_cmd *cmd, struct mzp_job *job)
 {
 	struct mzp_session *session = cmd->session;
 	struct mzp_wait *arg = cmd->arg;
-	int err = mzp_wait_check_bitmap(arg, job);
+	int err = mzp_wait_check_bitmap(arg, job), waited;
 
-	if (!err)
-		err = mzp_wait_sleep(session, job, arg->timeout_ns);
 	if (err)
 		return err;
+	waited = mzp_wait_sleep(session, job, arg->timeout_ns);
+	if (waited && waited != -ETIMEDOUT)
+		return waited;
 
 	mutex_lock(&session->lock);
 	mzp_wait_report(arg, job);
 	mutex_unlock(&session->lock);
-	err = mzp_wait_bitmap(arg, job) ?: mzp_cmd_reply(cmd);
+	err = waited ? 0 : mzp_wait_bitmap(arg, job);
+	err = err ?: mzp_cmd_reply(cmd) ?: waited;
 	if (err)
 		return err;
 
@@ -689,8 +691,11 @@ static int mzp_wait_one(struct mzp_cmd *cmd)
 	return err;
 }
 
-/* Add up what all jobs that are done came to. Return: the last one's id. */
-static u64 mzp_wait_sum(struct mzp_session *session, struct mzp_wait *arg)
+/*
+ * Add up what jobs came to: those that are done, or (@so_far) all. Return: the
+ * id of the last one.
+ */
+static u64 mzp_wait_sum(struct mzp_session *session, struct mzp_wait *arg, bool so_far)
 {
 	struct mzp_job *job;
 	unsigned long id;
@@ -699,7 +704,7 @@ static u64 mzp_wait_sum(struct mzp_session *session, struct mzp_wait *arg)
 	mutex_lock(&session->lock);
 	xa_for_each(&session->jobs, id, job) {
 		/* Handed over after we woke up. */
-		if (!job->done)
+		if (!so_far && !job->done)
 			break;
 		mzp_wait_report(arg, job);
 		last = id;
@@ -724,16 +729,17 @@ static int mzp_wait_all(struct mzp_cmd *cmd)
 	struct mzp_session *session = cmd->session;
 	struct mzp_wait *arg = cmd->arg;
 	u64 last;
-	int err;
+	int err, waited;
 
-	err = mzp_wait_sleep(session, NULL, arg->timeout_ns);
-	if (err)
-		return err;
-	last = mzp_wait_sum(session, arg);
+	waited = mzp_wait_sleep(session, NULL, arg->timeout_ns);
+	if (waited && waited != -ETIMEDOUT)
+		return waited;
+	last = mzp_wait_sum(session, arg, waited);
 	err = mzp_cmd_reply(cmd);
-	if (!err)
-		mzp_wait_fetch_all(session, last);
-	return err;
+	if (err || waited)
+		return err ?: waited;
+	mzp_wait_fetch_all(session, last);
+	return 0;
 }
 
 static int mzp_wait_check(const struct mzp_wait *arg)

@@ -18,6 +18,8 @@ struct image {
 	struct image *next;
 	char *idstr;
 	const char *file;
+	bool by_fd;		/* no mapping: the module looks into the file itself */
+	int fd;
 	void *addr;
 	uint64_t length;
 	struct mfd_block *block;
@@ -30,11 +32,12 @@ struct options {
 	bool json;
 };
 
-enum { OPT_BLOCK = OPT_OTHERS, OPT_QUIET, OPT_JSON, OPT_HELP, OPT_VERSION };
+enum { OPT_BLOCK = OPT_OTHERS, OPT_BLOCK_FD, OPT_QUIET, OPT_JSON, OPT_HELP, OPT_VERSION };
 
 static const struct option long_options[] = {
 	DESTINATION_OPTIONS,
 	{ "block", required_argument, NULL, OPT_BLOCK },
+	{ "block-fd", required_argument, NULL, OPT_BLOCK_FD },
 	{ "quiet", no_argument, NULL, OPT_QUIET },
 	{ "json", no_argument, NULL, OPT_JSON },
 	{ "help", no_argument, NULL, OPT_HELP },
@@ -44,12 +47,15 @@ static const struct option long_options[] = {
 
 static void help(void)
 {
-	printf("Usage: " PROGRAM " --to ADDRESS --block IDSTR=FILE [--block …] [OPTION]…\n"
+	printf("Usage: " PROGRAM " --to ADDRESS --block[-fd] IDSTR=FILE … [OPTION]…\n"
 	       "\n"
 	       "Migrate guest memory that lies in files to a QEMU that waits for it.\n"
 	       "\n"
 	       "  --block IDSTR=FILE   a RAM block: FILE is its memory, IDSTR what the\n"
 	       "                       destination calls it. One --block for each of its blocks.\n"
+	       "  --block-fd IDSTR=FILE\n"
+	       "                       the same without mapping FILE, which is a memfd or on tmpfs\n"
+	       "                       or hugetlbfs. A running VMM's: /proc/PID/fd/N\n"
 	       "\n"
 	       "%s"
 	       "\n"
@@ -70,7 +76,10 @@ static void help(void)
 	       "\n"
 	       "  To a QEMU 8.2 over TCP, with 4 channels and two blocks:\n"
 	       "    " PROGRAM " --to tcp:192.0.2.1:4444 --compat 8.2 --channels 4 \\\n"
-	       "      --block ram0=memory --block ram1=more\n",
+	       "      --block ram0=memory --block ram1=more\n"
+	       "\n"
+	       "  The memory of a process that keeps it in a memfd, its fd 5:\n"
+	       "    " PROGRAM " --to unix:mig.sock --block-fd ram0=/proc/4711/fd/5\n",
 	       destination_help);
 }
 
@@ -89,14 +98,15 @@ static int usage_text(const char *text)
 }
 
 /* Take IDSTR=FILE apart, and append it to the list. */
-static int add_image(struct image **images, const char *arg, struct mfd_error *err)
+static int add_image(struct image **images, const char *arg, bool by_fd,
+		     struct mfd_error *err)
 {
 	const char *equals = strchr(arg, '=');
 	struct image *image;
 
 	if (!equals || equals == arg || !equals[1]) {
 		snprintf(err->text, sizeof(err->text),
-			 "--block: IDSTR=FILE is wanted, not '%.64s'", arg);
+			 "--block%s: IDSTR=FILE is wanted, not '%.64s'", by_fd ? "-fd" : "", arg);
 		return -EINVAL;
 	}
 	image = calloc(1, sizeof(*image));
@@ -108,6 +118,8 @@ static int add_image(struct image **images, const char *arg, struct mfd_error *e
 		return -ENOMEM;
 	}
 	image->file = equals + 1;
+	image->by_fd = by_fd;
+	image->fd = -1;
 	while (*images)
 		images = &(*images)->next;
 	*images = image;
@@ -122,6 +134,8 @@ static void free_images(struct image *image)
 		next = image->next;
 		if (image->addr)
 			munmap(image->addr, image->length);
+		if (image->fd >= 0)
+			close(image->fd);
 		free(image->idstr);
 		free(image);
 	}
@@ -137,7 +151,8 @@ static int parse_options(struct options *options, int argc, char **argv)
 		ret = 0;
 		switch (option) {
 		case OPT_BLOCK:
-			ret = add_image(&options->images, optarg, &err);
+		case OPT_BLOCK_FD:
+			ret = add_image(&options->images, optarg, option == OPT_BLOCK_FD, &err);
 			break;
 		case OPT_QUIET:
 			options->quiet = true;
@@ -162,7 +177,7 @@ static int parse_options(struct options *options, int argc, char **argv)
 	if (optind < argc)
 		return usage_text("there are only options, no other arguments");
 	if (!options->images)
-		return usage_text("--block is missing");
+		return usage_text("--block or --block-fd is missing");
 	return -1;
 }
 
@@ -173,43 +188,37 @@ static int image_error(const struct image *image, const char *why, struct mfd_er
 	return -EINVAL;
 }
 
-static int map_fd(struct image *image, int fd, struct mfd_error *err)
+static int map_image(struct image *image, struct mfd_error *err)
 {
-	struct stat st;
-	void *addr;
+	void *addr = mmap(NULL, image->length, PROT_READ, MAP_SHARED, image->fd, 0);
 
-	if (fstat(fd, &st))
-		return image_error(image, strerror(errno), err);
-	if (st.st_size == 0 || st.st_size % 4096)
-		return image_error(image, "its size is not a multiple of 4096", err);
-	addr = mmap(NULL, st.st_size, PROT_READ, MAP_SHARED, fd, 0);
 	if (addr == MAP_FAILED)
 		return image_error(image, strerror(errno), err);
 	image->addr = addr;
-	image->length = st.st_size;
 	return 0;
 }
 
-static int map_image(struct image *image, struct mfd_error *err)
+static int open_image(struct image *image, struct mfd_error *err)
 {
-	int fd = open(image->file, O_RDONLY | O_CLOEXEC);
-	int ret;
+	struct stat st;
 
-	if (fd < 0)
+	image->fd = open(image->file, O_RDONLY | O_CLOEXEC);
+	if (image->fd < 0 || fstat(image->fd, &st))
 		return image_error(image, strerror(errno), err);
-	ret = map_fd(image, fd, err);
-	close(fd);
-	return ret;
+	if (st.st_size == 0 || st.st_size % 4096)
+		return image_error(image, "its size is not a multiple of 4096", err);
+	image->length = st.st_size;
+	return image->by_fd ? 0 : map_image(image, err);
 }
 
-static int map_images(struct image *images, uint64_t *pages, struct mfd_error *err)
+static int open_images(struct image *images, uint64_t *pages, struct mfd_error *err)
 {
 	struct image *image;
 	int ret = 0;
 
 	*pages = 0;
 	for (image = images; image && !ret; image = image->next) {
-		ret = map_image(image, err);
+		ret = open_image(image, err);
 		*pages += image->length / 4096;
 	}
 	return ret;
@@ -220,7 +229,10 @@ static int add_blocks(struct mfd_session *session, struct image *image, struct m
 	int ret = 0;
 
 	for (; image && !ret; image = image->next)
-		ret = mfd_block_add(session, image->idstr, image->addr, image->length,
+		ret = image->by_fd ?
+		      mfd_block_add_fd(session, image->idstr, image->fd, 0, image->length,
+				       &image->block, err) :
+		      mfd_block_add(session, image->idstr, image->addr, image->length,
 				    &image->block, err);
 	return ret;
 }
@@ -254,7 +266,7 @@ static int run(const struct options *options, struct report *report,
 {
 	struct mfd_session *session;
 	struct mfd_progress end;
-	int ret = map_images(options->images, &report->total, err);
+	int ret = open_images(options->images, &report->total, err);
 
 	if (!ret)
 		ret = mfd_open(&session, err);

@@ -38,6 +38,7 @@ struct mfd_job {
 	uint64_t id;
 	uint64_t first_page;
 	uint64_t page_count;
+	struct mzp_wait seen;		/* counts that are in the session's already */
 };
 
 static bool wants_zero_bitmap(const struct mfd_job *job, const struct mfd_session *session)
@@ -60,18 +61,31 @@ static int grow_zero_bitmap(struct mfd_session *session, uint64_t words,
 	return 0;
 }
 
-static int wait_for(struct mfd_session *session, struct mzp_wait *wait,
-		    struct mfd_error *err)
+/* Add what has come since the last time. */
+static void count(struct mfd_session *session, struct mfd_job *job,
+		  const struct mzp_wait *wait)
+{
+	session->normal += wait->normal - job->seen.normal;
+	session->zero += wait->zero - job->seen.zero;
+	session->absent += wait->absent - job->seen.absent;
+	job->seen = *wait;
+}
+
+static int wait_for(struct mfd_session *session, struct mfd_job *job,
+		    struct mzp_wait *wait, struct mfd_error *err)
 {
 	int ret;
 
 	while ((ret = mfd_device_call(session, MZP_IOC_WAIT, wait, err))) {
 		if (ret != -ETIMEDOUT && ret != -EINTR)
 			return ret;
+		if (ret == -ETIMEDOUT)
+			count(session, job, wait);
 		ret = mfd_session_check(session, err);
 		if (ret)
 			return ret;
 	}
+	count(session, job, wait);
 	return 0;
 }
 
@@ -112,7 +126,7 @@ static void announce_zero_pages(struct mfd_session *session, const struct mfd_jo
 				      session->zero_bitmap[i / 64]);
 }
 
-static int finish_job(struct mfd_session *session, const struct mfd_job *job,
+static int finish_job(struct mfd_session *session, struct mfd_job *job,
 		      struct mfd_error *err)
 {
 	struct mzp_wait wait = {
@@ -131,14 +145,11 @@ static int finish_job(struct mfd_session *session, const struct mfd_job *job,
 		wait.zero_bitmap = (uintptr_t)session->zero_bitmap;
 		wait.zero_bitmap_pages = words * 64;
 	}
-	ret = wait_for(session, &wait, err);
+	ret = wait_for(session, job, &wait, err);
 	if (ret)
 		return ret;
 	if (wait.error)
 		return job_error(job, &wait, err);
-	session->normal += wait.normal;
-	session->zero += wait.zero;
-	session->absent += wait.absent;
 	if (legacy && wait.zero + wait.absent)
 		announce_zero_pages(session, job);
 	return session->stream.failure.code ? mfd_stream_flush(&session->stream, err) : 0;

@@ -214,6 +214,27 @@ MFD_API int mfd_block_add(struct mfd_session *session, const char *idstr,
 			  struct mfd_block **block, struct mfd_error *err);
 
 /**
+ * mfd_block_add_fd - name a stretch of a file that is guest memory
+ * @session: set up, not connected yet
+ * @idstr: as mfd_block_add
+ * @fd: a memfd, or a file on tmpfs or hugetlbfs, open for reading. The module
+ *	keeps the file; the caller may close @fd.
+ * @offset: where the block starts in it, in bytes, page-aligned
+ * @length: as mfd_block_add
+ * @block: as mfd_block_add
+ * @err: out: what went wrong, or NULL
+ *
+ * Needs no mapping, so that a process other than the VMM can migrate its
+ * memory, for instance with an fd opened from /proc/PID/fd.
+ *
+ * Return: as mfd_block_add; -EOPNOTSUPP: memory of that kind has to be given by
+ * address; -EACCES: not open for reading; -EBADF.
+ */
+MFD_API int mfd_block_add_fd(struct mfd_session *session, const char *idstr, int fd,
+			     uint64_t offset, uint64_t length,
+			     struct mfd_block **block, struct mfd_error *err);
+
+/**
  * mfd_connect - connect to the destination and tell it about the blocks
  * @session: set up, with all its blocks
  * @address: ``tcp:HOST:PORT`` (an IPv6 host in brackets) or ``unix:PATH``

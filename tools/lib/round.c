@@ -13,11 +13,10 @@ _Static_assert((int)MFD_SEND_FRESH == MZP_SEND_FRESH, "flags");
 _Static_assert(sizeof(struct mfd_range) == sizeof(struct mzp_range), "range");
 
 /*
- * A whole block is handed over in jobs of this many pages, so that there is
- * progress to be seen and the zero bitmap stays small. It costs nothing, being a
- * multiple of a packet's pages.
+ * A whole block is handed over in jobs of this many pages (4 GiB), so that the
+ * zero bitmap stays small, and zero pages are announced while the round goes on.
  */
-#define PAGES_PER_JOB	8192
+#define PAGES_PER_JOB	(1u << 20)
 
 static int expect_connected(struct mfd_session *session, struct mfd_error *err)
 {

@@ -290,10 +290,11 @@ enum mzp_channel_flags {
  * would lose bytes on a non-blocking socket: splice through a pipe that lives
  * as long as the channel.
  *
- * When the session has been closed with all its jobs done, what the ring holds
- * can still be read; then read and splice return 0. In a session that was
- * cancelled, or closed before its jobs were done, they fail with ECANCELED, so
- * that an incomplete stream is never taken for a complete one.
+ * When the session has been closed (its last fd, which a child may have too)
+ * with all its jobs done, what the ring holds can still be read; then read and
+ * splice return 0. In a session that was cancelled, or closed before its jobs
+ * were done, they fail with ECANCELED, so that an incomplete stream is never
+ * taken for a complete one.
  *
  * Closing a channel's last fd before the session is closed ends the session's
  * stream with EPIPE: what was in the ring is lost.
@@ -446,10 +447,12 @@ struct mzp_sync {
  *
  * Wait until a job is done: all its packets are in the channels' rings.
  * Fetching the result ends the job; its id is not known any more. If @error is
- * 0, then @submitted = @normal + @zero + @absent.
+ * 0, then @submitted = @normal + @zero + @absent. With ETIMEDOUT, the members
+ * that are out tell how far it is.
  *
  * In a zero bitmap a bit is set for each page that the receiver has to be told
- * is zero, so not for those that %MZP_SEND_FRESH leaves out.
+ * is zero, so not for those that %MZP_SEND_FRESH leaves out. Bits behind the
+ * SEND's window are clear.
  *
  * A page that cannot be read ends its job; what was not sent by then is not
  * sent, and the session and other jobs go on. Then @error is EFAULT: there is
