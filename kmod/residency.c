@@ -324,7 +324,7 @@ void mzp_residency_look(struct mm_struct *mm, unsigned long addr, struct mzp_res
 {
 	unsigned long start = addr, end = addr + res->nr * PAGE_SIZE, next;
 
-	mmap_assert_locked(mm);
+	lockdep_assert_held(&mm->mmap_lock);
 	for (; addr < end; addr = next) {
 		struct vm_area_struct *vma = find_vma(mm, addr);
 		unsigned int at = (addr - start) >> PAGE_SHIFT;
@@ -379,7 +379,7 @@ unsigned long mzp_residency_next(struct mm_struct *mm, unsigned long addr, unsig
 {
 	unsigned int steps = MZP_NEXT_STEPS;
 
-	mmap_assert_locked(mm);
+	lockdep_assert_held(&mm->mmap_lock);
 	while (addr < end && steps) {
 		struct vm_area_struct *vma = find_vma(mm, addr);
 		unsigned long stop, next;

@@ -216,7 +216,10 @@ struct mzp_share __percpu *mzp_worker_share(void)
 void mzp_worker_adopt(struct mzp_channel *channel)
 {
 	atomic_set(&channel->state, MZP_CHANNEL_IDLE);
+	/* It keeps its place in the round per CPU. */
+	preempt_disable();
 	channel->cpu = cpumask_any_and_distribute(channel->session->cpus, cpu_possible_mask);
+	preempt_enable();
 }
 
 /**
