@@ -105,29 +105,29 @@ int mzp_block_wait(struct mm_struct *mm)
 }
 
 /**
- * mzp_block_fetch - have pages made present that could not be grabbed
+ * mzp_block_fetch - get pages that could not be grabbed
  * @block: the block
  * @mm: the session's address space
  * @page: first page, from the start of the block
- * @nr: pages
+ * @nr: pages, at least 1
+ * @pages: where to put them
  *
  * Context: the slow lane; sleeps, for I/O and for other processes, until
  * SIGKILL.
- * Return: 0: the first page is worth another look; or a negative errno: it
- * cannot be read.
+ * Return: as mzp_grab_fetch().
  */
 int mzp_block_fetch(const struct mzp_block *block, struct mm_struct *mm, u64 page,
-		    unsigned int nr)
+		    unsigned int nr, struct page **pages)
 {
-	int err;
+	int got;
 
 	if (block->file)
 		return mzp_cache_fetch(block->file->f_mapping, block->index + page);
 	if (!mmget_not_zero(mm))
 		return -ESRCH;
-	err = mzp_grab_fetch(mm, mzp_block_addr(block, page), nr);
+	got = mzp_grab_fetch(mm, mzp_block_addr(block, page), nr, pages);
 	mmput_async(mm);
-	return err;
+	return got;
 }
 
 /**

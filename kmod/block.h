@@ -52,7 +52,7 @@ int mzp_block_grab(const struct mzp_block *block, u64 page, unsigned int nr,
 		   struct page **pages);
 int mzp_block_wait(struct mm_struct *mm);
 int mzp_block_fetch(const struct mzp_block *block, struct mm_struct *mm, u64 page,
-		    unsigned int nr);
+		    unsigned int nr, struct page **pages);
 u64 mzp_block_next(const struct mzp_block *block, struct mm_struct *mm, u64 page, u64 end);
 void mzp_block_put(struct mzp_block *block);
 

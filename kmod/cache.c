@@ -25,7 +25,6 @@
  * hole punching, reclaim, migration and splitting: a page that was found keeps
  * its contents as long as we hold it, whatever becomes of the file.
  */
-#include <linux/bitmap.h>
 #include <linux/fs.h>
 #include <linux/hugetlb.h>
 #include <linux/magic.h>
@@ -87,63 +86,66 @@ static pgoff_t mzp_cache_end(const struct address_space *mapping)
 	return DIV_ROUND_UP_ULL(i_size_read(mapping->host), PAGE_SIZE);
 }
 
-enum mzp_contents {
-	MZP_CONTENTS_THERE,
-	MZP_CONTENTS_NEVER,
-	MZP_CONTENTS_LATER,
-};
+/* Whether @page's memory is broken. On hugetlbfs, the whole huge page is. */
+static bool mzp_is_poisoned(struct folio *folio, struct page *page)
+{
+	return PageHWPoison(page) || (folio_test_hugetlb(folio) && folio_test_hwpoison(folio));
+}
 
-static enum mzp_contents mzp_folio_contents(const struct address_space *mapping,
-					    struct folio *folio)
+/* What a folio says that was found in the cache. MZP_TAKEN: it has its contents. */
+static enum mzp_resident mzp_folio_means(const struct address_space *mapping,
+					 struct folio *folio, bool knows_holes)
 {
 	bool locked = folio_test_locked(folio);
 
 	/* Pairs with folio_unlock(), before which the contents became valid. */
 	smp_rmb();
 	if (folio_test_uptodate(folio))
-		return MZP_CONTENTS_THERE;
+		return MZP_TAKEN;
+	/*
+	 * On a disk, the folio may have some of its contents, or its reading
+	 * has failed.
+	 */
+	if (!knows_holes)
+		return MZP_HELD;
 	/* Pairs with the unlocking of a folio that was taken out again. */
 	smp_rmb();
-	if (locked || READ_ONCE(folio->mapping) != mapping)
-		return MZP_CONTENTS_LATER;
-	return MZP_CONTENTS_NEVER;
+	return locked || READ_ONCE(folio->mapping) != mapping ? MZP_HELD : MZP_ABSENT;
 }
 
-/*
- * Take over what is asked for of a folio that starts at page @first of the
- * file. What is decided thereby is set in @known.
- */
+/* Decide on what is asked for of a folio that starts at page @first of the file. */
 static void mzp_cache_take(const struct address_space *mapping, struct folio *folio,
 			   pgoff_t first, pgoff_t index, unsigned int nr,
-			   struct mzp_residency *res, unsigned int at, unsigned long *known)
+			   struct mzp_residency *res, unsigned int at, bool knows_holes)
 {
 	pgoff_t start = max(first, index);
 	pgoff_t end = min(first + folio_nr_pages(folio), index + nr);
-	enum mzp_contents contents = mzp_folio_contents(mapping, folio);
+	enum mzp_resident means = mzp_folio_means(mapping, folio, knows_holes);
 
 	for (; start < end; start++) {
 		struct page *page = folio_page(folio, start - first);
-		unsigned int i = start - index;
+		unsigned int i = at + (start - index);
 
-		__set_bit(i, known);
 		/*
 		 * While khugepaged puts a huge page in the place of small ones,
 		 * it can be found at more than one index.
 		 */
-		if (contents == MZP_CONTENTS_NEVER || res->page[at + i])
+		if (res->state[i] != MZP_UNKNOWN)
 			continue;
-		__set_bit(at + i, res->held);
 		/* Broken memory is left to be reported by who tries to read it. */
-		if (contents == MZP_CONTENTS_LATER || PageHWPoison(page) ||
-		    folio_test_hwpoison(folio))
-			continue;
-		folio_get(folio);
-		res->page[at + i] = page;
+		if (mzp_is_poisoned(folio, page)) {
+			res->state[i] = MZP_HELD;
+		} else if (means == MZP_TAKEN) {
+			folio_get(folio);
+			mzp_residency_take(res, i, page);
+		} else {
+			res->state[i] = means;
+		}
 	}
 }
 
 static void mzp_cache_take_all(struct address_space *mapping, pgoff_t index, unsigned int nr,
-			       struct mzp_residency *res, unsigned int at, unsigned long *known)
+			       struct mzp_residency *res, unsigned int at, bool knows_holes)
 {
 	unsigned int shift = mzp_cache_shift(mapping);
 	pgoff_t start = index >> shift, last = (index + nr - 1) >> shift;
@@ -156,7 +158,7 @@ static void mzp_cache_take_all(struct address_space *mapping, pgoff_t index, uns
 			struct folio *folio = folios.folios[i];
 
 			mzp_cache_take(mapping, folio, folio->index << shift, index, nr, res, at,
-				       known);
+				       knows_holes);
 		}
 		folio_batch_release(&folios);
 	}
@@ -173,43 +175,50 @@ static pgoff_t mzp_cache_find(struct address_space *mapping, pgoff_t index, pgof
 	return clamp_t(pgoff_t, at << shift, index, end);
 }
 
+/*
+ * Decide on what had no page. It is a hole if it still has neither a page nor a
+ * swap entry; a page that has come since is to be looked at again.
+ */
+static void mzp_cache_holes(struct address_space *mapping, pgoff_t index, unsigned int nr,
+			    struct mzp_residency *res, unsigned int at)
+{
+	unsigned int i, hole;
+
+	for (i = 0; i < nr; i += hole + 1) {
+		hole = mzp_cache_find(mapping, index + i, index + nr) - (index + i);
+		mzp_residency_fill(res, at + i, hole, MZP_ABSENT);
+		if (i + hole < nr)
+			mzp_residency_fill(res, at + i + hole, 1, MZP_HELD);
+	}
+}
+
 /**
  * mzp_cache_look - find out what a file holds
  * @mapping: of the file, mzp_cache_usable()
  * @index: first page in the file
  * @nr: pages
- * @res: pages @at to @at + @nr - 1 are filled in: the ones that have to be read
- *	are set in its bitmap, and those of which the cache has the contents are
- *	referenced
+ * @res: pages @at to @at + @nr - 1 of it are decided on, as far as they are
+ *	MZP_UNKNOWN and the cache knows
  * @at: see @res
  *
  * Nothing is read, faulted in or allocated. Pages behind the end of the file
  * have to be read, which fails.
  *
- * Context: does not sleep for long.
+ * Context: does not sleep.
  */
 void mzp_cache_look(struct address_space *mapping, pgoff_t index, unsigned int nr,
 		    struct mzp_residency *res, unsigned int at)
 {
 	bool knows_holes = mzp_cache_knows_holes(mapping);
-	pgoff_t end = min(index + nr, mzp_cache_end(mapping));
-	DECLARE_BITMAP(known, MZP_WIRE_PAGES) = { };
-	unsigned int i = 0;
+	pgoff_t eof = mzp_cache_end(mapping);
+	unsigned int inside = min_t(pgoff_t, nr, eof > index ? eof - index : 0);
 
-	mzp_cache_take_all(mapping, index, nr, res, at, known);
-	/*
-	 * Now what had no page. It is a hole if it still has neither a page nor
-	 * a swap entry; a page that has come since is to be looked at again.
-	 */
-	while ((i = find_next_zero_bit(known, nr, i)) < nr) {
-		if (knows_holes && index + i < end) {
-			i = mzp_cache_find(mapping, index + i, end) - index;
-			if (index + i >= end || test_bit(i, known))
-				continue;
-		}
-		__set_bit(at + i, res->held);
-		i++;
-	}
+	mzp_residency_fill(res, at + inside, nr - inside, MZP_HELD);
+	if (!inside)
+		return;
+	mzp_cache_take_all(mapping, index, inside, res, at, knows_holes);
+	if (knows_holes)
+		mzp_cache_holes(mapping, index, inside, res, at);
 }
 
 /**
@@ -218,7 +227,7 @@ void mzp_cache_look(struct address_space *mapping, pgoff_t index, unsigned int n
  * @index: where to start
  * @end: where to stop
  *
- * Context: does not sleep for long.
+ * Context: does not sleep.
  * Return: a page from @index to @end; all before it are holes.
  */
 pgoff_t mzp_cache_next(struct address_space *mapping, pgoff_t index, pgoff_t end)
@@ -228,23 +237,25 @@ pgoff_t mzp_cache_next(struct address_space *mapping, pgoff_t index, pgoff_t end
 	return index < stop ? mzp_cache_find(mapping, index, stop) : index;
 }
 
-/* Whether the page's memory is broken. */
-static bool mzp_cache_poisoned(struct address_space *mapping, pgoff_t index)
+/* Wait for a folio that is just being filled. Return: 0 or a negative errno. */
+static int mzp_cache_wait(struct address_space *mapping, pgoff_t index)
 {
 	unsigned int shift = mzp_cache_shift(mapping);
 	pgoff_t start = index >> shift;
 	struct folio_batch folios;
-	bool poisoned = false;
+	struct folio *folio;
+	int err;
 
 	folio_batch_init(&folios);
-	if (filemap_get_folios(mapping, &start, start, &folios)) {
-		struct folio *folio = folios.folios[0];
-		struct page *page = folio_page(folio, index - (folio->index << shift));
-
-		poisoned = PageHWPoison(page) || folio_test_hwpoison(folio);
-		folio_batch_release(&folios);
-	}
-	return poisoned;
+	if (!filemap_get_folios(mapping, &start, start, &folios))
+		return 0;
+	folio = folios.folios[0];
+	if (mzp_is_poisoned(folio, folio_page(folio, index - (folio->index << shift))))
+		err = -EHWPOISON;
+	else
+		err = folio_wait_locked_killable(folio);
+	folio_batch_release(&folios);
+	return err;
 }
 
 /**
@@ -252,7 +263,7 @@ static bool mzp_cache_poisoned(struct address_space *mapping, pgoff_t index)
  * @mapping: of the file, mzp_cache_knows_holes()
  * @index: the page
  *
- * Reads it from swap if that is where it is. A hole is left alone.
+ * Reads it from swap if that is where it is.
  *
  * Context: sleeps, also for I/O.
  * Return: 0: it is worth another look; -EFAULT: it is behind the end of the
@@ -264,13 +275,11 @@ int mzp_cache_fetch(struct address_space *mapping, pgoff_t index)
 
 	if (index >= mzp_cache_end(mapping))
 		return -EFAULT;
-	if (mzp_cache_poisoned(mapping, index))
-		return -EHWPOISON;
 	if (!shmem_mapping(mapping) || !xa_is_value(xa_load(&mapping->i_pages, index)))
-		return 0;
+		return mzp_cache_wait(mapping, index);
 	page = shmem_read_mapping_page_gfp(mapping, index, mapping_gfp_mask(mapping));
-	if (IS_ERR(page))
-		return PTR_ERR(page);
-	put_page(page);
-	return 0;
+	if (!IS_ERR(page))
+		put_page(page);
+	/* -EINVAL: the file was truncated meanwhile; the next look will see it. */
+	return IS_ERR(page) && PTR_ERR(page) != -EINVAL ? PTR_ERR(page) : 0;
 }

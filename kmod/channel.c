@@ -109,8 +109,10 @@ static void mzp_channel_drop_packet(struct mzp_channel *channel)
 void mzp_channel_free(struct mzp_channel *channel)
 {
 	if (channel->ring.slot) {
-		while (mzp_ring_first(&channel->ring))
+		while (mzp_ring_first(&channel->ring)) {
 			mzp_channel_drop_packet(channel);
+			cond_resched();
+		}
 	}
 	mzp_ring_destroy(&channel->ring);
 	mzp_headers_drop(&channel->headers);

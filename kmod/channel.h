@@ -79,9 +79,7 @@ static inline unsigned int mzp_take_run(const struct mzp_take *take)
  * @state: of enum mzp_channel_state; see worker.c
  * @node: in a worker's queue; that worker's lock
  * @cpu: the worker that has it or had it last; owned by who owns the channel
- * @need: what the channel is in the slow lane for; owned likewise
- * @slow_error: negative errno that came of it, or 0; owned likewise
- * @stalls: times in a row that the page there was not to be had; owned likewise
+ * @fetch: what the slow lane is to get; owned likewise
  *
  * @epoch: SYNC packets emitted so far
  * @job: whose pages are in @take and @batch, or NULL
@@ -113,9 +111,7 @@ struct mzp_channel {
 	atomic_t state;
 	struct list_head node;
 	int cpu;
-	enum mzp_need need;
-	int slow_error;
-	unsigned int stalls;
+	struct mzp_fetch fetch;
 
 	u32 epoch;
 	struct mzp_job *job;

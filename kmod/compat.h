@@ -17,19 +17,26 @@
 #error "multifd_zp needs a 64-bit little-endian kernel"
 #endif
 
-/*
- * The array of VMAs that callers once could ask for went away in 6.5. @locked
- * as get_user_pages_remote() says, or NULL.
- */
+/* The array of VMAs that callers once could ask for went away in 6.5. */
 #if KERNEL_VERSION(6, 5, 0) > LINUX_VERSION_CODE
-#define mzp_get_user_pages_remote(mm, start, nr, flags, pages, locked) \
-	get_user_pages_remote(mm, start, nr, flags, pages, NULL, locked)
+#define mzp_get_user_pages_remote(mm, start, nr, flags, pages) \
+	get_user_pages_remote(mm, start, nr, flags, pages, NULL, NULL)
 #else
-#define mzp_get_user_pages_remote(mm, start, nr, flags, pages, locked) \
-	get_user_pages_remote(mm, start, nr, flags, pages, locked)
+#define mzp_get_user_pages_remote(mm, start, nr, flags, pages) \
+	get_user_pages_remote(mm, start, nr, flags, pages, NULL)
 #endif
 
 /* An index of hugetlbfs's page cache stood for a huge page until 6.7. */
 #define MZP_HUGETLB_INDEX_IS_HUGE (KERNEL_VERSION(6, 7, 0) > LINUX_VERSION_CODE)
+
+/*
+ * From 6.18 on the huge zero page is mapped as special, and GUP does not give a
+ * reference on it. Before, it does, and the page is found zero by reading it.
+ */
+#if KERNEL_VERSION(6, 18, 0) > LINUX_VERSION_CODE
+#define mzp_pmd_is_zero(pmd) false
+#else
+#define mzp_pmd_is_zero(pmd) pmd_special(pmd)
+#endif
 
 #endif /* MZP_COMPAT_H */

@@ -30,41 +30,6 @@ static u64 mzp_bitmap_count(const unsigned long *bitmap, u64 from, u64 to)
 	return pages;
 }
 
-/* How many pages of the spans lie in @from to @to - 1. */
-static u64 mzp_spans_count(const struct mzp_cursor *cursor, u64 from, u64 to)
-{
-	u64 pages = 0;
-	u32 i;
-
-	for (i = cursor->at; i < cursor->nr_spans && cursor->span[i].first < to; i++) {
-		u64 start = max(from, cursor->span[i].first);
-		u64 end = min(to, mzp_span_end(&cursor->span[i]));
-
-		if (start < end)
-			pages += end - start;
-	}
-	return pages;
-}
-
-/**
- * mzp_cursor_count - how many pages of a range are meant
- * @cursor: a cursor that has not moved beyond @from
- * @from: first page, in the window
- * @to: the page behind the last one
- *
- * Context: any; takes time in proportion to the input for that range.
- * Return: number of pages.
- */
-u64 mzp_cursor_count(const struct mzp_cursor *cursor, u64 from, u64 to)
-{
-	if (cursor->bitmap)
-		return mzp_bitmap_count(cursor->bitmap, from - cursor->window.first,
-					to - cursor->window.first);
-	if (cursor->span)
-		return mzp_spans_count(cursor, from, to);
-	return to - from;
-}
-
 static bool mzp_cursor_seek_bitmap(struct mzp_cursor *cursor)
 {
 	u64 from = cursor->next - cursor->window.first;
@@ -125,23 +90,40 @@ unsigned int mzp_cursor_take(struct mzp_cursor *cursor, u64 *page, unsigned int 
 	return n;
 }
 
+/* Where a skip that would take too long for one go has to stop. */
+static u64 mzp_cursor_skip_limit(const struct mzp_cursor *cursor, u64 to)
+{
+	if (cursor->bitmap)
+		return min(to, cursor->next + MZP_SEEK_PAGES);
+	/* The one that @next is in. */
+	if (cursor->span)
+		return min(to, mzp_span_end(&cursor->span[cursor->at]));
+	return to;
+}
+
 /**
  * mzp_cursor_skip - hand out all pages up to a point at once
  * @cursor: the cursor
  * @to: where to go on, at most the window's end
  *
- * Does nothing if the cursor is there already.
+ * Does nothing if the cursor is there already, and may stop early.
  *
- * Context: as mzp_cursor_take(); takes time in proportion to the input skipped.
+ * Context: as mzp_cursor_take().
  * Return: how many pages were handed out thereby.
  */
 u64 mzp_cursor_skip(struct mzp_cursor *cursor, u64 to)
 {
 	u64 pages;
 
+	if (!mzp_cursor_seek(cursor))
+		return 0;
+	to = mzp_cursor_skip_limit(cursor, to);
 	if (cursor->next >= to)
 		return 0;
-	pages = mzp_cursor_count(cursor, cursor->next, to);
+	pages = to - cursor->next;
+	if (cursor->bitmap)
+		pages = mzp_bitmap_count(cursor->bitmap, cursor->next - cursor->window.first,
+					 to - cursor->window.first);
 	cursor->next = to;
 	mzp_cursor_seek(cursor);
 	return pages;

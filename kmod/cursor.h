@@ -36,7 +36,6 @@ struct mzp_cursor {
 	u64 next;
 };
 
-u64 mzp_cursor_count(const struct mzp_cursor *cursor, u64 from, u64 to);
 unsigned int mzp_cursor_take(struct mzp_cursor *cursor, u64 *page, unsigned int max);
 u64 mzp_cursor_skip(struct mzp_cursor *cursor, u64 to);
 bool mzp_cursor_done(const struct mzp_cursor *cursor);

@@ -14,12 +14,10 @@
  * is mapped, and never fault. What is not mapped, the slow lane faults in.
  */
 #include <linux/mm.h>
+#include <linux/userfaultfd_k.h>
 
 #include "compat.h"
 #include "grab.h"
-
-/* Enough to be worth the way to the slow lane, few enough to be back soon. */
-#define MZP_FETCH_PAGES 16u
 
 /**
  * mzp_grab - take references on consecutive pages that are mapped
@@ -39,19 +37,20 @@ int mzp_grab(unsigned long addr, unsigned int nr, struct page **page)
 	return got > 0 ? got : -EAGAIN;
 }
 
-/* One fault, as a read would take it. Return: 0 if it is worth another look. */
-static int mzp_fault_in(struct mm_struct *mm, unsigned long addr)
+/* Whether GUP could go round in circles; see below. */
+static bool mzp_vma_lazy(struct vm_area_struct *vma)
 {
-	struct vm_area_struct *vma;
+	return userfaultfd_missing(vma) || userfaultfd_minor(vma);
+}
+
+/*
+ * One fault, as a read would take it; unlocks mmap_lock. Return: 0 if it is
+ * worth another look.
+ */
+static int mzp_fault_in(struct mm_struct *mm, struct vm_area_struct *vma, unsigned long addr)
+{
 	vm_fault_t fault;
 
-	if (mmap_read_lock_killable(mm))
-		return -EINTR;
-	vma = vma_lookup(mm, addr);
-	if (!vma || !(vma->vm_flags & VM_READ) || vma->vm_flags & (VM_IO | VM_PFNMAP)) {
-		mmap_read_unlock(mm);
-		return -EFAULT;
-	}
 	fault = handle_mm_fault(vma, addr, FAULT_FLAG_ALLOW_RETRY | FAULT_FLAG_KILLABLE |
 				FAULT_FLAG_REMOTE, NULL);
 	/* Both say that it was unlocked on the way. */
@@ -64,29 +63,42 @@ static int mzp_fault_in(struct mm_struct *mm, unsigned long addr)
 }
 
 /**
- * mzp_grab_fetch - fault consecutive pages in
+ * mzp_grab_fetch - take references on consecutive pages that are not mapped
  * @mm: whose memory, with users
  * @addr: of the first page, page-aligned
- * @nr: pages
+ * @nr: pages, at least 1
+ * @page: where to put them
  *
- * Fault by fault and not by GUP, which in some kernels goes round in circles
- * with mmap_lock held while a userfaultfd is being closed, and so keeps it from
- * being closed.
+ * GUP without waiting takes what it can. What has to be waited for is faulted
+ * in by itself, and not by GUP: in some kernels that goes round in circles with
+ * mmap_lock held while a userfaultfd is being closed, and so keeps it from
+ * being closed. For that reason memory that is registered with one is only
+ * faulted in; it is for the caller to look again.
  *
  * Context: the slow lane; takes mmap_lock; sleeps, for I/O and for other
  * processes, until SIGKILL.
- * Return: 0: the first page is worth another look, which may find that it takes
- * more; or a negative errno: it cannot be read.
+ * Return: the number of pages taken, whose references are the caller's; 0: it
+ * is worth another look; or a negative errno: the first page cannot be read.
  */
-int mzp_grab_fetch(struct mm_struct *mm, unsigned long addr, unsigned int nr)
+int mzp_grab_fetch(struct mm_struct *mm, unsigned long addr, unsigned int nr,
+		   struct page **page)
 {
-	int err = mzp_fault_in(mm, addr);
-	unsigned int i;
+	struct vm_area_struct *vma;
+	long got = -EFAULT;
 
-	for (i = 1; i < min(nr, MZP_FETCH_PAGES) && !err; i++) {
-		cond_resched();
-		if (mzp_fault_in(mm, addr + i * PAGE_SIZE))
-			break;
+	if (mmap_read_lock_killable(mm))
+		return -EINTR;
+	vma = vma_lookup(mm, addr);
+	if (!vma || !(vma->vm_flags & VM_READ))
+		goto unlock;
+	if (!mzp_vma_lazy(vma)) {
+		nr = min_t(unsigned long, nr, (vma->vm_end - addr) >> PAGE_SHIFT);
+		got = mzp_get_user_pages_remote(mm, addr, nr, FOLL_NOWAIT | FOLL_HWPOISON, page);
+		if (got)
+			goto unlock;
 	}
-	return err;
+	return mzp_fault_in(mm, vma, addr);
+unlock:
+	mmap_read_unlock(mm);
+	return got;
 }

@@ -6,6 +6,7 @@ struct mm_struct;
 struct page;
 
 int mzp_grab(unsigned long addr, unsigned int nr, struct page **page);
-int mzp_grab_fetch(struct mm_struct *mm, unsigned long addr, unsigned int nr);
+int mzp_grab_fetch(struct mm_struct *mm, unsigned long addr, unsigned int nr,
+		   struct page **page);
 
 #endif /* MZP_GRAB_H */

@@ -65,6 +65,10 @@ void mzp_job_put(struct mzp_job *job)
 	kref_put(&job->ref, mzp_job_free);
 }
 
+/*
+ * A job that is not known yet. Memory for its place among the jobs is had now,
+ * not under the lock, on which workers wait.
+ */
 static struct mzp_job *mzp_job_new(struct mzp_session *session)
 {
 	struct mzp_job *job = kzalloc(sizeof(*job), GFP_KERNEL_ACCOUNT);
@@ -74,7 +78,18 @@ static struct mzp_job *mzp_job_new(struct mzp_session *session)
 	kref_init(&job->ref);
 	INIT_LIST_HEAD(&job->node);
 	job->id = atomic64_inc_return(&session->last_job);
+	if (xa_reserve(&session->jobs, job->id, GFP_KERNEL_ACCOUNT)) {
+		kfree(job);
+		return NULL;
+	}
 	return job;
+}
+
+/* Forget a job that did not get to be known. */
+static void mzp_job_discard(struct mzp_session *session, struct mzp_job *job)
+{
+	xa_release(&session->jobs, job->id);
+	mzp_job_put(job);
 }
 
 static void mzp_job_finish(struct mzp_session *session, struct mzp_job *job)
@@ -276,17 +291,13 @@ void mzp_jobs_free(struct mzp_session *session)
 	xa_destroy(&session->jobs);
 }
 
-/* Make a job known, and the channels start on it. */
+/* Make a job known, and the channels start on it. Its place is reserved. */
 static int mzp_job_start(struct mzp_session *session, struct mzp_job *job)
 {
-	int err;
-
 	lockdep_assert_held(&session->lock);
 	if (session->nr_jobs == MZP_MAX_JOBS)
 		return -EAGAIN;
-	err = xa_err(xa_store(&session->jobs, job->id, job, GFP_KERNEL_ACCOUNT));
-	if (err)
-		return err;
+	xa_store(&session->jobs, job->id, job, GFP_NOWAIT);
 	session->nr_jobs++;
 	WRITE_ONCE(session->unfinished, session->unfinished + 1);
 	job->epoch = session->epoch;
@@ -346,12 +357,13 @@ static int mzp_send_copy_bitmap(struct mzp_job *job, const struct mzp_send *arg)
 		part = min_t(size_t, size - done, MZP_COPY_BYTES);
 		if (copy_from_user((char *)bitmap + done, user + done, part))
 			return -EFAULT;
+		if (done + part == size && arg->page_count % BITS_PER_LONG)
+			bitmap[size / sizeof(long) - 1] &= BITMAP_LAST_WORD_MASK(arg->page_count);
+		job->submitted += bitmap_weight(bitmap + done / sizeof(long), part * BITS_PER_BYTE);
 		if (fatal_signal_pending(current))
 			return -EINTR;
 		cond_resched();
 	}
-	if (arg->page_count % BITS_PER_LONG)
-		bitmap[size / sizeof(long) - 1] &= BITMAP_LAST_WORD_MASK(arg->page_count);
 	return 0;
 }
 
@@ -397,6 +409,7 @@ static int mzp_send_copy_ranges(struct mzp_job *job, const struct mzp_send *arg)
 		if (err)
 			return err;
 		behind = span->first + span->count;
+		job->submitted += span->count;
 		if (i % MZP_COPY_RANGES)
 			continue;
 		if (fatal_signal_pending(current))
@@ -406,38 +419,32 @@ static int mzp_send_copy_ranges(struct mzp_job *job, const struct mzp_send *arg)
 	return 0;
 }
 
-/* How many pages the job is to send; long bitmaps are counted in parts. */
-static u64 mzp_send_count(const struct mzp_cursor *cursor)
+static int mzp_send_copy_input(struct mzp_job *job, const struct mzp_send *arg)
 {
-	u64 from = cursor->window.first, end = from + cursor->window.count, pages = 0;
-
-	for (; from < end; from += MZP_COPY_BYTES * BITS_PER_BYTE) {
-		pages += mzp_cursor_count(cursor, from,
-					  min(end, from + MZP_COPY_BYTES * BITS_PER_BYTE));
-		cond_resched();
+	switch (arg->format) {
+	case MZP_SEND_BITMAP:
+		return mzp_send_copy_bitmap(job, arg);
+	case MZP_SEND_RANGES:
+		return mzp_send_copy_ranges(job, arg);
 	}
-	return pages;
+	job->submitted = arg->page_count;
+	return 0;
 }
 
 /* All of a SEND that can be done without knowing the block. */
 static int mzp_send_prepare(struct mzp_session *session, struct mzp_job *job,
 			    const struct mzp_send *arg)
 {
-	int err = 0;
+	int err;
 
 	job->fresh = arg->flags & MZP_SEND_FRESH;
 	job->window.first = arg->first_page;
 	job->window.count = arg->page_count;
 	job->cursor.window = job->window;
 	job->cursor.next = job->window.first;
-	if (arg->format == MZP_SEND_BITMAP)
-		err = mzp_send_copy_bitmap(job, arg);
-	else if (arg->format == MZP_SEND_RANGES)
-		err = mzp_send_copy_ranges(job, arg);
+	err = mzp_send_copy_input(job, arg);
 	if (err)
 		return err;
-	job->submitted = arg->format == MZP_SEND_ALL ? arg->page_count :
-			 mzp_send_count(&job->cursor);
 	if (arg->flags & MZP_SEND_ZERO_BITMAP || session->detection == MZP_DETECTION_LEGACY) {
 		job->zero_bitmap = mzp_bitmap_alloc(arg->page_count);
 		if (!job->zero_bitmap)
@@ -515,7 +522,7 @@ int mzp_ioctl_send(struct mzp_cmd *cmd)
 	if (!err)
 		err = mzp_send_start(session, job);
 	if (err)
-		mzp_job_put(job);
+		mzp_job_discard(session, job);
 	return err;
 }
 
@@ -574,7 +581,7 @@ int mzp_ioctl_sync(struct mzp_cmd *cmd)
 		mutex_unlock(&session->lock);
 	}
 	if (err)
-		mzp_job_put(job);
+		mzp_job_discard(session, job);
 	return err;
 }
 

@@ -14,9 +14,9 @@
  * out. What became of pages is accounted for when their packet is in the ring,
  * so that a job is done no sooner.
  */
-#include <linux/bitmap.h>
 #include <linux/bvec.h>
 #include <linux/highmem.h>
+#include <linux/jiffies.h>
 #include <linux/kthread.h>
 #include <linux/memcontrol.h>
 #include <linux/mm.h>
@@ -36,10 +36,11 @@
 #define MZP_RUN_STEPS 4
 
 /*
- * How often in a row the slow lane may bring what is gone or unusable again,
- * with a tick's pause in between, until the job is given up.
+ * How often in a row, and for how long, the slow lane may bring what then is
+ * gone or unusable again until the job is given up.
  */
-#define MZP_STALLS_MAX 1000
+#define MZP_STALLS_MIN	100
+#define MZP_STALL_TIME	(30 * HZ)
 
 /* Forget the current job; what became of its pages is accounted for. */
 static void mzp_producer_close_job(struct mzp_channel *channel)
@@ -57,15 +58,36 @@ static void mzp_producer_give_up(struct mzp_channel *channel, int error)
 	struct mzp_take *take = &channel->take;
 
 	mzp_job_fail(channel->session, channel->job, error, take->page[take->pos]);
+	channel->fetch.stalls = 0;
 	channel->counts.lost += take->nr - take->pos;
 	take->nr = 0;
 	take->pos = 0;
+}
+
+/* What the slow lane has got since the last look is as good as what we would find. */
+static void mzp_producer_use_fetched(struct mzp_channel *channel, u64 first)
+{
+	struct mzp_residency *res = &channel->residency;
+	struct mzp_fetch *fetch = &channel->fetch;
+	unsigned int i;
+
+	for (i = 0; i < fetch->got; i++) {
+		u64 at = fetch->first + i - first;
+
+		if (at < res->nr && res->state[at] == MZP_HELD)
+			mzp_residency_take(res, at, fetch->page[i]);
+		else
+			put_page(fetch->page[i]);
+	}
+	fetch->got = 0;
 }
 
 /* The session is over: let go of everything. */
 static void mzp_producer_abandon(struct mzp_channel *channel)
 {
 	mzp_batch_drop(&channel->batch);
+	mzp_residency_init(&channel->residency, 0);
+	mzp_producer_use_fetched(channel, 0);
 	channel->take.nr = 0;
 	channel->take.pos = 0;
 	if (channel->job)
@@ -192,28 +214,50 @@ static void mzp_producer_add_held(struct mzp_channel *channel, u64 number, struc
 	mzp_batch_add_normal(&channel->batch, number << PAGE_SHIFT, page);
 }
 
-/* Grab and classify pages @i to @end - 1 of the residency, which hold data. */
-static int mzp_producer_grab(struct mzp_channel *channel, u64 first, unsigned int i,
-			     unsigned int end)
+/* Grab and classify @nr pages of the residency from @at on, which are MZP_HELD. */
+static int mzp_producer_grab(struct mzp_channel *channel, u64 first, unsigned int at,
+			     unsigned int nr)
 {
-	struct page **page = channel->residency.page;
-	int got;
+	struct page **page = &channel->residency.page[at];
+	struct mzp_fetch *fetch = &channel->fetch;
+	unsigned int done;
+	int i, got;
 
-	while (i < end) {
-		if (!page[i]) {
-			got = mzp_block_grab(channel->job->block, first + i, end - i, &page[i]);
-			if (got < 0) {
-				channel->need = MZP_NEED_PAGE;
-				return got;
-			}
+	for (done = 0; done < nr; done += got) {
+		got = mzp_block_grab(channel->job->block, first + at + done, nr - done, page);
+		if (got < 0) {
+			fetch->need = MZP_NEED_PAGE;
+			fetch->first = first + at + done;
+			fetch->nr = nr - done;
+			return got;
 		}
-		for (; i < end && page[i]; i++) {
-			mzp_producer_add_held(channel, first + i, page[i]);
-			page[i] = NULL;
-			channel->take.pos++;
-		}
+		for (i = 0; i < got; i++)
+			mzp_producer_add_held(channel, first + at + done + i, page[i]);
+		channel->take.pos += got;
 	}
 	return 0;
+}
+
+/* Classify @nr pages of the residency from @at on, which are alike. */
+static int mzp_producer_classify_alike(struct mzp_channel *channel, u64 first, unsigned int at,
+				       unsigned int nr)
+{
+	struct mzp_residency *res = &channel->residency;
+	unsigned int i;
+	int err = 0;
+
+	if (res->state[at] == MZP_HELD)
+		return mzp_producer_grab(channel, first, at, nr);
+	for (i = at; i < at + nr && !err; i++) {
+		if (res->state[i] == MZP_TAKEN) {
+			mzp_producer_add_held(channel, first + i, res->page[i]);
+			res->state[i] = MZP_HELD;
+		} else {
+			err = mzp_producer_add_absent(channel, first + i);
+		}
+		channel->take.pos += !err;
+	}
+	return err;
 }
 
 /* Classify the pages from take->pos on that follow one another. */
@@ -222,38 +266,28 @@ static int mzp_producer_classify_run(struct mzp_channel *channel)
 	struct mzp_take *take = &channel->take;
 	struct mzp_residency *res = &channel->residency;
 	u64 first = take->page[take->pos];
-	unsigned int i, end;
+	unsigned int at, nr;
 	int err;
 
 	mzp_residency_init(res, mzp_take_run(take));
 	err = mzp_block_look(channel->job->block, channel->session->mm, first, res);
 	if (err) {
-		channel->need = MZP_NEED_LOCK;
-		return err;
+		channel->fetch.need = MZP_NEED_LOCK;
+		res->nr = 0;
 	}
-	for (i = 0; i < res->nr && !err; i = end) {
-		end = i + 1;
-		if (test_bit(i, res->held)) {
-			/*
-			 * Up to the next one that is absent, or that we have,
-			 * or have not.
-			 */
-			while (end < res->nr && test_bit(end, res->held) &&
-			       !res->page[end] == !res->page[i])
-				end++;
-			err = mzp_producer_grab(channel, first, i, end);
-		} else {
-			err = mzp_producer_add_absent(channel, first + i);
-			take->pos += !err;
-		}
+	mzp_producer_use_fetched(channel, first);
+	for (at = 0; at < res->nr && !err; at += nr) {
+		nr = mzp_residency_alike(res, at);
+		err = mzp_producer_classify_alike(channel, first, at, nr);
 	}
 	mzp_residency_drop(res);
 	return err;
 }
 
 /*
- * The last page that was taken is absent and need not be sent, so go on to the
- * next one that may hold data. What other channels take meanwhile is theirs.
+ * Absent pages need not be sent, and where some are, more may follow. So go on
+ * to the next page that may hold data. What other channels take meanwhile is
+ * theirs.
  */
 static void mzp_producer_skip(struct mzp_channel *channel)
 {
@@ -315,32 +349,42 @@ static bool mzp_producer_take(struct mzp_channel *channel)
 	return take->nr;
 }
 
-/* Have the slow lane get what is needed, unless that has been in vain for long. */
+/* Have the slow lane get what is needed. */
 static enum mzp_produced mzp_producer_stall(struct mzp_channel *channel)
 {
+	struct mzp_fetch *fetch = &channel->fetch;
+
+	if (!fetch->stalls++)
+		fetch->since = jiffies;
 	mzp_stat_add(&channel->stats.stalls, 1);
-	if (channel->need == MZP_NEED_PAGE && ++channel->stalls > MZP_STALLS_MAX)
-		channel->slow_error = -EBUSY;
 	return MZP_PRODUCED_LATER;
+}
+
+/* Whether what is needed was to be had time and again, and then was not. */
+static bool mzp_producer_stuck(const struct mzp_fetch *fetch)
+{
+	return fetch->stalls > MZP_STALLS_MIN && fetch->need != MZP_NEED_LOCK &&
+	       time_after(jiffies, fetch->since + MZP_STALL_TIME);
 }
 
 /* Return: 0, -EAGAIN if something needs time, or why the job cannot go on. */
 static int mzp_producer_work(struct mzp_channel *channel)
 {
+	struct mzp_fetch *fetch = &channel->fetch;
 	unsigned int pos = channel->take.pos;
-	int err = channel->slow_error;
+	int err = fetch->error;
 
-	channel->slow_error = 0;
+	fetch->error = 0;
 	if (!err && mzp_header_reserve(&channel->headers, sizeof(struct mzp_wire_packet),
 				       GFP_NOWAIT)) {
-		channel->need = MZP_NEED_HEADER;
-		return -EAGAIN;
+		fetch->need = MZP_NEED_HEADER;
+		err = -EAGAIN;
 	}
 	if (!err)
 		err = mzp_producer_classify_mm(channel);
 	if (!err || channel->take.pos != pos)
-		channel->stalls = 0;
-	return err;
+		fetch->stalls = 0;
+	return err == -EAGAIN && mzp_producer_stuck(fetch) ? -EBUSY : err;
 }
 
 /* One packet's worth of work on the current job. */

@@ -12,59 +12,58 @@
  * Absent is not zero in general. All else is left to be read the ordinary way:
  * swapped, migrating, poisoned, guarded or otherwise marked entries; mappings
  * of other files; memory without read permission or without a VMA (reading it
- * must fail, not yield zeros); and memory registered with userfaultfd for
- * missing or minor faults, where a hole means that the contents are still to
- * come.
+ * must fail, not yield zeros); devices' memory; and what is missing in memory
+ * registered with userfaultfd for missing or minor faults: there the contents
+ * are still to come.
  *
- * How each kind of VMA is looked at:
+ * What is looked at, by kind of VMA:
  *
- *   private anonymous          page tables
- *   shmem, hugetlbfs, shared   page cache of the file (cache.c)
- *   shmem, private             page tables; where they say nothing, the page cache
- *   hugetlbfs, private         GUP, told not to populate
- *   a file on a disk, shared   page cache, for what it has
- *   anything else              not at all
+ *   private anonymous        page tables
+ *   registered for missing   page tables, for zero pages that the handler has
+ *     or minor faults          supplied; all else has to be read
+ *   shmem, hugetlbfs, or a   page tables, for what is in the way of the file;
+ *     file on a disk           where they say nothing, the page cache (cache.c)
+ *   anything else            nothing: it has to be read
  *
  * Why the walk of the page tables is safe. The caller holds mmap_lock for
  * reading, which keeps the VMA, and with it the upper levels of its page
  * tables: they are freed only by munmap, mremap and exit, which detach the VMA
- * under mmap_lock for writing first. A table of PTEs may go while mmap_lock is
- * held for reading (in a file's VMA when pages are collapsed into a huge one,
- * and by MADV_DONTNEED on newer kernels), but is freed only after an RCU grace
- * period. So the entry of the level above is read once, inside rcu_read_lock(),
- * and when it still is the same after the table's lock was taken, the table is
- * in use as long as the lock is held.
+ * under mmap_lock for writing first. A table of PTEs goes when its pages are
+ * collapsed into a huge one (older kernels hold mmap_lock for writing then)
+ * and, on newer kernels, when MADV_DONTNEED has emptied it; what does that with
+ * mmap_lock held for reading frees it after an RCU grace period only. So the
+ * entry of the level above is read once, inside rcu_read_lock(), and when it
+ * still is the same after the table's lock was taken, the table is in use as
+ * long as the lock is held.
  *
  * Why the lock is needed. Reclaim, migration, copy on write, mprotect, NUMA
  * balancing and KSM clear an entry before they write its new value, and some of
- * them put the old one back. Without the lock, a page that
- * holds data could be seen as absent in between. That is true of a PMD as well.
- * Upper levels have no huge entries in the VMAs that are walked.
+ * them put the old one back. Without the lock, a page that holds data could be
+ * seen as absent in between. That is true of huge entries as well, so an empty
+ * PMD or PUD is looked at again under its lock.
  *
  * Under the lock an entry can be relied on: what it says was so at a moment
  * after the page had been handed over.
  *
- * The tables of hugetlbfs are not walked: other processes can share them, and
- * unshare them without our mmap_lock.
+ * Shared mappings of hugetlbfs are the exception: processes can share their
+ * tables, and unshare them without our mmap_lock. These are not walked.
  */
-#include <linux/bitmap.h>
 #include <linux/fs.h>
 #include <linux/hugetlb.h>
 #include <linux/mm.h>
 #include <linux/pgtable.h>
 #include <linux/rcupdate.h>
-#include <linux/shmem_fs.h>
 #include <linux/userfaultfd_k.h>
 
 #include "cache.h"
 #include "compat.h"
 #include "residency.h"
 
-/* Table entries that one call of mzp_residency_next() looks at, at most. */
-#define MZP_NEXT_STEPS 4096
+/* Tables that one call of mzp_residency_next() looks at, at most. */
+#define MZP_NEXT_TABLES 1024
 
 /**
- * mzp_residency_init - nothing is known yet, so all pages are absent
+ * mzp_residency_init - nothing is known yet
  * @res: whatever
  * @nr: pages, at most MZP_WIRE_PAGES
  *
@@ -73,13 +72,65 @@
 void mzp_residency_init(struct mzp_residency *res, unsigned int nr)
 {
 	res->nr = nr;
-	bitmap_zero(res->held, nr);
-	memset(res->page, 0, nr * sizeof(*res->page));
+	memset(res->state, MZP_UNKNOWN, nr);
+}
+
+/**
+ * mzp_residency_fill - decide on pages of which nothing is known
+ * @res: the residency
+ * @at: first page
+ * @nr: pages
+ * @state: what they are; not MZP_TAKEN
+ *
+ * Context: any.
+ */
+void mzp_residency_fill(struct mzp_residency *res, unsigned int at, unsigned int nr,
+			enum mzp_resident state)
+{
+	for (; nr; at++, nr--) {
+		if (res->state[at] == MZP_UNKNOWN)
+			res->state[at] = state;
+	}
+}
+
+/**
+ * mzp_residency_take - decide on a page that was found
+ * @res: the residency
+ * @at: the page
+ * @page: its contents; the reference is @res's afterwards
+ *
+ * Context: any. A page that is MZP_TAKEN already stays what it is.
+ */
+void mzp_residency_take(struct mzp_residency *res, unsigned int at, struct page *page)
+{
+	if (res->state[at] == MZP_TAKEN) {
+		put_page(page);
+		return;
+	}
+	res->state[at] = MZP_TAKEN;
+	res->page[at] = page;
+}
+
+/**
+ * mzp_residency_alike - how many pages have the same state
+ * @res: the residency
+ * @at: the first of them
+ *
+ * Context: any.
+ * Return: at least 1.
+ */
+unsigned int mzp_residency_alike(const struct mzp_residency *res, unsigned int at)
+{
+	unsigned int end = at + 1;
+
+	while (end < res->nr && res->state[end] == res->state[at])
+		end++;
+	return end - at;
 }
 
 /**
  * mzp_residency_drop - drop the references that nobody has taken over
- * @res: filled in
+ * @res: the residency
  *
  * Context: may sleep.
  */
@@ -88,21 +139,194 @@ void mzp_residency_drop(struct mzp_residency *res)
 	unsigned int i;
 
 	for (i = 0; i < res->nr; i++) {
-		if (res->page[i])
+		if (res->state[i] == MZP_TAKEN)
 			put_page(res->page[i]);
-		res->page[i] = NULL;
+	}
+	res->nr = 0;
+}
+
+/**
+ * enum mzp_tables - what a VMA's page tables can say
+ * @MZP_TABLES_ANON: a hole is zero
+ * @MZP_TABLES_LAZY: a hole is still to be filled
+ * @MZP_TABLES_PRIVATE: a hole says nothing: the file's page is seen through it
+ * @MZP_TABLES_SHARED: nor does a page that is present: it is the file's
+ * @MZP_TABLES_NONE: they are not to be looked at
+ */
+enum mzp_tables {
+	MZP_TABLES_ANON,
+	MZP_TABLES_LAZY,
+	MZP_TABLES_PRIVATE,
+	MZP_TABLES_SHARED,
+	MZP_TABLES_NONE,
+};
+
+static enum mzp_resident mzp_none_means(enum mzp_tables tables)
+{
+	switch (tables) {
+	case MZP_TABLES_ANON:
+		return MZP_ABSENT;
+	case MZP_TABLES_LAZY:
+		return MZP_HELD;
+	default:
+		return MZP_UNKNOWN;
 	}
 }
 
-static bool mzp_vma_readable(const struct vm_area_struct *vma)
+static enum mzp_resident mzp_present_means(enum mzp_tables tables, bool zero)
 {
-	return vma->vm_flags & VM_READ;
+	if (tables == MZP_TABLES_SHARED)
+		return MZP_UNKNOWN;
+	return zero ? MZP_ABSENT : MZP_HELD;
 }
 
-/* Whether holes are still to be filled by a userfaultfd handler. */
-static bool mzp_vma_lazy(struct vm_area_struct *vma)
+static enum mzp_resident mzp_pte_means(pte_t pte, enum mzp_tables tables)
 {
-	return userfaultfd_missing(vma) || userfaultfd_minor(vma);
+	if (pte_none(pte))
+		return mzp_none_means(tables);
+	if (!pte_present(pte))
+		return MZP_HELD;
+	return mzp_present_means(tables, is_zero_pfn(pte_pfn(pte)));
+}
+
+static bool mzp_pmd_is_table(pmd_t pmd)
+{
+	return pmd_present(pmd) && !pmd_leaf(pmd) && !pmd_bad(pmd);
+}
+
+static enum mzp_resident mzp_pmd_means(struct mm_struct *mm, pmd_t *pmd, enum mzp_tables tables)
+{
+	spinlock_t *lock = pmd_lock(mm, pmd);
+	pmd_t pmdval = *pmd;
+
+	spin_unlock(lock);
+	if (pmd_none(pmdval))
+		return mzp_none_means(tables);
+	if (!pmd_present(pmdval) || !pmd_leaf(pmdval))
+		return MZP_HELD;
+	return mzp_present_means(tables, mzp_pmd_is_zero(pmdval));
+}
+
+static enum mzp_resident mzp_pud_means(struct mm_struct *mm, pud_t *pud, enum mzp_tables tables)
+{
+	spinlock_t *lock = pud_lock(mm, pud);
+	pud_t pudval = *pud;
+
+	spin_unlock(lock);
+	if (pud_none(pudval))
+		return mzp_none_means(tables);
+	if (!pud_present(pudval) || !pud_leaf(pudval))
+		return MZP_HELD;
+	return mzp_present_means(tables, false);
+}
+
+/*
+ * The PMD for @addr; or NULL, and in *@state what the level above says of
+ * *@size bytes.
+ */
+static pmd_t *mzp_find_pmd(struct mm_struct *mm, unsigned long addr, enum mzp_tables tables,
+			   unsigned long *size, enum mzp_resident *state)
+{
+	pgd_t *pgd = pgd_offset(mm, addr);
+	p4d_t *p4d;
+	pud_t *pud, pudval;
+
+	*state = mzp_none_means(tables);
+	*size = PGDIR_SIZE;
+	if (pgd_none(*pgd))
+		return NULL;
+	p4d = p4d_offset(pgd, addr);
+	*size = P4D_SIZE;
+	if (p4d_none(*p4d))
+		return NULL;
+	pud = pud_offset(p4d, addr);
+	pudval = READ_ONCE(*pud);
+	*size = PUD_SIZE;
+	if (pud_none(pudval) || !pud_present(pudval) || pud_leaf(pudval)) {
+		*state = mzp_pud_means(mm, pud, tables);
+		return NULL;
+	}
+	*size = PMD_SIZE;
+	return pmd_offset(pud, addr);
+}
+
+/*
+ * How many pages from @addr on, of @nr that the table at @pmdval covers, it
+ * says *@state of. 0: @pmd does not point to that table any more. Under RCU.
+ */
+static unsigned int mzp_look_table(struct mm_struct *mm, pmd_t *pmd, pmd_t pmdval,
+				   unsigned long addr, unsigned int nr, enum mzp_tables tables,
+				   enum mzp_resident *state)
+{
+	spinlock_t *lock = pte_lockptr(mm, &pmdval);
+	pte_t *pte = pte_offset_kernel(&pmdval, addr);
+	unsigned int i = 0;
+
+	spin_lock(lock);
+	if (pmd_same(pmdval, READ_ONCE(*pmd))) {
+		*state = mzp_pte_means(READ_ONCE(*pte), tables);
+		for (i = 1; i < nr; i++) {
+			if (mzp_pte_means(READ_ONCE(pte[i]), tables) != *state)
+				break;
+		}
+	}
+	spin_unlock(lock);
+	return i;
+}
+
+/* The same for whatever @pmd is. */
+static unsigned int mzp_look_pmd(struct mm_struct *mm, pmd_t *pmd, unsigned long addr,
+				 unsigned int nr, enum mzp_tables tables,
+				 enum mzp_resident *state)
+{
+	unsigned int alike = 0;
+
+	rcu_read_lock();
+	while (!alike) {
+		pmd_t pmdval = READ_ONCE(*pmd);
+
+		if (mzp_pmd_is_table(pmdval)) {
+			alike = mzp_look_table(mm, pmd, pmdval, addr, nr, tables, state);
+		} else {
+			*state = mzp_pmd_means(mm, pmd, tables);
+			alike = nr;
+		}
+	}
+	rcu_read_unlock();
+	return alike;
+}
+
+/*
+ * The end of the pages from @addr to @end that the page tables say the same of,
+ * *@state, as far as one table goes.
+ */
+static unsigned long mzp_look_alike(struct mm_struct *mm, unsigned long addr, unsigned long end,
+				    enum mzp_tables tables, enum mzp_resident *state)
+{
+	unsigned long size, stop;
+	pmd_t *pmd = mzp_find_pmd(mm, addr, tables, &size, state);
+
+	stop = ALIGN_DOWN(addr, size) + size;
+	/* At the very top, there is nothing behind. */
+	if (stop > end || stop < addr)
+		stop = end;
+	if (!pmd)
+		return stop;
+	return addr + PAGE_SIZE * mzp_look_pmd(mm, pmd, addr, (stop - addr) >> PAGE_SHIFT,
+					       tables, state);
+}
+
+static void mzp_look_tables(struct mm_struct *mm, unsigned long addr, unsigned long end,
+			    enum mzp_tables tables, struct mzp_residency *res, unsigned int at)
+{
+	enum mzp_resident state;
+	unsigned long next;
+
+	for (; addr < end; addr = next) {
+		next = mzp_look_alike(mm, addr, end, tables, &state);
+		mzp_residency_fill(res, at, (next - addr) >> PAGE_SHIFT, state);
+		at += (next - addr) >> PAGE_SHIFT;
+	}
 }
 
 /* Not VM_SHARED, which mappings of a file opened for reading lack. */
@@ -116,204 +340,54 @@ static pgoff_t mzp_vma_index(const struct vm_area_struct *vma, unsigned long add
 	return vma->vm_pgoff + ((addr - vma->vm_start) >> PAGE_SHIFT);
 }
 
-static bool mzp_pte_holds_data(pte_t pte, bool anonymous)
+/* Whether there is anything to know of @vma without reading it. */
+static bool mzp_vma_knowable(const struct vm_area_struct *vma)
 {
-	if (pte_none(pte))
-		return false;
-	/* Over a file, a zero page hides what the file has there. */
-	return !anonymous || !pte_present(pte) || !is_zero_pfn(pte_pfn(pte));
+	return vma->vm_flags & VM_READ &&
+	       !(vma->vm_flags & (VM_IO | VM_PFNMAP | VM_MIXEDMAP));
 }
 
-/* The PMD for @addr, or NULL and in *@size how much the hole above it covers. */
-static pmd_t *mzp_pmd(struct mm_struct *mm, unsigned long addr, unsigned long *size)
+/* What the page tables can say, and in *@mapping the file that can say more. */
+static enum mzp_tables mzp_vma_kind(struct vm_area_struct *vma, struct address_space **mapping)
 {
-	pgd_t *pgd = pgd_offset(mm, addr);
-	p4d_t *p4d;
-	pud_t *pud;
-
-	*size = PGDIR_SIZE;
-	if (pgd_none(*pgd))
-		return NULL;
-	p4d = p4d_offset(pgd, addr);
-	*size = P4D_SIZE;
-	if (p4d_none(*p4d))
-		return NULL;
-	pud = pud_offset(p4d, addr);
-	*size = PUD_SIZE;
-	if (pud_none(READ_ONCE(*pud)))
-		return NULL;
-	*size = PMD_SIZE;
-	return pmd_offset(pud, addr);
-}
-
-static bool mzp_pmd_is_table(pmd_t pmd)
-{
-	return pmd_present(pmd) && !pmd_leaf(pmd) && !pmd_bad(pmd);
-}
-
-static bool mzp_pmd_is_none(struct mm_struct *mm, pmd_t *pmd)
-{
-	spinlock_t *lock = pmd_lock(mm, pmd);
-	bool none = pmd_none(*pmd);
-
-	spin_unlock(lock);
-	return none;
-}
-
-/*
- * How many pages from @addr on, of @nr that the table at @pmdval covers, are
- * all absent (*@held is false) or all hold data (it is true). 0: @pmd does not
- * point to that table any more. Under RCU.
- */
-static unsigned int mzp_look_table(struct mm_struct *mm, pmd_t *pmd, pmd_t pmdval,
-				   unsigned long addr, unsigned int nr, bool anonymous,
-				   bool *held)
-{
-	spinlock_t *lock = pte_lockptr(mm, &pmdval);
-	pte_t *pte = pte_offset_kernel(&pmdval, addr);
-	unsigned int i = 0;
-
-	spin_lock(lock);
-	if (pmd_same(pmdval, READ_ONCE(*pmd))) {
-		*held = mzp_pte_holds_data(READ_ONCE(*pte), anonymous);
-		for (i = 1; i < nr; i++) {
-			if (mzp_pte_holds_data(READ_ONCE(pte[i]), anonymous) != *held)
-				break;
-		}
+	*mapping = NULL;
+	if (!mzp_vma_knowable(vma))
+		return MZP_TABLES_NONE;
+	if (is_vm_hugetlb_page(vma) && mzp_vma_shared(vma)) {
+		if (!userfaultfd_missing(vma) && !userfaultfd_minor(vma))
+			*mapping = vma->vm_file->f_mapping;
+		return MZP_TABLES_NONE;
 	}
-	spin_unlock(lock);
-	return i;
+	if (userfaultfd_missing(vma) || userfaultfd_minor(vma))
+		return MZP_TABLES_LAZY;
+	if (vma_is_anonymous(vma))
+		return MZP_TABLES_ANON;
+	if (!vma->vm_file || !mzp_cache_usable(vma->vm_file->f_mapping))
+		return MZP_TABLES_NONE;
+	*mapping = vma->vm_file->f_mapping;
+	return mzp_vma_shared(vma) ? MZP_TABLES_SHARED : MZP_TABLES_PRIVATE;
 }
 
-/* The same for whatever @pmd is. */
-static unsigned int mzp_look_alike(struct mm_struct *mm, pmd_t *pmd, unsigned long addr,
-				   unsigned int nr, bool anonymous, bool *held)
-{
-	unsigned int alike;
-
-	rcu_read_lock();
-	do {
-		pmd_t pmdval = READ_ONCE(*pmd);
-
-		if (mzp_pmd_is_table(pmdval)) {
-			alike = mzp_look_table(mm, pmd, pmdval, addr, nr, anonymous, held);
-		} else {
-			*held = !pmd_none(pmdval) || !mzp_pmd_is_none(mm, pmd);
-			alike = nr;
-		}
-	} while (!alike);
-	rcu_read_unlock();
-	return alike;
-}
-
-/*
- * The end of the pages from @addr to @end that are all alike, absent or not,
- * as far as one table says.
- */
-static unsigned long mzp_alike_end(struct mm_struct *mm, unsigned long addr,
-				   unsigned long end, bool anonymous, bool *held)
-{
-	unsigned long size;
-	pmd_t *pmd = mzp_pmd(mm, addr, &size);
-	unsigned long stop = ALIGN_DOWN(addr, size) + size;
-
-	/* At the very top, there is nothing behind. */
-	if (stop > end || stop < addr)
-		stop = end;
-	*held = false;
-	if (!pmd)
-		return stop;
-	return addr + PAGE_SIZE * mzp_look_alike(mm, pmd, addr, (stop - addr) >> PAGE_SHIFT,
-						 anonymous, held);
-}
-
-static void mzp_look_tables(struct mm_struct *mm, unsigned long addr, unsigned long end,
-			    bool anonymous, struct mzp_residency *res, unsigned int at)
-{
-	unsigned long next;
-	bool held;
-
-	for (; addr < end; addr = next) {
-		unsigned int nr;
-
-		next = mzp_alike_end(mm, addr, end, anonymous, &held);
-		nr = (next - addr) >> PAGE_SHIFT;
-		if (held)
-			bitmap_set(res->held, at, nr);
-		at += nr;
-	}
-}
-
-/* Page tables first; where they say nothing, the file. */
-static void mzp_look_private_shmem(struct vm_area_struct *vma, unsigned long addr,
-				   unsigned long end, struct mzp_residency *res,
-				   unsigned int at)
-{
-	unsigned int nr = (end - addr) >> PAGE_SHIFT, i, next;
-
-	mzp_look_tables(vma->vm_mm, addr, end, false, res, at);
-	for (i = find_next_zero_bit(res->held, at + nr, at); i < at + nr;
-	     i = find_next_zero_bit(res->held, at + nr, next)) {
-		next = find_next_bit(res->held, at + nr, i);
-		mzp_cache_look(vma->vm_file->f_mapping,
-			       mzp_vma_index(vma, addr + ((i - at) << PAGE_SHIFT)), next - i,
-			       res, i);
-	}
-}
-
-/*
- * GUP with FOLL_DUMP does not populate a hole but says -EFAULT, and with
- * FOLL_HWPOISON, memory without contents says so. What remains of -EFAULT is
- * memory behind the end of the file, which is for a later read to complain
- * about.
- */
-static void mzp_look_private_hugetlb(struct vm_area_struct *vma, unsigned long addr,
-				     unsigned long end, struct mzp_residency *res,
-				     unsigned int at)
-{
-	const struct inode *inode = file_inode(vma->vm_file);
-	unsigned long huge = vma_kernel_pagesize(vma), next;
-
-	for (; addr < end; addr = next) {
-		unsigned int nr;
-		long got;
-
-		next = min(end, ALIGN_DOWN(addr, huge) + huge);
-		nr = (next - addr) >> PAGE_SHIFT;
-		got = mzp_get_user_pages_remote(vma->vm_mm, addr, nr,
-						FOLL_DUMP | FOLL_HWPOISON | FOLL_NOWAIT,
-						&res->page[at], NULL);
-		if (got != -EFAULT ||
-		    (u64)mzp_vma_index(vma, addr) << PAGE_SHIFT >= i_size_read(inode))
-			bitmap_set(res->held, at, nr);
-		at += nr;
-	}
-}
-
-/* Look at a part of a VMA that may be read. */
+/* Look at a part of a VMA. */
 static void mzp_look_vma(struct vm_area_struct *vma, unsigned long addr, unsigned long end,
 			 struct mzp_residency *res, unsigned int at)
 {
 	unsigned int nr = (end - addr) >> PAGE_SHIFT;
-	struct address_space *mapping = vma->vm_file ? vma->vm_file->f_mapping : NULL;
+	struct address_space *mapping;
+	enum mzp_tables tables = mzp_vma_kind(vma, &mapping);
 
-	if (vma_is_anonymous(vma))
-		mzp_look_tables(vma->vm_mm, addr, end, true, res, at);
-	else if (is_vm_hugetlb_page(vma) && !mzp_vma_shared(vma))
-		mzp_look_private_hugetlb(vma, addr, end, res, at);
-	else if (mapping && mzp_vma_shared(vma) && mzp_cache_usable(mapping))
+	if (tables != MZP_TABLES_NONE)
+		mzp_look_tables(vma->vm_mm, addr, end, tables, res, at);
+	if (mapping)
 		mzp_cache_look(mapping, mzp_vma_index(vma, addr), nr, res, at);
-	else if (mapping && shmem_mapping(mapping))
-		mzp_look_private_shmem(vma, addr, end, res, at);
-	else
-		bitmap_set(res->held, at, nr);
+	mzp_residency_fill(res, at, nr, MZP_HELD);
 }
 
 /**
  * mzp_residency_look - find out which pages of a range hold data
  * @mm: whose memory
  * @addr: start of the range, page-aligned
- * @res: initialised; filled in
+ * @res: initialised; of each page something is known afterwards
  *
  * Nothing is read, faulted in or allocated.
  *
@@ -332,35 +406,51 @@ void mzp_residency_look(struct mm_struct *mm, unsigned long addr, struct mzp_res
 		next = end;
 		if (vma)
 			next = min(end, vma->vm_start <= addr ? vma->vm_end : vma->vm_start);
-		if (vma && vma->vm_start <= addr && mzp_vma_readable(vma) && !mzp_vma_lazy(vma))
+		if (vma && vma->vm_start <= addr)
 			mzp_look_vma(vma, addr, next, res, at);
 		else
-			bitmap_set(res->held, at, (next - addr) >> PAGE_SHIFT);
+			mzp_residency_fill(res, at, (next - addr) >> PAGE_SHIFT, MZP_HELD);
 	}
 }
 
-static unsigned long mzp_next_anonymous(struct vm_area_struct *vma, unsigned long addr,
-					unsigned long end, unsigned int *steps)
+/* Skip what page tables say is @hole; *@budget tables at most. */
+static unsigned long mzp_next_in_tables(struct mm_struct *mm, unsigned long addr,
+					unsigned long end, enum mzp_tables tables,
+					enum mzp_resident hole, unsigned int *budget)
 {
+	enum mzp_resident state;
 	unsigned long next;
-	bool held;
 
-	for (; addr < end && *steps; addr = next) {
-		next = mzp_alike_end(vma->vm_mm, addr, end, true, &held);
-		if (held)
+	for (; addr < end && *budget; addr = next, --*budget) {
+		next = mzp_look_alike(mm, addr, end, tables, &state);
+		if (state != hole)
 			break;
-		--*steps;
+		cond_resched();
 	}
 	return addr;
 }
 
-static unsigned long mzp_next_cached(struct vm_area_struct *vma, unsigned long addr,
-				     unsigned long end)
+/* The next page of a VMA from @addr to @end that is not known to be zero. */
+static unsigned long mzp_next_in_vma(struct vm_area_struct *vma, unsigned long addr,
+				     unsigned long end, unsigned int *budget)
 {
-	pgoff_t index = mzp_vma_index(vma, addr);
-	pgoff_t next = mzp_cache_next(vma->vm_file->f_mapping, index, mzp_vma_index(vma, end));
+	struct address_space *mapping;
+	enum mzp_tables tables = mzp_vma_kind(vma, &mapping);
+	pgoff_t index, next;
 
-	return addr + ((next - index) << PAGE_SHIFT);
+	if (!mapping)
+		return tables == MZP_TABLES_ANON ?
+		       mzp_next_in_tables(vma->vm_mm, addr, end, tables, MZP_ABSENT, budget) :
+		       addr;
+	if (!mzp_cache_knows_holes(mapping))
+		return addr;
+	index = mzp_vma_index(vma, addr);
+	next = mzp_cache_next(mapping, index, mzp_vma_index(vma, end));
+	end = addr + ((next - index) << PAGE_SHIFT);
+	if (tables == MZP_TABLES_NONE)
+		return end;
+	/* As far as the tables say nothing, the file decides. */
+	return mzp_next_in_tables(vma->vm_mm, addr, end, tables, MZP_UNKNOWN, budget);
 }
 
 /**
@@ -377,27 +467,20 @@ static unsigned long mzp_next_cached(struct vm_area_struct *vma, unsigned long a
  */
 unsigned long mzp_residency_next(struct mm_struct *mm, unsigned long addr, unsigned long end)
 {
-	unsigned int steps = MZP_NEXT_STEPS;
+	unsigned int budget = MZP_NEXT_TABLES;
 
 	lockdep_assert_held(&mm->mmap_lock);
-	while (addr < end && steps) {
+	while (addr < end && budget) {
 		struct vm_area_struct *vma = find_vma(mm, addr);
-		unsigned long stop, next;
+		unsigned long stop;
 
-		if (!vma || vma->vm_start > addr || !mzp_vma_readable(vma) || mzp_vma_lazy(vma))
+		if (!vma || vma->vm_start > addr)
 			break;
 		stop = min(end, vma->vm_end);
-		if (vma_is_anonymous(vma))
-			next = mzp_next_anonymous(vma, addr, stop, &steps);
-		else if (vma->vm_file && mzp_vma_shared(vma) &&
-			 mzp_cache_knows_holes(vma->vm_file->f_mapping))
-			next = mzp_next_cached(vma, addr, stop);
-		else
+		addr = mzp_next_in_vma(vma, addr, stop, &budget);
+		if (addr < stop)
 			break;
-		addr = next;
-		if (next < stop)
-			break;
-		steps--;
+		budget--;
 	}
 	return addr;
 }

@@ -10,19 +10,36 @@ struct mm_struct;
 struct page;
 
 /**
+ * enum mzp_resident - what is known of a page
+ * @MZP_UNKNOWN: nothing yet
+ * @MZP_ABSENT: it holds no data, so it is zero
+ * @MZP_HELD: it has to be read
+ * @MZP_TAKEN: it has to be read, and we have a reference on it
+ */
+enum mzp_resident {
+	MZP_UNKNOWN,
+	MZP_ABSENT,
+	MZP_HELD,
+	MZP_TAKEN,
+};
+
+/**
  * struct mzp_residency - what is known of some consecutive pages
  * @nr: how many
- * @held: bit n is set unless page n is known to be zero without reading it
- * @page: the pages whose contents could be had by the way, one reference each;
- *	NULL for the others. Only where @held is set.
+ * @state: of enum mzp_resident
+ * @page: those that are MZP_TAKEN, one reference each
  */
 struct mzp_residency {
 	unsigned int nr;
-	DECLARE_BITMAP(held, MZP_WIRE_PAGES);
+	u8 state[MZP_WIRE_PAGES];
 	struct page *page[MZP_WIRE_PAGES];
 };
 
 void mzp_residency_init(struct mzp_residency *res, unsigned int nr);
+void mzp_residency_fill(struct mzp_residency *res, unsigned int at, unsigned int nr,
+			enum mzp_resident state);
+void mzp_residency_take(struct mzp_residency *res, unsigned int at, struct page *page);
+unsigned int mzp_residency_alike(const struct mzp_residency *res, unsigned int at);
 void mzp_residency_drop(struct mzp_residency *res);
 
 void mzp_residency_look(struct mm_struct *mm, unsigned long addr, struct mzp_residency *res);

@@ -40,6 +40,7 @@ void mzp_slow_init(struct mzp_slow *slow)
 {
 	spin_lock_init(&slow->lock);
 	INIT_LIST_HEAD(&slow->queue);
+	init_waitqueue_head(&slow->wait);
 }
 
 static struct mzp_channel *mzp_slow_pop(struct mzp_slow *slow)
@@ -54,62 +55,65 @@ static struct mzp_channel *mzp_slow_pop(struct mzp_slow *slow)
 	return channel;
 }
 
-static int mzp_slow_reserve(struct mzp_channel *channel)
-{
-	struct mem_cgroup *memcg = set_active_memcg(channel->session->memcg);
-	int err = mzp_header_reserve(&channel->headers, sizeof(struct mzp_wire_packet),
-				     GFP_KERNEL);
-
-	set_active_memcg(memcg);
-	return err;
-}
-
-/* Get what the channel needs. Return: 0 if it can go on, or a negative errno. */
+/* Get what the channel needs. Return: pages that were got, or a negative errno. */
 static int mzp_slow_get(struct mzp_channel *channel)
 {
 	const struct mzp_block *block = channel->job->block;
-	const struct mzp_take *take = &channel->take;
 	struct mm_struct *mm = channel->session->mm;
+	struct mzp_fetch *fetch = &channel->fetch;
 
-	switch (channel->need) {
+	switch (fetch->need) {
 	case MZP_NEED_LOCK:
 		return mzp_block_wait(mm);
 	case MZP_NEED_PAGE:
-		return mzp_block_fetch(block, mm, take->page[take->pos], mzp_take_run(take));
+		return mzp_block_fetch(block, mm, fetch->first, min(fetch->nr, MZP_FETCH_PAGES),
+				       fetch->page);
 	case MZP_NEED_HEADER:
-		return mzp_slow_reserve(channel);
+		return mzp_header_reserve(&channel->headers, sizeof(struct mzp_wire_packet),
+					  GFP_KERNEL);
 	}
 	return 0;
 }
 
+/* Nothing was got for a while, though each time it was worth another look. */
+static void mzp_slow_pause(const struct mzp_fetch *fetch)
+{
+	/* Others may well hold mmap_lock a few times in a row. */
+	if (fetch->stalls > (fetch->need == MZP_NEED_LOCK ? 16 : 1))
+		schedule_timeout_idle(1);
+}
+
 static void mzp_slow_serve(struct mzp_channel *channel)
 {
-	if (channel->need == MZP_NEED_PAGE && channel->stalls > 1)
-		schedule_timeout_idle(1);
-	if (!READ_ONCE(channel->session->error) && !channel->slow_error)
-		channel->slow_error = mzp_slow_get(channel);
+	struct mzp_fetch *fetch = &channel->fetch;
+	int got = 0;
+
+	mzp_slow_pause(fetch);
+	if (!READ_ONCE(channel->session->error))
+		got = mzp_slow_get(channel);
+	fetch->got = max(got, 0);
+	fetch->error = min(got, 0);
 	mzp_worker_queue(channel);
 }
 
 static int mzp_slow_fn(void *data)
 {
-	struct mzp_slow *slow = data;
+	struct mzp_session *session = data;
+	struct mzp_slow *slow = &session->slow;
+	struct mzp_channel *channel;
 
-	allow_signal(SIGKILL);
+	/* From the kernel only; no user may end a session's waits for good. */
+	allow_kernel_signal(SIGKILL);
+	set_active_memcg(session->memcg);
 	for (;;) {
-		struct mzp_channel *channel;
-
 		/* Idle, not interruptible: a SIGKILL stays pending for good. */
-		set_current_state(TASK_IDLE);
+		wait_event_idle(slow->wait,
+				!list_empty_careful(&slow->queue) || kthread_should_stop());
 		channel = mzp_slow_pop(slow);
-		if (!channel && !kthread_should_stop()) {
-			schedule();
-			continue;
-		}
-		__set_current_state(TASK_RUNNING);
-		if (!channel)
+		if (channel)
+			mzp_slow_serve(channel);
+		else if (kthread_should_stop())
 			return 0;
-		mzp_slow_serve(channel);
 	}
 }
 
@@ -124,7 +128,7 @@ int mzp_slow_start(struct mzp_session *session)
 {
 	struct task_struct *task;
 
-	task = kthread_run(mzp_slow_fn, &session->slow, "mzp-slow/%llu", session->id);
+	task = kthread_run(mzp_slow_fn, session, "mzp-slow/%llu", session->id);
 	if (IS_ERR(task))
 		return PTR_ERR(task);
 	session->slow.task = task;
@@ -140,12 +144,16 @@ int mzp_slow_start(struct mzp_session *session)
  */
 void mzp_slow_submit(struct mzp_channel *channel)
 {
-	struct mzp_slow *slow = &channel->session->slow;
+	struct mzp_session *session = channel->session;
+	struct mzp_slow *slow = &session->slow;
 
+	/* Once it is in the queue, the channel does not keep the session for us. */
+	mzp_session_get(session);
 	spin_lock(&slow->lock);
 	list_add_tail(&channel->node, &slow->queue);
 	spin_unlock(&slow->lock);
-	wake_up_process(slow->task);
+	wake_up(&slow->wait);
+	mzp_session_put(session);
 }
 
 /**

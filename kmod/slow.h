@@ -4,6 +4,8 @@
 
 #include <linux/list.h>
 #include <linux/spinlock.h>
+#include <linux/types.h>
+#include <linux/wait.h>
 
 struct mzp_channel;
 struct mzp_session;
@@ -21,16 +23,44 @@ enum mzp_need {
 	MZP_NEED_HEADER,
 };
 
+/* Enough to be worth the way to the slow lane, few enough to be back soon. */
+#define MZP_FETCH_PAGES 16u
+
+/**
+ * struct mzp_fetch - what a channel is in the slow lane for, and what came of
+ * it
+ * @need: what keeps it
+ * @first: with MZP_NEED_PAGE: first page that is needed, in its block
+ * @nr: how many are, one behind the other
+ * @got: how many of them are in @page
+ * @page: pages that were got, one reference each
+ * @error: negative errno if the first one cannot be had, or 0
+ * @stalls: times in a row that nothing was got
+ * @since: when that began, in jiffies
+ */
+struct mzp_fetch {
+	enum mzp_need need;
+	u64 first;
+	unsigned int nr;
+	unsigned int got;
+	struct page *page[MZP_FETCH_PAGES];
+	int error;
+	unsigned int stalls;
+	unsigned long since;
+};
+
 /**
  * struct mzp_slow - a session's slow lane
  * @task: the thread; fixed once the session is set up
  * @lock: protects @queue
- * @queue: channels whose next page needs time
+ * @queue: channels that need something
+ * @wait: where the thread waits for them
  */
 struct mzp_slow {
 	struct task_struct *task;
 	spinlock_t lock; /* see above */
 	struct list_head queue;
+	wait_queue_head_t wait;
 };
 
 void mzp_slow_init(struct mzp_slow *slow);
