@@ -1,0 +1,382 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-2.0-only
+"""The interop cases; run in the VM by tests/interop/run."""
+
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+import traceback
+
+from qemu_dest import PAGE, Destination, Failed, difference
+
+TOP = os.path.realpath(f"{os.path.dirname(os.path.abspath(__file__))}/../..")
+BUILD = f"{TOP}/build"
+FOLDER = "/dev/shm/interop"
+QEMU = {version: os.environ["MZP_QEMU_" + version.replace(".", "_")]
+        for version in ("7.2", "10.0")}
+UUID = "6f2e60cc-3ec4-4c3d-8ce2-8b0d5f4dbb39"
+# Odd sizes: neither is a multiple of a packet's 128 pages, nor even.
+TWO = (("ram0", 5123), ("ram1", 2309))
+ONE = (("ram0", 6146),)
+# So small that all of it is in the sockets before the destination looks.
+SMALL = (("ram0", 16),)
+# A sender that has failed has to say so by then: a time that nobody could
+# mistake for prompt, so that a busy machine does not fail the case.
+PROMPT = 40
+
+# With --out: what the programs said, also where all went well.
+TRANSCRIPT = open(f"{os.environ['MZP_OUT']}/transcript" if "MZP_OUT" in os.environ
+                  else os.devnull, "w", encoding="utf-8", buffering=1)
+
+CASES = []
+
+
+def case(name, *arguments):
+    """Register a function as a case; it is called with the arguments."""
+    def register(function):
+        CASES.append((name, function, arguments))
+        return function
+    return register
+
+
+def qemu(version, blocks, channels, uri, **options):
+    """A fresh destination."""
+    shutil.rmtree(FOLDER, ignore_errors=True)
+    os.mkdir(FOLDER)
+    TRANSCRIPT.write(f"    QEMU {version}, {channels} channels, {uri}, {blocks}, {options}\n")
+    return Destination(QEMU[version], FOLDER, [(i, n * PAGE) for i, n in blocks], channels,
+                       uri, **options)
+
+
+def said(path):
+    """What a program wrote, on one line."""
+    with open(path, encoding="utf-8", errors="replace") as log:
+        return " | ".join(line.strip() for line in log if line.strip()) or "(nothing)"
+
+
+def start(*arguments, stdout=None):
+    """Start a program of ours; what it says goes to a file."""
+    with open(f"{FOLDER}/sender.messages", "wb") as log:
+        return subprocess.Popen([str(a) for a in arguments], stdin=subprocess.DEVNULL,
+                                stdout=stdout or log, stderr=log)
+
+
+def finish(program, timeout):
+    """Its status and what it said, or Failed if it does not end."""
+    try:
+        status = program.wait(timeout)
+    except subprocess.TimeoutExpired as error:
+        program.kill()
+        program.wait()
+        text = said(f"{FOLDER}/sender.messages")
+        raise Failed(f"{os.path.basename(program.args[0])} hangs: {text[-600:]}") from error
+    text = said(f"{FOLDER}/sender.messages")
+    TRANSCRIPT.write(f"    exit status {status}: {text}\n")
+    return status, text
+
+
+def must_work(program, destination):
+    """The sender succeeds, and the destination has everything."""
+    status, text = finish(program, 100)
+    if status:
+        try:
+            destination.wait(2)
+            text += "; but the destination says completed"
+        except Failed as error:
+            text += f"; {error}"
+        raise Failed(f"{os.path.basename(program.args[0])} exits with {status}: {text[-600:]}")
+    destination.wait()
+    return text
+
+
+def must_fail(program, pattern, at=""):
+    """The sender fails by itself, soon, with a reason on one line."""
+    status, text = finish(program, PROMPT)
+    if status == 0:
+        raise Failed(f"exits with 0{at}: {text}")
+    if status < 0:
+        raise Failed(f"died of {signal.Signals(-status).name}{at}: {text}")
+    if not re.search(pattern, text, re.I):
+        raise Failed(f"gives no good reason{at}: {text}")
+
+
+def compare(destination, expected):
+    """All blocks byte for byte; `expected` maps an idstr to a file."""
+    for idstr, _ in destination.blocks:
+        what = difference(destination.memory(idstr), expected(idstr))
+        if what:
+            raise Failed(f"{idstr}: {what}")
+
+
+def rounds(destination, channels, zero, flush, *options):
+    """Start the sender whose blocks change in every round."""
+    blocks = (f"{idstr}={size // PAGE}={FOLDER}/{idstr}.expected"
+              for idstr, size in destination.blocks)
+    return start(f"{BUILD}/interop/rounds_sender", "--to", destination.address,
+                 "--channels", channels, "--zero", zero, "--flush", flush,
+                 "--machine", destination.machine, *options, *blocks)
+
+
+def expected_of_rounds(idstr):
+    return f"{FOLDER}/{idstr}.expected"
+
+
+# --- what must work, in every combination
+
+def matrix(version, zero, flush, channels, uri, machine=None):
+    with qemu(version, TWO, channels, uri, machine=machine) as destination:
+        options = ("--by-fd",) if channels == 8 else ()
+        must_work(rounds(destination, channels, zero, flush, "--seed", channels, *options),
+                  destination)
+        compare(destination, expected_of_rounds)
+
+
+for _version, _flush, _zeros in (("7.2", "section", ("none", "legacy")),
+                                 ("10.0", "round", ("none", "legacy", "multifd"))):
+    for _zero in _zeros:
+        for _channels in (1, 3, 8):
+            _uri = "unix" if _channels == 3 else "tcp"
+            case(f"QEMU {_version}, {_zero}, channels: {_channels}, {_uri}",
+                 _version, _zero, _flush, _channels, _uri)(matrix)
+# a newer QEMU that is asked to behave as the older machine type did
+case("QEMU 10.0 as pc-i440fx-8.0, legacy, channels: 3",
+     "10.0", "legacy", "section", 3, "unix", "pc-i440fx-8.0")(matrix)
+
+
+@case("a ring of one packet")
+def small_ring():
+    with qemu("10.0", TWO, 3, "tcp") as destination:
+        must_work(rounds(destination, 3, "multifd", "round", "--ring-packets", 1), destination)
+        compare(destination, expected_of_rounds)
+
+
+@case("a page that is not sent is noticed")
+def lost_page():
+    with qemu("10.0", TWO, 2, "unix") as destination:
+        must_work(rounds(destination, 2, "multifd", "round", "--lose-page"), destination)
+        what = difference(destination.memory("ram0"), expected_of_rounds("ram0"))
+        if not what or not what.startswith("1 pages differ"):
+            raise Failed(f"the comparison says: {what}")
+        what = difference(destination.memory("ram1"), expected_of_rounds("ram1"))
+        if what:
+            raise Failed(f"the other block differs: {what}")
+
+
+# --- mfdsend
+
+def image(idstr, pages):
+    """Path of a block's contents: zeros, holes, and data."""
+    path = f"/dev/shm/image.{idstr}.{pages}"
+    if not os.path.exists(path):
+        with open(path, "wb") as out:
+            for start in range(0, pages, 64):
+                length = min(64, pages - start) * PAGE
+                kind = start // 64 % 4
+                if kind == 0:
+                    out.write(bytes(length))
+                elif kind == 1:
+                    out.seek(length, os.SEEK_CUR)
+                else:
+                    out.write(os.urandom(length))
+            out.truncate(pages * PAGE)
+    return path
+
+
+def mfdsend(destination, *options, images=None, how="--block"):
+    """Start mfdsend; `images` maps idstrs to files if they are not the usual ones."""
+    images = images or {idstr: image(idstr, size // PAGE) for idstr, size in destination.blocks}
+    blocks = []
+    for idstr, path in images.items():
+        blocks += [how, f"{idstr}={path}"]
+    return start(f"{BUILD}/mfdsend", "--to", destination.address, *options, *blocks)
+
+
+def send(version, blocks, uri, options, how="--block"):
+    pages = dict(blocks)
+    with qemu(version, blocks, 3, uri) as destination:
+        must_work(mfdsend(destination, "--channels", 3, *options, how=how), destination)
+        compare(destination, lambda idstr: image(idstr, pages[idstr]))
+
+
+PEER = ("--peer-qmp", f"{FOLDER}/peer.qmp")
+
+case("mfdsend to 7.2, tcp, --compat 7.2", "7.2", ONE, "tcp", ("--compat", "7.2"))(send)
+case("mfdsend to 7.2, unix, none", "7.2", ONE, "unix", ("--compat", "8.0", "--zero", "none"))(send)
+case("mfdsend to 7.2, --peer-qmp", "7.2", ONE, "unix", PEER)(send)
+case("mfdsend to 10.0, tcp, the defaults", "10.0", ONE, "tcp", ())(send)
+case("mfdsend to 10.0, unix, legacy and round", "10.0", ONE, "unix",
+     ("--zero", "legacy", "--flush", "round"))(send)
+case("mfdsend to 10.0, unix, by fd", "10.0", ONE, "unix", ("--compat", "10.0"), "--block-fd")(send)
+case("mfdsend to 10.0, --peer-qmp, two blocks", "10.0", TWO, "tcp", PEER)(send)
+
+
+@case("mfdsend with a machine type and a UUID")
+def send_named():
+    with qemu("10.0", TWO, 1, "tcp", uuid=UUID) as destination:
+        must_work(mfdsend(destination, "--channels", 1, "--compat", "10.0", "--uuid", UUID,
+                          "--machine", destination.machine), destination)
+        compare(destination, lambda idstr: image(idstr, dict(TWO)[idstr]))
+
+
+@case("the peer's machine type counts, not its version")
+def send_old_machine():
+    with qemu("10.0", TWO, 2, "unix", machine="pc-i440fx-8.0") as destination:
+        must_work(mfdsend(destination, *PEER), destination)
+        compare(destination, lambda idstr: image(idstr, dict(TWO)[idstr]))
+
+
+@case("a flipped bit is noticed")
+def flipped_bit():
+    with qemu("10.0", SMALL, 1, "unix") as destination:
+        must_work(mfdsend(destination, "--channels", 1), destination)
+        compare(destination, lambda idstr: image(*SMALL[0]))
+        with open(destination.memory("ram0"), "r+b") as memory:
+            memory.seek(9 * PAGE + 1234)
+            byte = memory.read(1)[0]
+            memory.seek(-1, os.SEEK_CUR)
+            memory.write(bytes([byte ^ 16]))
+        what = difference(destination.memory("ram0"), image(*SMALL[0]))
+        if not what or not what.startswith("1 pages differ, the first is page 9"):
+            raise Failed(f"the comparison says: {what}")
+
+
+# --- what must be refused
+
+def refused(version, *options):
+    with qemu(version, ONE, 2, "unix") as destination:
+        must_fail(mfdsend(destination, "--channels", 2, "--zero", "multifd", *options),
+                  r"zero pages")
+        status = destination.qmp("query-migrate").get("status", "none")
+        if status not in ("none", "setup"):
+            raise Failed(f"the destination was bothered nevertheless: {status}")
+
+
+for _version in ("7.2", "8.0", "8.2"):
+    case(f"multifd detection is refused, --compat {_version}",
+         "7.2", "--compat", _version)(refused)
+case("multifd detection is refused, --peer-qmp at 7.2", "7.2", *PEER)(refused)
+
+
+# --- what must fail, but neither hang nor be taken for success
+
+def killed(version, uri, *options):
+    with qemu(version, ONE, 1, uri) as destination:
+        # It accepts connections but reads nothing: more than sockets can hold
+        # is under way when it is gone.
+        destination.process.send_signal(signal.SIGSTOP)
+        sender = mfdsend(destination, "--channels", 1, "--compat", version, *options)
+        time.sleep(2)
+        if sender.poll() is not None:
+            raise Failed(f"ended early: {finish(sender, 1)}")
+        destination.process.kill()
+        must_fail(sender, REASON)
+
+
+# A sentence at least.
+REASON = r"\w+ \w+"
+case("the destination is killed, 10.0, tcp", "10.0", "tcp", "--zero", "none")(killed)
+case("the destination is killed, 10.0, unix", "10.0", "unix")(killed)
+case("the destination is killed, 7.2, unix", "7.2", "unix")(killed)
+
+
+@case("the destination stops reading")
+def stalled():
+    with qemu("10.0", ONE, 1, "unix") as destination:
+        destination.process.send_signal(signal.SIGSTOP)
+        must_fail(mfdsend(destination, "--channels", 1, "--timeout", 2), REASON)
+
+
+@case("the sender is killed")
+def sender_killed():
+    with qemu("10.0", ONE, 2, "unix") as destination:
+        destination.process.send_signal(signal.SIGSTOP)
+        sender = mfdsend(destination, "--channels", 2)
+        time.sleep(1)
+        sender.kill()
+        sender.wait(PROMPT)
+        destination.process.send_signal(signal.SIGCONT)
+        try:
+            destination.wait(PROMPT)
+        except Failed as error:
+            if "still" not in str(error):
+                return
+            raise
+        raise Failed("the destination took a part of the memory for all of it")
+
+
+def wrong(blocks, options, uuid=None, images=None, pattern=REASON):
+    with qemu("10.0", blocks, 3, "unix", uuid=uuid) as destination:
+        if images:
+            images = {idstr: image(*of) for idstr, of in images.items()}
+        must_fail(mfdsend(destination, "--timeout", 5, *options, images=images), pattern)
+
+
+THREE = ("--channels", 3)
+for _size, _blocks in (("", ONE), (" (small)", SMALL)):
+    _block = _blocks[0]
+    _less = (_block[0], _block[1] - 1)
+    case(f"wrong idstr{_size}", _blocks, THREE, None, {"ramX": _block})(wrong)
+    case(f"wrong size of a block{_size}", _blocks, THREE, None, {"ram0": _less})(wrong)
+    case(f"a block too many{_size}", _blocks, THREE, None,
+         {"ram0": _block, "ram1": _block})(wrong)
+    case(f"wrong UUID{_size}", _blocks, (*THREE, "--uuid", UUID))(wrong)
+    case(f"no UUID where one is needed{_size}", _blocks, THREE, UUID)(wrong)
+    case(f"wrong machine type{_size}", _blocks, (*THREE, "--machine", "pc"))(wrong)
+    case(f"more channels than the destination{_size}", _blocks, ("--channels", 5))(wrong)
+    case(f"fewer channels than the destination{_size}", _blocks, ("--channels", 2))(wrong)
+    case(f"the wrong way of flushing{_size}", _blocks, (*THREE, "--flush", "section"))(wrong)
+case("fewer channels than --peer-qmp says", ONE, ("--channels", 2, *PEER), None, None,
+     r"channels")(wrong)
+case("nobody listens", ONE, (*THREE, "--to", "tcp:127.0.0.1:9"))(wrong)
+
+
+# --- the toy VMM
+
+@case("mfddemo to 10.0")
+def demo():
+    with qemu("10.0", ONE, 2, "unix") as destination:
+        must_work(start(f"{BUILD}/mfddemo", "--to", destination.address, *PEER,
+                        "--size", str(ONE[0][1] * PAGE), "--image", image(*ONE[0]),
+                        "--min-rounds", 4, "--dump", f"{FOLDER}/dump"), destination)
+        compare(destination, lambda idstr: f"{FOLDER}/dump")
+
+
+@case("the documentation's VMM in 30 lines")
+def example():
+    with qemu("10.0", (("ram0", (64 << 20) // PAGE),), 2, "tcp") as destination:
+        with open(f"{FOLDER}/dump", "wb") as dump:
+            program = start(f"{BUILD}/interop/migrate", destination.address, stdout=dump)
+        must_work(program, destination)
+        compare(destination, lambda idstr: f"{FOLDER}/dump")
+
+
+def main():
+    selected = re.compile(sys.argv[1] if len(sys.argv) > 1 else "")
+    failed = 0
+    for name, function, arguments in CASES:
+        if not selected.search(name):
+            continue
+        began = time.monotonic()
+        problem = None
+        TRANSCRIPT.write(f"{name}\n")
+        try:
+            function(*arguments)
+        except Failed as error:
+            problem = str(error)
+        except Exception:  # a case must not take the others with it
+            problem = " | ".join(traceback.format_exc().split("\n")[-4:])
+        took = f"({time.monotonic() - began:.1f} s)"
+        if problem is None:
+            print(f"ok {name} {took}", flush=True)
+        else:
+            failed += 1
+            print(f"not ok {name}: {problem} {took}", flush=True)
+    return failed != 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,209 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""A stock QEMU as the destination of a migration, driven over QMP.
+
+Nothing of ours runs in it. Its RAM blocks are files, so that the memory it
+received can be compared byte for byte. One block: a machine of type "none",
+which is RAM and nothing else. Several blocks: a PC whose NUMA nodes have a
+backend each; the PC's own blocks (firmware) are not in the stream, and QEMU
+leaves alone what the stream does not name.
+
+QEMU wants the sizes of all blocks together to be a multiple of 8 KiB; a
+single block may be an odd number of pages only if there are several.
+"""
+
+import json
+import os
+import socket
+import subprocess
+import time
+
+PAGE = 4096
+
+
+class Failed(Exception):
+    """The destination did not do what it was asked to."""
+
+
+class Qmp:
+    """One QMP connection."""
+
+    def __init__(self, path, alive, timeout=60):
+        deadline = time.monotonic() + timeout
+        while True:
+            self.sock = socket.socket(socket.AF_UNIX)
+            self.sock.settimeout(timeout)
+            try:
+                self.sock.connect(path)
+                break
+            except OSError as error:
+                self.sock.close()
+                if not alive():
+                    raise Failed("QEMU ended before it could be spoken to") from error
+                if time.monotonic() > deadline:
+                    raise Failed(f"no QMP after {timeout} s") from error
+                time.sleep(0.05)
+        self.stream = self.sock.makefile("rb")
+        self.greeting = self._line()["QMP"]
+        self("qmp_capabilities")
+
+    def _line(self):
+        line = self.stream.readline()
+        if not line:
+            raise Failed("QEMU closed its QMP connection")
+        return json.loads(line)
+
+    def __call__(self, command, **arguments):
+        """Execute a command; its arguments' names have _ for -."""
+        request = {"execute": command}
+        if arguments:
+            request["arguments"] = {k.replace("_", "-"): v for k, v in arguments.items()}
+        try:
+            self.sock.sendall(json.dumps(request).encode() + b"\n")
+            while True:
+                reply = self._line()
+                if "return" in reply:
+                    return reply["return"]
+                if "error" in reply:
+                    raise Failed(f"{command}: {reply['error']['desc']}")
+        except OSError as error:
+            raise Failed(f"{command}: {error}") from error
+
+    def close(self):
+        self.stream.close()
+        self.sock.close()
+
+
+class Destination:
+    """A QEMU that waits for a migration.
+
+    qemu      the program
+    folder    an empty folder of its own, in memory
+    blocks    list of (idstr, bytes)
+    uri       "tcp" or "unix"; `address` then says where it listens, in mfdsend's words
+    machine   the machine type, if it is not to be the default described above
+    settings  further migration parameters, by QEMU's name with _ for -
+    """
+
+    def __init__(self, qemu, folder, blocks, channels, uri="unix", machine=None,
+                 uuid=None, **settings):
+        self.folder = folder
+        self.blocks = blocks
+        total = sum(size for _, size in blocks)
+        self.machine = machine or ("none" if len(blocks) == 1 else "pc")
+        if total % (2 * PAGE):
+            raise ValueError("QEMU rounds the size of all blocks up to 8 KiB")
+        arguments = [qemu]
+        if len(blocks) == 1:
+            arguments += ["-machine", f"{self.machine},memory-backend={blocks[0][0]}"]
+        else:
+            arguments += ["-machine", self.machine]
+            for idstr, _ in blocks:
+                arguments += ["-numa", f"node,memdev={idstr}"]
+        for idstr, size in blocks:
+            arguments += ["-object", f"memory-backend-file,id={idstr},size={size},share=on,"
+                                     f"mem-path={self.memory(idstr)}"]
+        if uuid:
+            arguments += ["-uuid", uuid]
+        # The second QMP socket is for others to ask this QEMU who it is.
+        self.peer_qmp = f"{folder}/peer.qmp"
+        arguments += ["-m", f"{total}B", "-accel", "tcg", "-nodefaults", "-no-user-config",
+                      "-display", "none", "-S", "-incoming", "defer",
+                      "-qmp", f"unix:{folder}/qmp,server=on,wait=off",
+                      "-qmp", f"unix:{self.peer_qmp},server=on,wait=off"]
+        self.messages = f"{folder}/qemu.messages"
+        with open(self.messages, "wb") as log:
+            self.process = subprocess.Popen(arguments, stdin=subprocess.DEVNULL,
+                                            stdout=log, stderr=log)
+        try:
+            self.qmp = Qmp(f"{folder}/qmp", lambda: self.process.poll() is None)
+            self._prepare(uri, channels, settings)
+        except Failed as error:
+            self.kill()
+            raise Failed(f"{error}: {self._said()}") from error
+
+    def _prepare(self, uri, channels, settings):
+        version = self.qmp.greeting["version"]["qemu"]
+        self.version = (version["major"], version["minor"])
+        if self.machine == "pc":
+            # what the alias stands for is what the stream has to name
+            for machine in self.qmp("query-machines"):
+                if machine.get("alias") == "pc":
+                    self.machine = machine["name"]
+        self.qmp("migrate-set-capabilities",
+                 capabilities=[{"capability": "multifd", "state": True}])
+        self.qmp("migrate-set-parameters", multifd_channels=channels, **settings)
+        if uri == "unix":
+            self.address = f"unix:{self.folder}/migration"
+            self.qmp("migrate-incoming", uri=self.address)
+        else:
+            self.qmp("migrate-incoming", uri="tcp:127.0.0.1:0")
+            where = self.qmp("query-migrate")["socket-address"][0]
+            self.address = f"tcp:{where['host']}:{where['port']}"
+
+    def memory(self, idstr):
+        """Path of the file with a block's memory."""
+        return f"{self.folder}/{idstr}.memory"
+
+    def _said(self):
+        with open(self.messages, encoding="utf-8", errors="replace") as log:
+            text = " ".join(log.read().split("\n")).strip()
+        return text or "(QEMU said nothing)"
+
+    def wait(self, timeout=60):
+        """Until the migration has arrived. Raises Failed if it does not."""
+        deadline = time.monotonic() + timeout
+        while True:
+            try:
+                status = self.qmp("query-migrate").get("status", "none")
+            except Failed as error:
+                self.kill()
+                raise Failed(f"the destination gave up: {self._said()}") from error
+            if status == "completed":
+                return
+            if status in ("failed", "cancelled"):
+                raise Failed(f"the destination says {status}: {self._said()}")
+            if time.monotonic() > deadline:
+                raise Failed(f"the destination still says {status} after {timeout} s: "
+                             f"{self._said()}")
+            time.sleep(0.05)
+
+    def kill(self):
+        """Away with it, whatever it is doing."""
+        if self.process.poll() is None:
+            self.process.kill()
+        self.process.wait()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.kill()
+        self.qmp.close()
+        for idstr, _ in self.blocks:
+            try:
+                os.unlink(self.memory(idstr))
+            except FileNotFoundError:
+                pass
+
+
+def difference(path, expected):
+    """None if two files are equal, else what differs, in words."""
+    sizes = os.path.getsize(path), os.path.getsize(expected)
+    if sizes[0] != sizes[1]:
+        return f"{sizes[0]} bytes, not {sizes[1]}"
+    zero = bytes(PAGE)
+    pages, first = 0, None
+    with open(path, "rb") as a, open(expected, "rb") as b:
+        for start in range(0, sizes[0], 256 * PAGE):
+            got, want = a.read(256 * PAGE), b.read(256 * PAGE)
+            if got == want:
+                continue
+            for page in range(0, len(want), PAGE):
+                is_, should = got[page:page + PAGE], want[page:page + PAGE]
+                if is_ != should:
+                    pages += 1
+                    if first is None:
+                        first = (f"page {(start + page) // PAGE}: "
+                                 f"{'zero' if is_ == zero else 'data'} instead of "
+                                 f"{'zero' if should == zero else 'other data'}")
+    return None if first is None else f"{pages} pages differ, the first is {first}"

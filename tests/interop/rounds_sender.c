@@ -1,0 +1,383 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Migrates RAM blocks that change in every round in all the ways that a guest
+ * can change them, and leaves what the destination must have in files.
+ *
+ * Usage: rounds_sender --to ADDRESS --channels N --zero none|legacy|multifd
+ *		--flush section|round --machine NAME [--seed N] [--rounds N]
+ *		[--ring-packets N] [--by-fd] [--lose-page] IDSTR=PAGES=FILE…
+ *
+ * Blocks alternate between private anonymous memory and a shared mapping of
+ * FILE; with --by-fd, the module gets the latter's fd instead of its address. Rounds are handed over in turn as everything (fresh), as one bitmap,
+ * as ranges, and as two bitmaps whose seam is no multiple of 64 pages. While
+ * a round is under way, pages change for the next one.
+ *
+ * --lose-page leaves one changed page out of the last round: whoever compares
+ * the memory must notice.
+ */
+#define _GNU_SOURCE
+#include <err.h>
+#include <fcntl.h>
+#include <getopt.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include <mfd.h>
+
+#define PAGE 4096ul
+#define MAX_BLOCKS 8
+
+/* What a page holds. */
+enum state {
+	ABSENT,		/* never touched, or given back */
+	ZERO,		/* written, with zeros */
+	SPARSE,		/* one byte is not zero */
+	DATA,
+	STATES
+};
+
+static const char *const state_name[STATES] = { "absent", "zero", "sparse", "data" };
+
+struct block {
+	char *idstr;
+	const char *file;
+	uint64_t pages;
+	unsigned char *mem;
+	bool shared;
+	int fd;
+	unsigned char *state;
+	uint64_t *dirty;
+	struct mfd_block *handle;
+};
+
+static struct block blocks[MAX_BLOCKS];
+static unsigned int nr_blocks;
+static uint64_t rng_state;
+
+static uint64_t rng(void)
+{
+	/* xorshift64 */
+	rng_state ^= rng_state << 13;
+	rng_state ^= rng_state >> 7;
+	rng_state ^= rng_state << 17;
+	return rng_state;
+}
+
+static void change_page(struct block *block, uint64_t page, enum state to)
+{
+	unsigned char *mem = block->mem + page * PAGE;
+	uint64_t word;
+	size_t i;
+
+	switch (to) {
+	case ABSENT:
+		if (madvise(mem, PAGE, block->shared ? MADV_REMOVE : MADV_DONTNEED))
+			err(2, "madvise");
+		break;
+	case ZERO:
+		memset(mem, 0, PAGE);
+		break;
+	case SPARSE:
+		memset(mem, 0, PAGE);
+		mem[rng() % PAGE] = 1 + rng() % 255;
+		break;
+	default:
+		for (i = 0; i < PAGE; i += sizeof(word)) {
+			word = rng();
+			memcpy(mem + i, &word, sizeof(word));
+		}
+	}
+	block->state[page] = to;
+}
+
+static void mark(struct block *block, uint64_t page)
+{
+	block->dirty[page / 64] |= 1ull << (page % 64);
+}
+
+/* The memory before the first round; most of it in runs, as guests have it. */
+static void fill(struct block *block)
+{
+	uint64_t page, run = 0;
+	enum state to = DATA;
+
+	for (page = 0; page < block->pages; page++, run--) {
+		if (!run) {
+			run = 1 + rng() % (rng() % 4 ? 8 : 600);
+			to = rng() % STATES;
+		}
+		if (to != ABSENT)
+			change_page(block, page, to);
+	}
+}
+
+/* Change pages of all blocks for the next round, each kind into each other. */
+static void change(unsigned int round)
+{
+	unsigned long count[STATES][STATES] = { 0 };
+	unsigned int from, to, i;
+	uint64_t page;
+
+	for (i = 0; i < nr_blocks; i++) {
+		struct block *block = &blocks[i];
+		uint64_t run = 0;
+		bool hit = false;
+
+		for (page = 0; page < block->pages; page++, run--) {
+			if (!run) {
+				run = 1 + rng() % (rng() % 4 ? 4 : 200);
+				hit = !(rng() % 4);
+			}
+			/* the corners of a block, always */
+			if (!hit && page && page != block->pages - 1)
+				continue;
+			to = rng() % STATES;
+			count[block->state[page]][to]++;
+			change_page(block, page, to);
+			mark(block, page);
+		}
+	}
+	printf("for round %u:", round);
+	for (from = 0; from < STATES; from++) {
+		for (to = 0; to < STATES; to++) {
+			if (!count[from][to])
+				errx(2, "nothing turned from %s to %s", state_name[from],
+				     state_name[to]);
+			printf(" %s>%s %lu", state_name[from], state_name[to], count[from][to]);
+		}
+	}
+	printf("\n");
+}
+
+static int hand_over(struct mfd_session *session, struct block *block, bool by_fd,
+		     struct mfd_error *error)
+{
+	uint64_t length = block->pages * PAGE;
+
+	if (by_fd && block->shared)
+		return mfd_block_add_fd(session, block->idstr, block->fd, 0, length,
+					&block->handle, error);
+	return mfd_block_add(session, block->idstr, block->mem, length, &block->handle, error);
+}
+
+static int send_ranges(struct block *block, const uint64_t *dirty, struct mfd_error *error)
+{
+	struct mfd_range *range = calloc(block->pages, sizeof(*range));
+	uint64_t base = (uintptr_t)block->mem;
+	uint32_t nr = 0;
+	uint64_t page;
+	int ret;
+
+	if (!range)
+		err(2, "calloc");
+	for (page = 0; page < block->pages; page++) {
+		if (!(dirty[page / 64] >> (page % 64) & 1))
+			continue;
+		if (!nr || range[nr - 1].end != base + page * PAGE)
+			range[nr++].start = base + page * PAGE;
+		range[nr - 1].end = base + (page + 1) * PAGE;
+	}
+	ret = mfd_send_ranges(block->handle, range, nr, base, 0, error);
+	free(range);
+	return ret;
+}
+
+/* The seam is at @seam: the second bitmap is shifted by it. */
+static int send_two_bitmaps(struct block *block, const uint64_t *dirty, uint64_t seam,
+			    struct mfd_error *error)
+{
+	uint64_t *second = calloc(block->pages / 64 + 1, sizeof(*second));
+	uint64_t page;
+	int ret;
+
+	if (!second)
+		err(2, "calloc");
+	for (page = seam; page < block->pages; page++)
+		if (dirty[page / 64] >> (page % 64) & 1)
+			second[(page - seam) / 64] |= 1ull << ((page - seam) % 64);
+	ret = mfd_send_bitmap(block->handle, 0, seam, dirty, 0, error);
+	if (!ret)
+		ret = mfd_send_bitmap(block->handle, seam, block->pages - seam, second, 0, error);
+	free(second);
+	return ret;
+}
+
+static int send_round(struct block *block, unsigned int round, const uint64_t *dirty,
+		      struct mfd_error *error)
+{
+	if (!round)
+		return mfd_send_all(block->handle, MFD_SEND_FRESH, error);
+	switch (round % 3) {
+	case 1:
+		return mfd_send_bitmap(block->handle, 0, block->pages, dirty, 0, error);
+	case 2:
+		return send_ranges(block, dirty, error);
+	default:
+		return send_two_bitmaps(block, dirty, block->pages / 3 | 1, error);
+	}
+}
+
+static void add_block(char *spec)
+{
+	struct block *block = &blocks[nr_blocks];
+	char *pages = strchr(spec, '='), *file = pages ? strchr(pages + 1, '=') : NULL;
+
+	if (!file || nr_blocks == MAX_BLOCKS)
+		errx(2, "not a block: %s", spec);
+	*pages++ = 0;
+	*file++ = 0;
+	block->idstr = spec;
+	block->pages = strtoul(pages, NULL, 0);
+	block->file = file;
+	block->shared = nr_blocks++ % 2;
+	block->fd = open(file, O_RDWR | O_CREAT | O_TRUNC, 0600);
+	if (block->fd < 0 || ftruncate(block->fd, block->pages * PAGE))
+		err(2, "%s", file);
+	block->mem = mmap(NULL, block->pages * PAGE, PROT_READ | PROT_WRITE,
+			  block->shared ? MAP_SHARED : MAP_PRIVATE | MAP_ANONYMOUS,
+			  block->shared ? block->fd : -1, 0);
+	block->state = calloc(block->pages, 1);
+	block->dirty = calloc(block->pages / 64 + 1, 8);
+	if (block->mem == MAP_FAILED || !block->state || !block->dirty)
+		err(2, "memory for %s", block->idstr);
+}
+
+static void save(const struct block *block)
+{
+	uint64_t done = 0, length = block->pages * PAGE;
+
+	if (block->shared)
+		return;
+	while (done < length) {
+		ssize_t n = write(block->fd, block->mem + done, length - done);
+
+		if (n < 0)
+			err(2, "%s", block->file);
+		done += n;
+	}
+}
+
+static int choice(const char *what, const char *text, const char *const *names)
+{
+	int i;
+
+	for (i = 0; names[i]; i++)
+		if (!strcmp(text, names[i]))
+			return i;
+	errx(2, "unknown %s '%s'", what, text);
+}
+
+int main(int argc, char **argv)
+{
+	static const char *const detections[] = { "none", "legacy", "multifd", NULL };
+	static const char *const flushes[] = { "section", "round", NULL };
+	static const struct option options[] = {
+		{ "to", required_argument, NULL, 't' },
+		{ "channels", required_argument, NULL, 'c' },
+		{ "zero", required_argument, NULL, 'z' },
+		{ "flush", required_argument, NULL, 'f' },
+		{ "machine", required_argument, NULL, 'm' },
+		{ "seed", required_argument, NULL, 's' },
+		{ "rounds", required_argument, NULL, 'r' },
+		{ "ring-packets", required_argument, NULL, 'p' },
+		{ "by-fd", no_argument, NULL, 'b' },
+		{ "lose-page", no_argument, NULL, 'l' },
+		{ NULL, 0, NULL, 0 }
+	};
+	struct mfd_error error = { 0 };
+	struct mfd_session *session;
+	unsigned int round, rounds = 4, i;
+	struct mfd_params params;
+	const char *to = NULL;
+	bool lose = false, by_fd = false;
+	int c;
+
+	setvbuf(stdout, NULL, _IOLBF, 0);
+	mfd_params_init(&params);
+	params.stall_ms = 30000;
+	rng_state = 1;
+	while ((c = getopt_long(argc, argv, "", options, NULL)) != -1) {
+		switch (c) {
+		case 't':
+			to = optarg;
+			break;
+		case 'c':
+			params.channels = atoi(optarg);
+			break;
+		case 'z':
+			params.detection = choice("detection", optarg, detections);
+			break;
+		case 'f':
+			params.flush = choice("flush", optarg, flushes);
+			break;
+		case 'm':
+			params.machine = optarg;
+			break;
+		case 's':
+			rng_state = strtoul(optarg, NULL, 0) + 1;
+			break;
+		case 'r':
+			rounds = atoi(optarg);
+			break;
+		case 'p':
+			params.ring_packets = atoi(optarg);
+			break;
+		case 'b':
+			by_fd = true;
+			break;
+		case 'l':
+			lose = true;
+			break;
+		default:
+			return 2;
+		}
+	}
+	for (; optind < argc; optind++)
+		add_block(argv[optind]);
+	if (!to || !nr_blocks || rounds < 2)
+		errx(2, "see the usage in the source");
+
+	if (mfd_open(&session, &error) || mfd_setup(session, &params, &error))
+		errx(1, "%s", error.text);
+	for (i = 0; i < nr_blocks; i++) {
+		fill(&blocks[i]);
+		if (hand_over(session, &blocks[i], by_fd, &error))
+			errx(1, "%s", error.text);
+	}
+	if (mfd_connect(session, to, &error))
+		errx(1, "%s", error.text);
+
+	for (round = 0; round < rounds; round++) {
+		struct mfd_round result;
+
+		for (i = 0; i < nr_blocks; i++) {
+			struct block *block = &blocks[i];
+
+			/* page 0 is always among the changed ones */
+			if (lose && round == rounds - 1 && !i) {
+				block->dirty[0] &= ~1ull;
+				memset(block->mem, 0xa5, PAGE);
+			}
+			if (send_round(block, round, block->dirty, &error))
+				errx(1, "round %u: %s", round, error.text);
+			memset(block->dirty, 0, (block->pages / 64 + 1) * 8);
+		}
+		if (round < rounds - 1)
+			change(round + 1);
+		if (mfd_round_finish(session, &result, &error))
+			errx(1, "round %u: %s", round, error.text);
+		printf("round %u: %llu pages, %llu normal, %llu zero, %llu absent\n", round,
+		       (unsigned long long)result.pages, (unsigned long long)result.normal,
+		       (unsigned long long)result.zero, (unsigned long long)result.absent);
+	}
+	if (mfd_finish(session, &error))
+		errx(1, "%s", error.text);
+	mfd_close(session);
+	for (i = 0; i < nr_blocks; i++)
+		save(&blocks[i]);
+	return 0;
+}

@@ -1,0 +1,393 @@
+// SPDX-License-Identifier: GPL-2.0-only
+#include "kit.h"
+
+#include <fcntl.h>
+#include <poll.h>
+#include <sys/ioctl.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+
+static pid_t main_pid;
+
+const char *kit_errno(int err)
+{
+	return err ? strerrorname_np(err) : "success";
+}
+
+void kit_fail(const char *file, int line, const char *what, const char *format, ...)
+{
+	char text[512];
+	va_list args;
+
+	va_start(args, format);
+	vsnprintf(text, sizeof(text), format, args);
+	va_end(args);
+	fprintf(stderr, "# %s:%d: %s:%s\n", file, line, what, text);
+	/* Only the test's own thread may unwind into the framework. */
+	if (getpid() != main_pid || gettid() != main_pid)
+		_exit(1);
+	_fail(file, line);
+	abort();
+}
+
+int kit_main(const struct CMUnitTest *tests, size_t count, int argc, char **argv)
+{
+	int status = 0;
+
+	main_pid = getpid();
+	signal(SIGPIPE, SIG_IGN);
+	setvbuf(stdout, NULL, _IOLBF, 0);
+	cmocka_set_message_output(CM_OUTPUT_TAP);
+	if (argc == 1)
+		return _cmocka_run_group_tests("all", tests, count, NULL, NULL) ? 1 : 0;
+	for (int i = 1; i < argc; i++) {
+		bool known = false;
+
+		for (size_t t = 0; t < count; t++) {
+			if (!strcmp(argv[i], "-l")) {
+				known = true;
+				puts(tests[t].name);
+			} else if (!strcmp(argv[i], tests[t].name)) {
+				known = true;
+				status |= !!_cmocka_run_group_tests("one", tests + t, 1, NULL, NULL);
+			}
+		}
+		if (!known) {
+			fprintf(stderr, "no test %s here\n", argv[i]);
+			status = 2;
+		}
+	}
+	return status;
+}
+
+int mzp(int fd, unsigned long cmd, void *arg)
+{
+	return ioctl(fd, cmd, arg) ? errno : 0;
+}
+
+int mzp_open(void)
+{
+	return sys(open(DEVICE, O_RDWR | O_CLOEXEC));
+}
+
+struct mzp_info mzp_info(void)
+{
+	struct mzp_info info = { .size = sizeof(info) };
+	int fd = mzp_open();
+
+	works(mzp(fd, MZP_IOC_INFO, &info));
+	close(fd);
+	return info;
+}
+
+struct mzp_setup setup_for(unsigned int channels)
+{
+	struct mzp_setup setup = {
+		.size = sizeof(setup),
+		.channels = channels,
+		.detection = MZP_DETECTION_MULTIFD,
+	};
+
+	for (unsigned int i = 0; i < sizeof(setup.uuid); i++)
+		setup.uuid[i] = 0x11 * i + 3;
+	return setup;
+}
+
+int mzp_setup(int fd, const struct mzp_setup *setup)
+{
+	struct mzp_setup copy = *setup;
+
+	return mzp(fd, MZP_IOC_SETUP, &copy);
+}
+
+static int block_add(int fd, const char *idstr, struct mzp_block_add *add, uint32_t *id)
+{
+	int err;
+
+	add->size = sizeof(*add);
+	add->idstr = (uintptr_t)idstr;
+	add->idstr_len = strlen(idstr);
+	err = mzp(fd, MZP_IOC_BLOCK_ADD, add);
+	if (id)
+		*id = add->block_id;
+	return err;
+}
+
+int mzp_block_add(int fd, const char *idstr, const void *addr, uint64_t length, uint32_t *id)
+{
+	struct mzp_block_add add = { .length = length, .addr = (uintptr_t)addr };
+
+	return block_add(fd, idstr, &add, id);
+}
+
+int mzp_block_add_fd(int fd, const char *idstr, int file, uint64_t offset, uint64_t length,
+		     uint32_t *id)
+{
+	struct mzp_block_add add = {
+		.flags = MZP_BLOCK_FD, .length = length, .fd = file, .offset = offset,
+	};
+
+	return block_add(fd, idstr, &add, id);
+}
+
+int mzp_block_remove(int fd, uint32_t id)
+{
+	struct mzp_block_remove remove = { .size = sizeof(remove), .block_id = id };
+
+	return mzp(fd, MZP_IOC_BLOCK_REMOVE, &remove);
+}
+
+int mzp_channel(int fd, uint32_t channel, uint32_t flags, int *ch)
+{
+	struct mzp_channel_get get = {
+		.size = sizeof(get), .flags = flags, .channel = channel, .fd = -1,
+	};
+	int err = mzp(fd, MZP_IOC_CHANNEL, &get);
+
+	*ch = get.fd;
+	return err;
+}
+
+int mzp_send_all(int fd, uint32_t block, uint64_t first, uint64_t count, uint32_t flags,
+		 uint64_t *job)
+{
+	struct mzp_send send = {
+		.size = sizeof(send),
+		.flags = flags,
+		.block_id = block,
+		.format = MZP_SEND_ALL,
+		.first_page = first,
+		.page_count = count,
+	};
+	int err = mzp(fd, MZP_IOC_SEND, &send);
+
+	if (!err)
+		must(send.job_id != 0 && send.pages == count);
+	if (job)
+		*job = send.job_id;
+	return err;
+}
+
+int mzp_sync(int fd, uint64_t *job)
+{
+	struct mzp_sync sync = { .size = sizeof(sync) };
+	int err = mzp(fd, MZP_IOC_SYNC, &sync);
+
+	if (job)
+		*job = sync.job_id;
+	return err;
+}
+
+int mzp_wait(int fd, uint64_t job, int64_t timeout_ns, struct mzp_wait *w)
+{
+	w->size = sizeof(*w);
+	w->job_id = job;
+	w->timeout_ns = timeout_ns;
+	w->error = w->error_block = 0;
+	w->error_offset = w->submitted = w->normal = w->zero = w->absent = 0;
+	return mzp(fd, MZP_IOC_WAIT, w);
+}
+
+int mzp_cancel(int fd)
+{
+	struct mzp_cancel cancel = { .size = sizeof(cancel) };
+
+	return mzp(fd, MZP_IOC_CANCEL, &cancel);
+}
+
+void session_open(struct session *s, const struct mzp_setup *setup)
+{
+	s->setup = *setup;
+	s->fd = mzp_open();
+	works(mzp_setup(s->fd, setup));
+	for (unsigned int i = 0; i < setup->channels; i++)
+		works(mzp_channel(s->fd, i, 0, &s->ch[i]));
+}
+
+uint32_t session_block(struct session *s, const char *idstr, const void *addr, uint64_t length)
+{
+	uint32_t id;
+
+	works(mzp_block_add(s->fd, idstr, addr, length, &id));
+	return id;
+}
+
+uint64_t session_send(struct session *s, uint32_t block, uint64_t first, uint64_t count,
+		      uint32_t flags)
+{
+	uint64_t job;
+
+	works(mzp_send_all(s->fd, block, first, count, flags, &job));
+	return job;
+}
+
+uint64_t session_sync(struct session *s)
+{
+	uint64_t job;
+
+	works(mzp_sync(s->fd, &job));
+	return job;
+}
+
+struct mzp_wait session_wait(struct session *s, uint64_t job)
+{
+	struct mzp_wait w = { 0 };
+
+	works(mzp_wait(s->fd, job, -1, &w));
+	must(!w.error, "job ended with %s", kit_errno(w.error));
+	must(w.submitted == w.normal + w.zero + w.absent);
+	return w;
+}
+
+void session_close(struct session *s)
+{
+	sys(close(s->fd));
+	for (unsigned int i = 0; i < s->setup.channels; i++) {
+		if (s->ch[i] >= 0)
+			sys(close(s->ch[i]));
+	}
+}
+
+pid_t child(void (*fn)(void *), void *arg)
+{
+	pid_t pid;
+
+	fflush(stdout);
+	pid = sys(fork());
+	if (!pid) {
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
+		fn(arg);
+		_exit(0);
+	}
+	return pid;
+}
+
+void reap(pid_t pid, int sig)
+{
+	int status;
+
+	sys(waitpid(pid, &status, 0));
+	if (sig)
+		must(WIFSIGNALED(status) && WTERMSIG(status) == sig, "status %x", status);
+	else
+		must(!status, "status %x", status);
+}
+
+static void *thread_main(void *arg)
+{
+	struct thread *t = arg;
+
+	__atomic_store_n(&t->tid, gettid(), __ATOMIC_RELEASE);
+	return t->fn(t->arg);
+}
+
+void thread_start(struct thread *t, void *(*fn)(void *), void *arg)
+{
+	t->tid = 0;
+	t->fn = fn;
+	t->arg = arg;
+	must(!pthread_create(&t->pthread, NULL, thread_main, t));
+	until(__atomic_load_n(&t->tid, __ATOMIC_ACQUIRE));
+}
+
+void *thread_join(struct thread *t)
+{
+	void *result;
+
+	must(!pthread_join(t->pthread, &result));
+	return result;
+}
+
+void until_blocked_in(pid_t pid, pid_t tid, long nr)
+{
+	char path[64];
+
+	snprintf(path, sizeof(path), "/proc/%d/task/%d/syscall", pid, tid);
+	/* "running" while it is not asleep */
+	until(file_number(path, NULL) == nr);
+}
+
+int poll_events(int fd, int events)
+{
+	struct pollfd p = { .fd = fd, .events = events };
+
+	sys(poll(&p, 1, 0));
+	return p.revents;
+}
+
+bool readable(int fd)
+{
+	return poll_events(fd, POLLIN) & POLLIN;
+}
+
+void read_exactly(int fd, void *buf, size_t n)
+{
+	while (n) {
+		ssize_t got = sys(read(fd, buf, n));
+
+		must(got > 0, "end of file with %zu bytes missing", n);
+		buf = (char *)buf + got;
+		n -= got;
+	}
+}
+
+void write_exactly(int fd, const void *buf, size_t n)
+{
+	while (n) {
+		ssize_t put = sys(write(fd, buf, n));
+
+		buf = (const char *)buf + put;
+		n -= put;
+	}
+}
+
+long file_number(const char *path, const char *key)
+{
+	static __thread char text[16384];
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	char *at = text, *end;
+	ssize_t n;
+	long value;
+
+	must(fd >= 0, "%s: %s", path, strerror(errno));
+	n = sys(read(fd, text, sizeof(text) - 1));
+	close(fd);
+	text[n] = 0;
+	if (key) {
+		at = strstr(text, key);
+		must(at, "no %s in %s", key, path);
+		at += strlen(key);
+	}
+	errno = 0;
+	value = strtol(at, &end, 0);
+	return end == at ? -1 : value;
+}
+
+void file_put(const char *path, const char *text)
+{
+	int fd = open(path, O_WRONLY | O_CLOEXEC);
+
+	must(fd >= 0, "%s: %s", path, strerror(errno));
+	must(write(fd, text, strlen(text)) == (ssize_t)strlen(text), "%s: %s", path,
+	     strerror(errno));
+	close(fd);
+}
+
+long module_refs(void)
+{
+	return file_number("/sys/module/multifd_zp/refcnt", NULL);
+}
+
+uint64_t rnd(uint64_t *state)
+{
+	uint64_t z = (*state += 0x9e3779b97f4a7c15);
+
+	z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9;
+	z = (z ^ z >> 27) * 0x94d049bb133111eb;
+	return z ^ z >> 31;
+}
+
+uint64_t rnd_below(uint64_t *state, uint64_t n)
+{
+	return rnd(state) % n;
+}

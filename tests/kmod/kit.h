@@ -1,0 +1,160 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * What all test programs of this folder share: failing from any thread or
+ * child, the ioctls as functions, children and threads, and waiting for
+ * something to become true.
+ */
+#ifndef KIT_H
+#define KIT_H
+
+#include <errno.h>
+#include <pthread.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/types.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include <linux/multifd_wire.h>
+#include <linux/multifd_zp.h>
+
+#define DEVICE "/dev/multifd_zp"
+#define PAGE 4096ul
+#define MIB (1ul << 20)
+#define GIB (1ul << 30)
+
+#define ARRAY_SIZE(a) (sizeof(a) / sizeof((a)[0]))
+#define min(a, b) ({ __typeof__(a) a_ = (a); __typeof__(b) b_ = (b); a_ < b_ ? a_ : b_; })
+
+/*
+ * must(condition) or must(condition, format, …): fail the test otherwise.
+ * Works in the test's own thread, in other threads (ends the program) and in
+ * children (end with status 1, which reap() notices).
+ */
+#define must(cond, ...)                                                        \
+	do {                                                                   \
+		if (!(cond))                                                   \
+			kit_fail(__FILE__, __LINE__, #cond, " " __VA_ARGS__);  \
+	} while (0)
+void kit_fail(const char *file, int line, const char *what, const char *format, ...)
+	__attribute__((noreturn, format(printf, 4, 5)));
+
+/* The value of a system call that must not fail. */
+#define sys(call)                                                              \
+	({                                                                     \
+		long sys_ = (long)(call);                                      \
+		must(sys_ != -1, "%s: %s", #call, strerror(errno));            \
+		sys_;                                                          \
+	})
+
+/* A call that returns 0 or an errno must return this one. */
+#define gives(want, call)                                                      \
+	do {                                                                   \
+		int got_ = (call);                                             \
+		must(got_ == (want), "%s gave %s, not %s", #call,              \
+		     kit_errno(got_), kit_errno(want));                        \
+	} while (0)
+#define works(call) gives(0, call)
+/* A system call must fail with this errno. */
+#define refuses(want, call)                                                    \
+	do {                                                                   \
+		errno = 0;                                                     \
+		long got_ = (long)(call);                                      \
+		must(got_ == -1 && errno == (want), "%s gave %ld, %s, not %s", \
+		     #call, got_, kit_errno(errno), kit_errno(want));          \
+	} while (0)
+const char *kit_errno(int err);
+
+/*
+ * A test program's main(): `-l` lists the tests, names select some, `-n` leaves
+ * the testing framework's own exception handlers out of the way.
+ */
+int kit_main(const struct CMUnitTest *tests, size_t count, int argc, char **argv);
+
+/* The ioctls: 0 or an errno. */
+int mzp(int fd, unsigned long cmd, void *arg);
+int mzp_open(void);
+struct mzp_info mzp_info(void);
+/* Arguments for a session that differ from these in what a test is about. */
+struct mzp_setup setup_for(unsigned int channels);
+int mzp_setup(int fd, const struct mzp_setup *setup);
+int mzp_block_add(int fd, const char *idstr, const void *addr, uint64_t length, uint32_t *id);
+/* The same of a file's contents, which need not be mapped. */
+int mzp_block_add_fd(int fd, const char *idstr, int file, uint64_t offset, uint64_t length,
+		     uint32_t *id);
+int mzp_block_remove(int fd, uint32_t id);
+int mzp_channel(int fd, uint32_t channel, uint32_t flags, int *ch);
+/* SEND of all pages first … first + count - 1. */
+int mzp_send_all(int fd, uint32_t block, uint64_t first, uint64_t count, uint32_t flags,
+		 uint64_t *job);
+int mzp_sync(int fd, uint64_t *job);
+/* Fills @w for @job and keeps the zero bitmap members that are already in it. */
+int mzp_wait(int fd, uint64_t job, int64_t timeout_ns, struct mzp_wait *w);
+int mzp_cancel(int fd);
+
+/* A session that was set up, with all its channels handed out. */
+struct session {
+	int fd;
+	struct mzp_setup setup;
+	int ch[255];
+};
+void session_open(struct session *s, const struct mzp_setup *setup);
+uint32_t session_block(struct session *s, const char *idstr, const void *addr, uint64_t length);
+uint64_t session_send(struct session *s, uint32_t block, uint64_t first, uint64_t count,
+		      uint32_t flags);
+uint64_t session_sync(struct session *s);
+/* The result of a job that must end without an error. */
+struct mzp_wait session_wait(struct session *s, uint64_t job);
+void session_close(struct session *s);
+
+/* Children end with the test at the latest; they run @fn and exit with 0. */
+pid_t child(void (*fn)(void *), void *arg);
+/* The child must end by itself with status 0, or by signal @sig if not 0. */
+void reap(pid_t pid, int sig);
+
+/* A thread whose id is known, so that others can look at its state. */
+struct thread {
+	pthread_t pthread;
+	pid_t tid;
+	void *(*fn)(void *);
+	void *arg;
+};
+void thread_start(struct thread *t, void *(*fn)(void *), void *arg);
+void *thread_join(struct thread *t);
+
+/* Wait until a thread sleeps in system call @nr. */
+void until_blocked_in(pid_t pid, pid_t tid, long nr);
+/* Wait until something is true; fail when that takes absurdly long. */
+#define until(cond)                                                            \
+	do {                                                                   \
+		unsigned int tries_ = 0;                                       \
+		while (!(cond)) {                                              \
+			must(tries_++ < 30000, "in vain");                     \
+			usleep(1000);                                          \
+		}                                                              \
+	} while (0)
+bool readable(int fd);
+int poll_events(int fd, int events);
+
+/* Whole transfers, or the test fails. */
+void read_exactly(int fd, void *buf, size_t n);
+void write_exactly(int fd, const void *buf, size_t n);
+
+/* First integer in a file, or behind @key in a file of "key: value" lines. */
+long file_number(const char *path, const char *key);
+void file_put(const char *path, const char *text);
+long module_refs(void);
+
+/* Numbers that look random and are the same in each run. */
+uint64_t rnd(uint64_t *state);
+uint64_t rnd_below(uint64_t *state, uint64_t n);
+
+#endif
