@@ -246,6 +246,7 @@ void mzp_job_fail(struct mzp_session *session, struct mzp_job *job, int error, u
 		job->error = -error;
 		job->error_page = page;
 	}
+	session->incomplete = true;
 	mzp_cursor_end(&job->cursor);
 	mutex_unlock(&session->lock);
 }

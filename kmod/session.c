@@ -4,8 +4,8 @@
  *
  * How it ends. The device file's release, CANCEL and a reader that closes its
  * channel too early all come to one of two things: the session has ended (all
- * jobs were done when its file was closed, and its channels can be read to
- * their end), or it has failed (mzp_session_fail()). Neither waits for anyone
+ * jobs were done and none had failed when its file was closed, and its channels
+ * can be read to their end), or it has failed (mzp_session_fail()). Neither waits for anyone
  * or needs memory: a failed session's jobs are done at once, its rings are
  * emptied by whoever can, and its producers let go of what they hold when a
  * worker next runs them, which the kick sees to. The memory goes with the last
@@ -277,7 +277,7 @@ void mzp_session_fail(struct mzp_session *session, int error)
 void mzp_session_close(struct mzp_session *session)
 {
 	mutex_lock(&session->lock);
-	if (!session->error && !session->unfinished) {
+	if (!session->error && !session->unfinished && !session->incomplete) {
 		/* Pairs with mzp_channel_lock(): the last packet is in its ring. */
 		smp_store_release(&session->ended, true);
 	}

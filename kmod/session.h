@@ -58,6 +58,7 @@ struct user_struct;
  *
  * @error: why the session is over (-ECANCELED, -EPIPE), or 0. Set once, under
  *	@lock; read anywhere.
+ * @incomplete: a job has failed, so its pages are missing from the stream
  * @ended: the device file was closed and all jobs are done: channels end
  *	when they are drained. Set once, under @lock; read anywhere.
  * @packet_num: number of the next packet
@@ -99,6 +100,7 @@ struct mzp_session {
 	unsigned int nr_channels;
 
 	int error;
+	bool incomplete;
 	bool ended;
 	atomic64_t packet_num;
 	struct list_head blocks;

@@ -291,10 +291,10 @@ enum mzp_channel_flags {
  * as long as the channel.
  *
  * When the session has been closed (its last fd, which a child may have too)
- * with all its jobs done, what the ring holds can still be read; then read and
- * splice return 0. In a session that was cancelled, or closed before its jobs
- * were done, they fail with ECANCELED, so that an incomplete stream is never
- * taken for a complete one.
+ * with all its jobs done and none failed, what the ring holds can still be read;
+ * then read and splice return 0. In a session that was cancelled, or closed
+ * before its jobs were done or after one had failed, they fail with ECANCELED, so
+ * that an incomplete stream is never taken for a complete one.
  *
  * Closing a channel's last fd before the session is closed ends the session's
  * stream with EPIPE: what was in the ring is lost.
