@@ -199,6 +199,8 @@ static int run(struct demo *demo, const struct mfd_params *params, struct mfd_er
 
 	if (ret)
 		return ret;
+	/* Loading the image is not part of the migration. */
+	report_start(&demo->report, PROGRAM, options->quiet);
 	demo->report.total = demo->guest.pages;
 	demo->bitmap = calloc((demo->guest.pages + 63) / 64, sizeof(*demo->bitmap));
 	if (demo->bitmap) {
@@ -410,12 +412,11 @@ static int parse_options(struct options *options, int argc, char **argv)
 
 static int demonstrate(const struct options *options)
 {
-	struct demo demo = { .options = options };
+	struct demo demo = { .options = options, .report.program = PROGRAM };
 	struct mfd_params params;
 	struct mfd_error err;
 	int ret = destination_params(&options->destination, &params, &err);
 
-	report_start(&demo.report, PROGRAM, options->quiet);
 	params.progress = report_progress;
 	params.opaque = &demo.report;
 	if (ret == 2)
