@@ -76,6 +76,20 @@ unsigned int mzp_batch_take_pages(struct mzp_batch *batch, struct bio_vec *buf)
 }
 
 /**
+ * mzp_batch_release - drop the references on the pages
+ * @batch: the batch
+ *
+ * Context: the batch's owner; may sleep. The offsets stay.
+ */
+void mzp_batch_release(struct mzp_batch *batch)
+{
+	unsigned int i;
+
+	for (i = 0; i < batch->nr_normal; i++)
+		put_page(batch->page[i]);
+}
+
+/**
  * mzp_batch_drop - forget the pages and drop their references
  * @batch: the batch
  *
@@ -83,10 +97,7 @@ unsigned int mzp_batch_take_pages(struct mzp_batch *batch, struct bio_vec *buf)
  */
 void mzp_batch_drop(struct mzp_batch *batch)
 {
-	unsigned int i;
-
-	for (i = 0; i < batch->nr_normal; i++)
-		put_page(batch->page[i]);
+	mzp_batch_release(batch);
 	batch->nr_normal = 0;
 	batch->nr_zero = 0;
 }

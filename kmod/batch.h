@@ -33,6 +33,7 @@ static inline unsigned int mzp_batch_pages(const struct mzp_batch *batch)
 void mzp_batch_add_normal(struct mzp_batch *batch, u64 offset, struct page *page);
 void mzp_batch_add_zero(struct mzp_batch *batch, u64 offset);
 unsigned int mzp_batch_take_pages(struct mzp_batch *batch, struct bio_vec *buf);
+void mzp_batch_release(struct mzp_batch *batch);
 void mzp_batch_drop(struct mzp_batch *batch);
 
 #endif /* MZP_BATCH_H */

@@ -51,9 +51,9 @@ static int mzp_channel_greet(struct mzp_channel *channel)
 	struct mzp_packet *packet = mzp_ring_room(&channel->ring);
 	struct mzp_wire_init *init;
 
-	if (mzp_header_reserve(&channel->headers, sizeof(*init), GFP_KERNEL))
+	if (mzp_arena_reserve(&channel->arena, 1, GFP_KERNEL))
 		return -ENOMEM;
-	init = mzp_header_take(&channel->headers, sizeof(*init), &packet->buf[0]);
+	init = mzp_arena_take(&channel->arena, sizeof(*init), &packet->buf[0]);
 	mzp_encode_init(init, channel->session->uuid, channel->id);
 	packet->nr = 1;
 	mzp_ring_publish(&channel->ring);
@@ -65,25 +65,31 @@ static int mzp_channel_greet(struct mzp_channel *channel)
  * mzp_channel_new - make a channel whose ring holds its first message
  * @session: whose channel; no reference is taken
  * @id: channel id
- * @packets: size of the ring
+ * @setup: what the session is set up with
  *
  * Context: may sleep; memory is charged to the current memory cgroup.
- * Return: the channel, or NULL without memory.
+ * Return: the channel, or an error pointer.
  */
-struct mzp_channel *mzp_channel_new(struct mzp_session *session, unsigned int id, u32 packets)
+struct mzp_channel *mzp_channel_new(struct mzp_session *session, unsigned int id,
+				    const struct mzp_setup *setup)
 {
 	struct mzp_channel *channel = kzalloc(sizeof(*channel), GFP_KERNEL_ACCOUNT);
 
+	int err;
+
 	if (!channel)
-		return NULL;
+		return ERR_PTR(-ENOMEM);
 	channel->session = session;
 	channel->id = id;
 	mutex_init(&channel->read_lock);
 	init_waitqueue_head(&channel->readable);
 	mzp_worker_adopt(channel);
-	if (mzp_ring_init(&channel->ring, packets) || mzp_channel_greet(channel)) {
+	err = mzp_comp_init(&channel->comp, setup->method, setup->level) ?:
+	      mzp_ring_init(&channel->ring, setup->ring_packets) ?:
+	      mzp_channel_greet(channel);
+	if (err) {
 		mzp_channel_free(channel);
-		return NULL;
+		return ERR_PTR(err);
 	}
 	return channel;
 }
@@ -115,7 +121,8 @@ void mzp_channel_free(struct mzp_channel *channel)
 		}
 	}
 	mzp_ring_destroy(&channel->ring);
-	mzp_headers_drop(&channel->headers);
+	mzp_comp_destroy(&channel->comp);
+	mzp_arena_drop(&channel->arena);
 	kfree(channel);
 }
 

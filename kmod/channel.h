@@ -8,8 +8,9 @@
 #include <linux/types.h>
 #include <linux/wait.h>
 
+#include "arena.h"
 #include "batch.h"
-#include "header.h"
+#include "comp.h"
 #include "job.h"
 #include "residency.h"
 #include "ring.h"
@@ -17,6 +18,7 @@
 
 struct mzp_cmd;
 struct mzp_session;
+struct mzp_setup;
 
 /**
  * struct mzp_channel_stats - a channel's counters
@@ -87,7 +89,8 @@ static inline unsigned int mzp_take_run(const struct mzp_take *take)
  * @residency: scratch memory
  * @batch: pages of the packet to be
  * @counts: what became of @job's pages since they were last accounted for
- * @headers: where headers are written
+ * @comp: compresses what is to be sent
+ * @arena: where headers and compressed bytes are written
  *
  * @ring: finished packets
  * @readable: woken when there is something new for the reader
@@ -101,7 +104,7 @@ static inline unsigned int mzp_take_run(const struct mzp_take *take)
  * @handed_out: the fd was asked for; session lock
  * @stats: counters
  *
- * From @epoch to @headers belongs to the producer: the worker that owns the
+ * From @epoch to @arena belongs to the producer: the worker that owns the
  * channel. @buf and @offset are under @read_lock.
  */
 struct mzp_channel {
@@ -119,7 +122,8 @@ struct mzp_channel {
 	struct mzp_residency residency;
 	struct mzp_batch batch;
 	struct mzp_counts counts;
-	struct mzp_headers headers;
+	struct mzp_comp comp;
+	struct mzp_arena arena;
 
 	struct mzp_ring ring;
 	wait_queue_head_t readable;
@@ -132,7 +136,8 @@ struct mzp_channel {
 	struct mzp_channel_stats stats;
 };
 
-struct mzp_channel *mzp_channel_new(struct mzp_session *session, unsigned int id, u32 packets);
+struct mzp_channel *mzp_channel_new(struct mzp_session *session, unsigned int id,
+				    const struct mzp_setup *setup);
 void mzp_channel_free(struct mzp_channel *channel);
 void mzp_channel_drain(struct mzp_channel *channel);
 void mzp_channel_wake(struct mzp_channel *channel);

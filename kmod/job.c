@@ -26,9 +26,9 @@
 #include <linux/slab.h>
 #include <linux/uaccess.h>
 
+#include "arena.h"
 #include "block.h"
 #include "channel.h"
-#include "header.h"
 #include "job.h"
 #include "session.h"
 
@@ -533,7 +533,7 @@ int mzp_ioctl_send(struct mzp_cmd *cmd)
  */
 static int mzp_sync_prepare(struct mzp_session *session, struct mzp_job *job)
 {
-	struct mzp_headers headers = { };
+	struct mzp_arena arena = { };
 	unsigned int i;
 
 	job->sync = kvcalloc(session->nr_channels, sizeof(*job->sync), GFP_KERNEL_ACCOUNT);
@@ -542,11 +542,11 @@ static int mzp_sync_prepare(struct mzp_session *session, struct mzp_job *job)
 	job->nr_sync = session->nr_channels;
 	job->syncs_left = session->nr_channels;
 	for (i = 0; i < job->nr_sync; i++) {
-		if (mzp_header_reserve(&headers, sizeof(struct mzp_wire_packet), GFP_KERNEL))
+		if (mzp_arena_reserve(&arena, 1, GFP_KERNEL))
 			break;
-		mzp_header_take(&headers, sizeof(struct mzp_wire_packet), &job->sync[i]);
+		mzp_arena_take(&arena, sizeof(struct mzp_wire_packet), &job->sync[i]);
 	}
-	mzp_headers_drop(&headers);
+	mzp_arena_drop(&arena);
 	return i == job->nr_sync ? 0 : -ENOMEM;
 }
 

@@ -92,7 +92,7 @@ static void mzp_producer_abandon(struct mzp_channel *channel)
 	channel->take.pos = 0;
 	if (channel->job)
 		mzp_producer_close_job(channel);
-	mzp_headers_drop(&channel->headers);
+	mzp_arena_drop(&channel->arena);
 	mzp_channel_drain(channel);
 }
 
@@ -104,14 +104,14 @@ static void mzp_producer_publish(struct mzp_channel *channel, u64 bytes)
 	mzp_stat_add(&channel->stats.bytes, bytes);
 }
 
-static u32 mzp_producer_header(struct mzp_channel *channel, struct mzp_wire_packet *header,
-			       u32 flags)
+static void mzp_producer_header(struct mzp_channel *channel, struct mzp_wire_packet *header,
+				u32 flags, u32 payload)
 {
 	struct mzp_session *session = channel->session;
 	struct mzp_packet_params params = {
 		.flags = flags,
 		.pages_alloc = session->packet_pages,
-		.payload_size = channel->batch.nr_normal * PAGE_SIZE,
+		.payload_size = payload,
 		.packet_num = atomic64_fetch_inc(&session->packet_num),
 	};
 
@@ -119,28 +119,63 @@ static u32 mzp_producer_header(struct mzp_channel *channel, struct mzp_wire_pack
 		mzp_encode_packet(header, &params, NULL, NULL);
 	else
 		mzp_encode_packet(header, &params, channel->job->block->idstr, &channel->batch);
-	return params.payload_size;
+}
+
+/* The normal pages themselves. Return: bytes. */
+static u32 mzp_producer_reference(struct mzp_channel *channel, struct mzp_packet *packet)
+{
+	packet->nr += mzp_batch_take_pages(&channel->batch, &packet->buf[packet->nr]);
+	return channel->batch.nr_normal * PAGE_SIZE;
+}
+
+/* What they compress to. Return: bytes, or a negative errno. */
+static ssize_t mzp_producer_compress(struct mzp_channel *channel, struct mzp_packet *packet)
+{
+	struct mzp_batch *batch = &channel->batch;
+	struct mzp_comp *comp = &channel->comp;
+	ssize_t size;
+
+	size = mzp_comp_pages(comp, batch->page, batch->nr_normal);
+	if (size > 0)
+		packet->nr += mzp_arena_write(&channel->arena, comp->payload, size,
+					      &packet->buf[packet->nr]);
+	mzp_batch_release(batch);
+	return size;
 }
 
 /* Make a packet of the batch, in the ring's free slot. */
-static void mzp_producer_emit(struct mzp_channel *channel, struct mzp_packet *packet)
+static int mzp_producer_emit(struct mzp_channel *channel, struct mzp_packet *packet)
 {
+	struct mzp_batch *batch = &channel->batch;
 	struct mzp_wire_packet *header;
-	u32 payload;
+	ssize_t payload = 0;
 
-	header = mzp_header_take(&channel->headers, sizeof(*header), &packet->buf[0]);
-	payload = mzp_producer_header(channel, header, MZP_WIRE_NONE);
-	packet->nr = 1 + mzp_batch_take_pages(&channel->batch, &packet->buf[1]);
-	channel->batch.nr_normal = 0;
-	channel->batch.nr_zero = 0;
+	header = mzp_arena_take(&channel->arena, sizeof(*header), &packet->buf[0]);
+	packet->nr = 1;
+	if (batch->nr_normal)
+		payload = channel->comp.ops ? mzp_producer_compress(channel, packet) :
+					      mzp_producer_reference(channel, packet);
+	if (payload < 0) {
+		put_page(packet->buf[0].bv_page);
+		return payload;
+	}
+	mzp_producer_header(channel, header, mzp_comp_wire(&channel->comp), payload);
+	batch->nr_normal = 0;
+	batch->nr_zero = 0;
 	mzp_producer_publish(channel, sizeof(*header) + payload);
+	return 0;
 }
 
 /* Send what there is of the current job, and account for it. */
 static void mzp_producer_flush(struct mzp_channel *channel, struct mzp_packet *packet)
 {
+	int err = 0;
+
 	if (mzp_batch_pages(&channel->batch))
-		mzp_producer_emit(channel, packet);
+		err = mzp_producer_emit(channel, packet);
+	/* A stream that is broken stays so; the next step abandons the channel. */
+	if (err)
+		mzp_session_fail(channel->session, err);
 	mzp_producer_close_job(channel);
 }
 
@@ -150,7 +185,7 @@ static void mzp_producer_sync(struct mzp_channel *channel, struct mzp_packet *pa
 	struct bio_vec *buf = &job->sync[channel->id];
 
 	mzp_producer_header(channel, page_address(buf->bv_page) + buf->bv_offset,
-			    MZP_WIRE_SYNC);
+			    MZP_WIRE_SYNC, 0);
 	packet->buf[0] = *buf;
 	packet->nr = 1;
 	buf->bv_page = NULL;
@@ -375,9 +410,9 @@ static int mzp_producer_work(struct mzp_channel *channel)
 	int err = fetch->error;
 
 	fetch->error = 0;
-	if (!err && mzp_header_reserve(&channel->headers, sizeof(struct mzp_wire_packet),
-				       GFP_NOWAIT)) {
-		fetch->need = MZP_NEED_HEADER;
+	if (!err && mzp_arena_reserve(&channel->arena, mzp_comp_pages_max(&channel->comp),
+				      GFP_NOWAIT)) {
+		fetch->need = MZP_NEED_MEMORY;
 		err = -EAGAIN;
 	}
 	if (!err)

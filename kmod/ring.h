@@ -8,6 +8,12 @@
 
 #include <linux/multifd_wire.h>
 
+/*
+ * A header and pages; or a header and compressed bytes, which can take a page
+ * more than they had, and need not start with a page.
+ */
+#define MZP_PACKET_BUFS (1 + MZP_WIRE_PAGES + 2)
+
 /**
  * struct mzp_packet - a finished packet: a header and the pages behind it
  * @nr: how many of @buf are used
@@ -15,7 +21,7 @@
  */
 struct mzp_packet {
 	unsigned int nr;
-	struct bio_vec buf[1 + MZP_WIRE_PAGES];
+	struct bio_vec buf[MZP_PACKET_BUFS];
 };
 
 /**

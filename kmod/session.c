@@ -25,6 +25,7 @@
 
 #include "block.h"
 #include "channel.h"
+#include "comp.h"
 #include "job.h"
 #include "session.h"
 #include "worker.h"
@@ -318,12 +319,18 @@ void mzp_session_show(struct mzp_session *session, struct seq_file *seq)
 int mzp_ioctl_info(struct mzp_cmd *cmd)
 {
 	struct mzp_info *arg = cmd->arg;
+	const struct mzp_comp_ops *ops;
+	u32 method;
 
-	if (arg->flags || arg->method != MZP_METHOD_NONE)
+	if (arg->flags || !mzp_comp_available(arg->method))
 		return -EOPNOTSUPP;
 	arg->abi_version = MZP_ABI_VERSION;
 	arg->page_size = PAGE_SIZE;
-	arg->methods = BIT(MZP_METHOD_NONE);
+	arg->methods = 0;
+	for (method = MZP_METHOD_NONE; mzp_comp_known(method); method++) {
+		if (mzp_comp_available(method))
+			arg->methods |= BIT(method);
+	}
 	arg->detections = BIT(MZP_DETECTION_NONE) | BIT(MZP_DETECTION_LEGACY) |
 			  BIT(MZP_DETECTION_MULTIFD);
 	arg->features = 0;
@@ -333,26 +340,39 @@ int mzp_ioctl_info(struct mzp_cmd *cmd)
 	arg->max_blocks = MZP_MAX_BLOCKS;
 	arg->max_jobs = MZP_MAX_JOBS;
 	arg->max_sessions = MZP_MAX_SESSIONS;
-	arg->level_min = 0;
-	arg->level_max = 0;
-	arg->level_default = 0;
+	ops = mzp_comp_ops(arg->method);
+	arg->level_min = ops ? ops->level_min : 0;
+	arg->level_max = ops ? ops->level_max : 0;
+	arg->level_default = ops ? ops->level_default : 0;
 	return mzp_cmd_reply(cmd);
+}
+
+/* Level 0 stands for the method's default. */
+static int mzp_setup_level(struct mzp_setup *arg)
+{
+	const struct mzp_comp_ops *ops = mzp_comp_ops(arg->method);
+
+	if (ops && !arg->level)
+		arg->level = ops->level_default;
+	if (!ops)
+		return arg->level ? -EINVAL : 0;
+	return arg->level < ops->level_min || arg->level > ops->level_max ? -EINVAL : 0;
 }
 
 static int mzp_setup_prepare(struct mzp_setup *arg)
 {
-	if (arg->flags || arg->__reserved || arg->method != MZP_METHOD_NONE ||
+	if (arg->flags || arg->__reserved || !mzp_comp_available(arg->method) ||
 	    arg->detection > MZP_DETECTION_MULTIFD)
 		return -EOPNOTSUPP;
 	if (!arg->packet_pages)
 		arg->packet_pages = MZP_WIRE_PAGES;
 	if (!arg->ring_packets)
 		arg->ring_packets = MZP_DEFAULT_RING_PACKETS;
-	if (!arg->channels || arg->channels > MZP_MAX_CHANNELS || arg->level ||
+	if (!arg->channels || arg->channels > MZP_MAX_CHANNELS ||
 	    arg->packet_pages > MZP_WIRE_PAGES || arg->ring_packets > MZP_MAX_RING_PACKETS ||
 	    !is_power_of_2(arg->ring_packets) || !arg->cpus != !arg->cpus_size)
 		return -EINVAL;
-	return 0;
+	return mzp_setup_level(arg);
 }
 
 /*
@@ -404,9 +424,9 @@ static int mzp_setup_channels(struct mzp_session *session, const struct mzp_setu
 	if (!session->channel)
 		return -ENOMEM;
 	for (id = 0; id < arg->channels; id++) {
-		channel = mzp_channel_new(session, id, arg->ring_packets);
-		if (!channel)
-			return -ENOMEM;
+		channel = mzp_channel_new(session, id, arg);
+		if (IS_ERR(channel))
+			return PTR_ERR(channel);
 		session->channel[session->nr_channels++] = channel;
 	}
 	return 0;

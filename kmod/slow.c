@@ -25,7 +25,6 @@
 
 #include "block.h"
 #include "channel.h"
-#include "header.h"
 #include "session.h"
 #include "slow.h"
 #include "worker.h"
@@ -68,9 +67,9 @@ static int mzp_slow_get(struct mzp_channel *channel)
 	case MZP_NEED_PAGE:
 		return mzp_block_fetch(block, mm, fetch->first, min(fetch->nr, MZP_FETCH_PAGES),
 				       fetch->page);
-	case MZP_NEED_HEADER:
-		return mzp_header_reserve(&channel->headers, sizeof(struct mzp_wire_packet),
-					  GFP_KERNEL);
+	case MZP_NEED_MEMORY:
+		return mzp_arena_reserve(&channel->arena, mzp_comp_pages_max(&channel->comp),
+					 GFP_KERNEL);
 	}
 	return 0;
 }

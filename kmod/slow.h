@@ -15,12 +15,12 @@ struct task_struct;
  * enum mzp_need - what keeps a channel from going on
  * @MZP_NEED_LOCK: mmap_lock
  * @MZP_NEED_PAGE: the page at its position
- * @MZP_NEED_HEADER: memory for a header
+ * @MZP_NEED_MEMORY: memory for a packet's own bytes
  */
 enum mzp_need {
 	MZP_NEED_LOCK,
 	MZP_NEED_PAGE,
-	MZP_NEED_HEADER,
+	MZP_NEED_MEMORY,
 };
 
 /* Enough to be worth the way to the slow lane, few enough to be back soon. */

@@ -18,6 +18,8 @@ const char destination_help[] =
 	"                       without a version, like none, that of QEMU itself.\n"
 	"                       Default: as new as 9.0. Picks --zero and --flush.\n"
 	"  --peer-qmp SOCK      ask the running destination instead, at this UNIX socket\n"
+	"  --method none|zlib|zstd       its multifd-compression (default none)\n"
+	"  --level N            how hard to compress (default: as QEMU does, 1)\n"
 	"  --zero auto|none|legacy|multifd\n"
 	"                       who finds zero pages, as QEMU's zero-page-detection;\n"
 	"                       multifd only from 9.0 on\n"
@@ -78,6 +80,11 @@ int destination_option(struct destination *destination, int option, const char *
 	case OPT_ZERO:
 		destination->zero = arg;
 		return 0;
+	case OPT_METHOD:
+		destination->method = arg;
+		return 0;
+	case OPT_LEVEL:
+		return number_option("level", arg, 22, &destination->level, err);
 	case OPT_COMPAT:
 		destination->compat = arg;
 		return 0;
@@ -171,6 +178,22 @@ static int choose_detection(const struct destination *destination,
 	return ret;
 }
 
+static int choose_method(const struct destination *destination, struct mfd_params *params,
+			 struct mfd_error *err)
+{
+	static const char *const names[] = { "none", "zlib", "zstd", NULL };
+	int chosen = MFD_METHOD_NONE;
+	int ret = 0;
+
+	if (destination->method)
+		ret = choose("method", destination->method, names, &chosen, err);
+	if (!ret && destination->level && chosen == MFD_METHOD_NONE)
+		ret = wrong(err, "--level needs a --method that has levels");
+	params->method = chosen;
+	params->level = destination->level;
+	return ret;
+}
+
 static int check_peer(const struct destination *destination, const struct mfd_peer *peer,
 		      struct mfd_error *err)
 {
@@ -230,7 +253,8 @@ int destination_params(const struct destination *destination, struct mfd_params 
 	if (ret)
 		return ret;
 	if (choose_flush(destination, &generation, params, err) ||
-	    choose_detection(destination, &generation, params, err))
+	    choose_detection(destination, &generation, params, err) ||
+	    choose_method(destination, params, err))
 		return 2;
 	if (destination->uuid && mfd_uuid_parse(params->uuid, destination->uuid, err))
 		return 2;

@@ -11,6 +11,8 @@
 struct destination {
 	const char *to;
 	const char *zero;
+	const char *method;
+	unsigned int level;
 	const char *compat;
 	const char *peer_qmp;
 	const char *flush;
@@ -25,6 +27,8 @@ enum {
 	OPT_TO = 0x100,
 	OPT_CHANNELS,
 	OPT_ZERO,
+	OPT_METHOD,
+	OPT_LEVEL,
 	OPT_COMPAT,
 	OPT_PEER_QMP,
 	OPT_FLUSH,
@@ -40,6 +44,8 @@ enum {
 	{ "to", required_argument, NULL, OPT_TO }, \
 	{ "channels", required_argument, NULL, OPT_CHANNELS }, \
 	{ "zero", required_argument, NULL, OPT_ZERO }, \
+	{ "method", required_argument, NULL, OPT_METHOD }, \
+	{ "level", required_argument, NULL, OPT_LEVEL }, \
 	{ "compat", required_argument, NULL, OPT_COMPAT }, \
 	{ "peer-qmp", required_argument, NULL, OPT_PEER_QMP }, \
 	{ "flush", required_argument, NULL, OPT_FLUSH }, \

@@ -195,9 +195,9 @@ def mfdsend(destination, *options, images=None, how="--block"):
     return start(f"{BUILD}/mfdsend", "--to", destination.address, *options, *blocks)
 
 
-def send(version, blocks, uri, options, how="--block"):
+def send(version, blocks, uri, options, how="--block", method="none"):
     pages = dict(blocks)
-    with qemu(version, blocks, 3, uri) as destination:
+    with qemu(version, blocks, 3, uri, multifd_compression=method) as destination:
         must_work(mfdsend(destination, "--channels", 3, *options, how=how), destination)
         compare(destination, lambda idstr: image(idstr, pages[idstr]))
 
@@ -211,6 +211,12 @@ case("mfdsend to 10.0, tcp, the defaults", "10.0", ONE, "tcp", ())(send)
 case("mfdsend to 10.0, unix, legacy and round", "10.0", ONE, "unix",
      ("--zero", "legacy", "--flush", "round"))(send)
 case("mfdsend to 10.0, unix, by fd", "10.0", ONE, "unix", ("--compat", "10.0"), "--block-fd")(send)
+for _method, _level, _version, _options in (
+        ("zlib", 1, "7.2", ("--compat", "8.0", "--zero", "legacy")),
+        ("zstd", 1, "7.2", ("--compat", "8.0", "--zero", "legacy")),
+        ("zlib", 6, "10.0", ()), ("zstd", 3, "10.0", ()), ("zstd", 1, "10.0", ("--zero", "none"))):
+    case(" ".join((f"mfdsend to {_version}, {_method}-{_level}", *_options)), _version, ONE, "unix",
+         ("--method", _method, "--level", str(_level), *_options), "--block", _method)(send)
 case("mfdsend to 10.0, --peer-qmp, two blocks", "10.0", TWO, "tcp", PEER)(send)
 
 

@@ -43,9 +43,13 @@ struct mfd_error {
 /**
  * enum mfd_method - how pages are compressed; QEMU's ``multifd-compression``
  * @MFD_METHOD_NONE: not at all
+ * @MFD_METHOD_ZLIB: with zlib
+ * @MFD_METHOD_ZSTD: with zstd
  */
 enum mfd_method {
 	MFD_METHOD_NONE = 0,
+	MFD_METHOD_ZLIB,
+	MFD_METHOD_ZSTD,
 };
 
 /**
@@ -120,7 +124,7 @@ struct mfd_progress {
  * struct mfd_params - parameters of a session; start from mfd_params_init()
  * @channels: 1 to 255; the destination's ``multifd-channels``
  * @method: the destination's ``multifd-compression``
- * @level: level of @method; 0 for none
+ * @level: level of @method; 0: its default
  * @detection: see enum mfd_detection
  * @flush: see enum mfd_flush
  * @packet_pages: pages of a packet at most; 0: as many as QEMU

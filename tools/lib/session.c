@@ -16,6 +16,8 @@
 #include "session.h"
 
 _Static_assert((int)MFD_METHOD_NONE == MZP_METHOD_NONE, "method");
+_Static_assert((int)MFD_METHOD_ZLIB == MZP_METHOD_ZLIB, "method");
+_Static_assert((int)MFD_METHOD_ZSTD == MZP_METHOD_ZSTD, "method");
 _Static_assert((int)MFD_DETECTION_NONE == MZP_DETECTION_NONE &&
 	       (int)MFD_DETECTION_LEGACY == MZP_DETECTION_LEGACY &&
 	       (int)MFD_DETECTION_MULTIFD == MZP_DETECTION_MULTIFD, "detection");
@@ -103,6 +105,21 @@ int mfd_info(struct mfd_session *session, struct mfd_info *out, struct mfd_error
 	return 0;
 }
 
+static int check_level(struct mfd_session *session, const struct mfd_params *params,
+		       struct mfd_error *err)
+{
+	struct mzp_info info = { .size = sizeof(info), .method = params->method };
+	int ret = mfd_device_call(session, MZP_IOC_INFO, &info, err);
+
+	if (ret || !params->level)
+		return ret;
+	if (params->level < info.level_min || params->level > info.level_max)
+		return mfd_error_set(err, EINVAL,
+				     "level: %d to %d are possible, not %d (a higher one would need too much memory in the kernel)",
+				     info.level_min, info.level_max, params->level);
+	return 0;
+}
+
 /* What the kernel would say too, but not which parameter it means. */
 static int check_params(struct mfd_session *session, const struct mfd_params *params,
 			struct mfd_error *err)
@@ -117,8 +134,12 @@ static int check_params(struct mfd_session *session, const struct mfd_params *pa
 				     info.max_channels, params->channels);
 	if (params->method > 31 || !(info.methods & 1u << params->method))
 		return mfd_error_set(err, EOPNOTSUPP,
-				     "the module cannot compress with method %d",
-				     params->method);
+				     "the module cannot compress with %s; if the kernel's compressor is a module of its own (zstd_compress), load that first, then multifd_zp again",
+				     params->method == MFD_METHOD_ZLIB ? "zlib" :
+				     params->method == MFD_METHOD_ZSTD ? "zstd" : "that");
+	ret = check_level(session, params, err);
+	if (ret)
+		return ret;
 	if (params->detection > 31 || !(info.detections & 1u << params->detection))
 		return mfd_error_set(err, EOPNOTSUPP,
 				     "the module has no zero page detection %d",

@@ -67,12 +67,21 @@ enum {
 /**
  * enum mzp_method - how the payload of a packet is compressed
  * @MZP_METHOD_NONE: not at all; pages are referenced, never copied
+ * @MZP_METHOD_ZLIB: one deflate stream a channel
+ * @MZP_METHOD_ZSTD: one zstd frame a channel
  *
  * The names are those of QEMU's ``multifd-compression``. The receiver must be
- * configured with the same method.
+ * configured with the same method; levels are the sender's business. Each
+ * packet can be decompressed as soon as it is there. Zero pages never get to
+ * the compressor.
+ *
+ * A method is available if the kernel has the compressor: for zstd, its module
+ * zstd_compress, where it is one, must be loaded before this module.
  */
 enum mzp_method {
 	MZP_METHOD_NONE = 0,
+	MZP_METHOD_ZLIB,
+	MZP_METHOD_ZSTD,
 };
 
 /**
@@ -113,7 +122,8 @@ enum mzp_detection {
  * @max_blocks: out: blocks of a session at most
  * @max_jobs: out: jobs of a session whose result nobody has fetched, at most
  * @max_sessions: out: sessions that one user may have
- * @method: in: the method that the following members are to describe
+ * @method: in: the method that the following members are to describe; one that
+ *	@methods has
  * @level_min: out: lowest level of @method
  * @level_max: out: highest level of @method
  * @level_default: out: the level of @method that QEMU uses by default
@@ -150,7 +160,8 @@ struct mzp_info {
  * @channels: number of channels, 1 to 255; must equal the receiver's
  *	``multifd-channels``
  * @method: one of enum mzp_method
- * @level: level of the method; 0 for %MZP_METHOD_NONE
+ * @level: level of the method, in the range that INFO tells; 0: its default,
+ *	and the only one of %MZP_METHOD_NONE
  * @detection: one of enum mzp_detection
  * @packet_pages: pages of a packet at most, 1 to 128; 0: 128, as QEMU does
  * @ring_packets: finished packets that a channel holds before its workers wait
