@@ -182,7 +182,8 @@ static enum mzp_resident mzp_present_means(enum mzp_tables tables, bool zero)
 
 static enum mzp_resident mzp_pte_means(pte_t pte, enum mzp_tables tables)
 {
-	if (pte_none(pte))
+	/* That a hole is write-protected makes it no less a hole. */
+	if (pte_none(pte) || pte_marker_uffd_wp(pte))
 		return mzp_none_means(tables);
 	if (!pte_present(pte))
 		return MZP_HELD;

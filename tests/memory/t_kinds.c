@@ -1208,8 +1208,8 @@ static void secret(void **state)
 	session_open(&s, &setup);
 	gives(EOPNOTSUPP, add_fd(&s, fd));
 	session_close(&s);
-	/* it is mapped and accessible, only not to us */
-	guest_fails(g, false, EBUSY, 0);
+	/* it is mapped and accessible, only not to the kernel */
+	guest_fails(g, false, EFAULT, 0);
 	guest_free(g);
 	close(fd);
 }
