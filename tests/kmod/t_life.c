@@ -1231,54 +1231,69 @@ static void unload_module(void **state)
 
 #define CPU1 "/sys/devices/system/cpu/cpu1/online"
 
+struct plug {
+	unsigned int rounds;	/* that the session has finished */
+	bool done;
+};
+
 static void *plug(void *arg)
 {
-	bool *done = arg;
+	struct plug *p = arg;
 
-	for (unsigned int i = 0; i < 8; i++) {
-		file_put(CPU1, "0");
-		file_put(CPU1, "1");
+	for (unsigned int i = 0; i < 10; i++) {
+		unsigned int before = __atomic_load_n(&p->rounds, __ATOMIC_RELAXED);
+
+		file_put(CPU1, i % 2 ? "1" : "0");
+		/* what was under way must come to its end as things are now */
+		until(__atomic_load_n(&p->rounds, __ATOMIC_RELAXED) >= before + 2);
 	}
-	__atomic_store_n(done, true, __ATOMIC_RELAXED);
+	__atomic_store_n(&p->done, true, __ATOMIC_RELAXED);
 	return NULL;
 }
 
-/* CPUs come and go under a session that streams. */
+/* CPUs come and go under a session that streams, and the one that it likes best. */
 static void cpu_hotplug(void **state)
 {
-	struct mzp_setup setup = setup_for(4);
-	uint64_t random = 17;
-	bool done = false;
-	struct thread t;
-	struct session s;
-	struct mem m;
-	struct rx rx;
-
 	(void)state;
 	if (access(CPU1, W_OK))
 		skip();
-	setup.packet_pages = 10;
-	setup.ring_packets = 2;
-	session_open(&s, &setup);
-	rx_init(&rx, &s, RX_READ);
-	mem_init(&m, "ram", 1200);
-	mem_add(&m, &s, &rx);
-	thread_start(&t, plug, &done);
-	do {
-		struct sent sent;
+	for (unsigned int only = 0; only < 2; only++) {
+		struct mzp_setup setup = setup_for(8);
+		uint64_t cpu1 = 2, random = 17;
+		struct plug p = { 0 };
+		struct thread t;
+		struct session s;
+		struct mem m;
+		struct rx rx;
 
-		mem_shuffle(&m, &random);
-		sent = mem_send(&m, &s, 0, m.pages, NULL, MZP_SEND_ALL, 0);
-		session_sync(&s);
-		rx_round(&rx);
-		mem_check_job(&s, &sent);
-		mem_check(&m);
-		rx_next_round(&rx);
-	} while (!__atomic_load_n(&done, __ATOMIC_RELAXED));
-	thread_join(&t);
-	session_close(&s);
-	rx_free(&rx);
-	mem_free(&m);
+		if (only) {
+			setup.cpus = (uintptr_t)&cpu1;
+			setup.cpus_size = sizeof(cpu1);
+		}
+		setup.packet_pages = 5;
+		setup.ring_packets = 2;
+		session_open(&s, &setup);
+		rx_init(&rx, &s, RX_READ);
+		mem_init(&m, "ram", 1200);
+		mem_add(&m, &s, &rx);
+		thread_start(&t, plug, &p);
+		do {
+			struct sent sent;
+
+			mem_shuffle(&m, &random);
+			sent = mem_send(&m, &s, 0, m.pages, NULL, MZP_SEND_ALL, 0);
+			session_sync(&s);
+			rx_round(&rx);
+			mem_check_job(&s, &sent);
+			mem_check(&m);
+			rx_next_round(&rx);
+			__atomic_fetch_add(&p.rounds, 1, __ATOMIC_RELAXED);
+		} while (!__atomic_load_n(&p.done, __ATOMIC_RELAXED));
+		thread_join(&t);
+		session_close(&s);
+		rx_free(&rx);
+		mem_free(&m);
+	}
 	all_gone(NULL);
 }
 
@@ -1455,6 +1470,46 @@ static void unanswered_fault(void **state)
 	munmap(ram, 100 * PAGE);
 }
 
+#define SOMEBODY 54322
+
+static void unanswered_and_closed_child(void *arg)
+{
+	struct mzp_setup setup = setup_for(1);
+	/* what one session of 4 packets of 8 pages is charged */
+	struct rlimit limit = { 32 * PAGE, 32 * PAGE };
+	void *ram = mmap(NULL, 100 * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS,
+			 -1, 0);
+	int uffd, fd = mzp_open();
+	struct pollfd asked;
+	struct session s;
+
+	(void)arg;
+	must(ram != MAP_FAILED);
+	uffd = never_there(ram, 100 * PAGE);
+	setup.ring_packets = 4;
+	setup.packet_pages = 8;
+	sys(setresuid(SOMEBODY, SOMEBODY, SOMEBODY));
+	sys(setrlimit(RLIMIT_MEMLOCK, &limit));
+	session_open(&s, &setup);
+	session_send(&s, session_block(&s, "never", ram, 100 * PAGE), 0, 100, 0);
+	/* it waits for the page now */
+	asked = (struct pollfd){ .fd = uffd, .events = POLLIN };
+	sys(poll(&asked, 1, -1));
+	gives(ENOMEM, mzp_setup(fd, &setup));
+	session_close(&s);
+	until(mzp_setup(fd, &setup) == 0);
+}
+
+/* A wait for a page that never comes ends with the session, and so does all that it holds. */
+static void unanswered_and_closed(void **state)
+{
+	(void)state;
+	sys(chmod(DEVICE, 0666));
+	reap(child(unanswered_and_closed_child, NULL), 0);
+	sys(chmod(DEVICE, 0660));
+	all_gone(NULL);
+}
+
 struct stuck_reader {
 	int ch;
 	void *buf;
@@ -1591,6 +1646,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(only_cpu_offline),
 		cmocka_unit_test(hundred_sessions),
 		cmocka_unit_test(unanswered_fault),
+		cmocka_unit_test(unanswered_and_closed),
 		cmocka_unit_test(reader_in_unanswered_fault),
 		cmocka_unit_test(nonblocking_reader_behind_fault),
 		cmocka_unit_test(unload_module),
