@@ -11,7 +11,7 @@ import sys
 import time
 import traceback
 
-from qemu_dest import PAGE, Destination, Failed, difference
+from qemu_dest import PAGE, Destination, Failed, NotStarted, difference
 
 TOP = os.path.realpath(f"{os.path.dirname(os.path.abspath(__file__))}/../..")
 BUILD = f"{TOP}/build"
@@ -48,8 +48,19 @@ def qemu(version, blocks, channels, uri, **options):
     shutil.rmtree(FOLDER, ignore_errors=True)
     os.mkdir(FOLDER)
     TRANSCRIPT.write(f"    QEMU {version}, {channels} channels, {uri}, {blocks}, {options}\n")
-    return Destination(QEMU[version], FOLDER, [(i, n * PAGE) for i, n in blocks], channels,
-                       uri, **options)
+    def make():
+        return Destination(QEMU[version], FOLDER, [(i, n * PAGE) for i, n in blocks], channels,
+                           uri, **options)
+
+    try:
+        return make()
+    except NotStarted as error:
+        # Nothing of ours was involved yet; say so, and see if that lasts.
+        print(f"# QEMU {version} did not start, once more: {error}", flush=True)
+        TRANSCRIPT.write(f"    did not start: {error}\n")
+        shutil.rmtree(FOLDER, ignore_errors=True)
+        os.mkdir(FOLDER)
+        return make()
 
 
 def said(path):

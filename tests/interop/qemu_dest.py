@@ -24,6 +24,10 @@ class Failed(Exception):
     """The destination did not do what it was asked to."""
 
 
+class NotStarted(Failed):
+    """A QEMU could not be made ready; nothing has been sent to it."""
+
+
 class Qmp:
     """One QMP connection."""
 
@@ -119,7 +123,8 @@ class Destination:
             self._prepare(uri, channels, settings)
         except Failed as error:
             self.kill()
-            raise Failed(f"{error}: {self._said()}") from error
+            raise NotStarted(f"{error}, status {self.process.returncode}: "
+                             f"{self._said()}") from error
 
     def _prepare(self, uri, channels, settings):
         version = self.qmp.greeting["version"]["qemu"]
