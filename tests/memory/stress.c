@@ -269,15 +269,14 @@ static void split(struct arena *a, uint64_t *seed)
 static void act_thp(struct arena *a, uint64_t *seed, unsigned int me)
 {
 	uint8_t *at;
-	uint64_t length;
 
 	switch (rnd_below(seed, 5)) {
 	case 0:
 		split(a, seed);
 		break;
 	case 1:
-		/* splits the mapping */
-		any_range(a, seed, &at, &length);
+		/* splits the mapping; at a page that nobody else writes to meanwhile */
+		at = a->base + own_run(a, seed, me)->first * PAGE;
 		sys(mprotect(at, PAGE, PROT_READ));
 		sys(mprotect(at, PAGE, RW));
 		break;
