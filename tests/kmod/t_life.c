@@ -1412,7 +1412,8 @@ static int never_there(void *base, uint64_t length)
 	struct uffdio_register reg = {
 		.range = { (uintptr_t)base, length }, .mode = UFFDIO_REGISTER_MODE_MISSING,
 	};
-	int uffd = sys(syscall(SYS_userfaultfd, O_CLOEXEC));
+	/* poll(2) works only on one that is O_NONBLOCK */
+	int uffd = sys(syscall(SYS_userfaultfd, O_CLOEXEC | O_NONBLOCK));
 
 	sys(ioctl(uffd, UFFDIO_API, &api));
 	sys(ioctl(uffd, UFFDIO_REGISTER, &reg));
@@ -1495,6 +1496,7 @@ static void unanswered_and_closed_child(void *arg)
 	/* it waits for the page now */
 	asked = (struct pollfd){ .fd = uffd, .events = POLLIN };
 	sys(poll(&asked, 1, -1));
+	must(asked.revents == POLLIN);
 	gives(ENOMEM, mzp_setup(fd, &setup));
 	session_close(&s);
 	until(mzp_setup(fd, &setup) == 0);
