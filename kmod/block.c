@@ -229,16 +229,14 @@ static struct mzp_block *mzp_block_new(const struct mzp_block_add *arg)
 static int mzp_block_admit(struct mzp_session *session, const struct mzp_block *block)
 {
 	struct mzp_block *other;
-	unsigned int nr = 0;
 
 	list_for_each_entry(other, &session->blocks, node) {
 		if (!strcmp(other->idstr, block->idstr))
 			return -EEXIST;
 		if (other->id == block->id)
 			return -ENOSPC;
-		nr++;
 	}
-	return nr < MZP_MAX_BLOCKS ? 0 : -ENOSPC;
+	return session->nr_blocks < MZP_MAX_BLOCKS ? 0 : -ENOSPC;
 }
 
 /**
@@ -270,8 +268,10 @@ int mzp_ioctl_block_add(struct mzp_cmd *cmd)
 	err = mzp_session_usable(session);
 	if (!err)
 		err = mzp_block_admit(session, block);
-	if (!err)
+	if (!err) {
 		list_add_tail(&block->node, &session->blocks);
+		session->nr_blocks++;
+	}
 	mutex_unlock(&session->lock);
 put:
 	if (err)
@@ -307,6 +307,7 @@ int mzp_ioctl_block_remove(struct mzp_cmd *cmd)
 		err = -EBUSY;
 	} else {
 		list_del(&block->node);
+		session->nr_blocks--;
 		mzp_block_put(block);
 	}
 unlock:

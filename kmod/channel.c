@@ -94,13 +94,27 @@ struct mzp_channel *mzp_channel_new(struct mzp_session *session, unsigned int id
 	return channel;
 }
 
+/* Count the current buffer, which leaves the ring. */
+static void mzp_channel_count_gone(struct mzp_channel *channel, const struct mzp_packet *packet)
+{
+	unsigned int bytes = packet->buf[channel->buf].bv_len;
+
+	/* Behind the header are the guest's own pages, or what was made of them. */
+	if (channel->buf && !channel->comp.ops)
+		mzp_stat_add(&channel->stats.pages_gone, bytes >> PAGE_SHIFT);
+	else
+		mzp_stat_add(&channel->stats.own_gone, bytes);
+}
+
 /* Drop what is left of the first packet, or all of it. */
 static void mzp_channel_drop_packet(struct mzp_channel *channel)
 {
 	struct mzp_packet *packet = mzp_ring_first(&channel->ring);
 
-	for (; channel->buf < packet->nr; channel->buf++)
+	for (; channel->buf < packet->nr; channel->buf++) {
+		mzp_channel_count_gone(channel, packet);
 		put_page(packet->buf[channel->buf].bv_page);
+	}
 	channel->buf = 0;
 	channel->offset = 0;
 	mzp_ring_release(&channel->ring);
@@ -203,6 +217,8 @@ static int mzp_channel_lock(struct mzp_channel *channel, bool nowait)
 	err = READ_ONCE(session->error);
 	if (!err && mzp_ring_first(&channel->ring))
 		return 1;
+	if (!err && READ_ONCE(session->unfinished))
+		mzp_stat_add(&channel->stats.ring_empty, 1);
 	mzp_channel_unlock(channel);
 	if (err)
 		return err;
@@ -218,6 +234,7 @@ static void mzp_channel_advance(struct mzp_channel *channel, struct mzp_packet *
 	if (channel->offset < packet->buf[channel->buf].bv_len)
 		return;
 	channel->offset = 0;
+	mzp_channel_count_gone(channel, packet);
 	if (++channel->buf < packet->nr)
 		return;
 	channel->buf = 0;

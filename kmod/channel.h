@@ -15,41 +15,11 @@
 #include "residency.h"
 #include "ring.h"
 #include "slow.h"
+#include "stats.h"
 
 struct mzp_cmd;
 struct mzp_session;
 struct mzp_setup;
-
-/**
- * struct mzp_channel_stats - a channel's counters
- * @counts: pages; accounted for so far
- * @packets: emitted, SYNC packets included
- * @syncs: SYNC packets emitted
- * @bytes: emitted, headers included
- * @ring_full: times that the producer found no room in the ring
- * @stalls: times that a page needed time
- * @busy_ns: time that workers spent on the channel
- * @bytes_read: that the reader took
- *
- * @bytes_read is written under the channel's read lock, the others by the
- * channel's producer; read anywhere, so each is a word that is written whole.
- */
-struct mzp_channel_stats {
-	struct mzp_counts counts;
-	u64 packets;
-	u64 syncs;
-	u64 bytes;
-	u64 ring_full;
-	u64 stalls;
-	u64 busy_ns;
-	u64 bytes_read;
-};
-
-/* Only one thread writes each counter; others may read it at any time. */
-static inline void mzp_stat_add(u64 *counter, u64 n)
-{
-	WRITE_ONCE(*counter, *counter + n);
-}
 
 /**
  * struct mzp_take - pages that a producer has taken from its job

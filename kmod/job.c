@@ -19,7 +19,7 @@
  */
 #include <linux/bitmap.h>
 #include <linux/bvec.h>
-#include <linux/jiffies.h>
+#include <linux/ktime.h>
 #include <linux/mm.h>
 #include <linux/overflow.h>
 #include <linux/sched/signal.h>
@@ -51,6 +51,7 @@ static void mzp_job_free(struct kref *ref)
 	kvfree(job->zero_bitmap);
 	if (job->block)
 		mzp_block_put(job->block);
+	mzp_round_put(job->round);
 	kfree(job);
 }
 
@@ -92,9 +93,19 @@ static void mzp_job_discard(struct mzp_session *session, struct mzp_job *job)
 	mzp_job_put(job);
 }
 
+/* Pages that did not get as far as to be accounted for. */
+static void mzp_job_count_lost(struct mzp_session *session, struct mzp_job *job)
+{
+	struct mzp_counts lost = { .lost = job->submitted - mzp_counts_total(&job->counts) };
+
+	mzp_counts_add(&job->round->counts, &lost);
+	mzp_counts_add(&session->counts, &lost);
+}
+
 static void mzp_job_finish(struct mzp_session *session, struct mzp_job *job)
 {
 	lockdep_assert_held(&session->lock);
+	mzp_job_count_lost(session, job);
 	list_del_init(&job->node);
 	WRITE_ONCE(job->done, true);
 	WRITE_ONCE(session->unfinished, session->unfinished - 1);
@@ -106,13 +117,11 @@ static void mzp_job_finish(struct mzp_session *session, struct mzp_job *job)
 /* Take note of a change: leave the active list, be done. */
 static void mzp_job_settle(struct mzp_session *session, struct mzp_job *job)
 {
-	const struct mzp_counts *c = &job->counts;
-
 	lockdep_assert_held(&session->lock);
 	if (job->done || !mzp_cursor_done(&job->cursor))
 		return;
 	list_del_init(&job->node);
-	if (c->normal + c->zero + c->absent + c->lost == job->taken)
+	if (mzp_counts_total(&job->counts) == job->taken)
 		mzp_job_finish(session, job);
 }
 
@@ -207,6 +216,8 @@ void mzp_job_account(struct mzp_session *session, struct mzp_job *job,
 	mutex_lock(&session->lock);
 	if (!job->done) {
 		mzp_counts_add(&job->counts, counts);
+		mzp_counts_add(&job->round->counts, counts);
+		mzp_counts_add(&session->counts, counts);
 		mzp_job_settle(session, job);
 	}
 	mutex_unlock(&session->lock);
@@ -222,8 +233,10 @@ void mzp_job_account(struct mzp_session *session, struct mzp_job *job,
 void mzp_job_synced(struct mzp_session *session, struct mzp_job *job)
 {
 	mutex_lock(&session->lock);
-	if (!job->done && !--job->syncs_left)
+	if (!job->done && !--job->syncs_left) {
 		mzp_job_finish(session, job);
+		session->syncs++;
+	}
 	mutex_unlock(&session->lock);
 }
 
@@ -246,6 +259,7 @@ void mzp_job_fail(struct mzp_session *session, struct mzp_job *job, int error, u
 		job->error = -error;
 		job->error_page = page;
 	}
+	mzp_session_note_error(session, error, job->block, page);
 	session->incomplete = true;
 	mzp_cursor_end(&job->cursor);
 	mutex_unlock(&session->lock);
@@ -292,6 +306,26 @@ void mzp_jobs_free(struct mzp_session *session)
 	xa_destroy(&session->jobs);
 }
 
+/*
+ * A SEND is counted in the session's round, which a SYNC ends: that one has
+ * brought the next.
+ */
+static void mzp_job_join_round(struct mzp_session *session, struct mzp_job *job)
+{
+	struct mzp_round *round = session->round;
+
+	if (!round->start)
+		round->start = ktime_get_ns();
+	if (job->block) {
+		job->round = mzp_round_get(round);
+		round->submitted += job->submitted;
+		session->submitted += job->submitted;
+	} else {
+		round->number = session->epoch + 1;
+		swap(session->round, job->round);
+	}
+}
+
 /* Make a job known, and the channels start on it. Its place is reserved. */
 static int mzp_job_start(struct mzp_session *session, struct mzp_job *job)
 {
@@ -300,8 +334,10 @@ static int mzp_job_start(struct mzp_session *session, struct mzp_job *job)
 		return -EAGAIN;
 	xa_store(&session->jobs, job->id, job, GFP_NOWAIT);
 	session->nr_jobs++;
+	session->job_memory += job->memory;
 	WRITE_ONCE(session->unfinished, session->unfinished + 1);
 	job->epoch = session->epoch;
+	mzp_job_join_round(session, job);
 	if (job->block) {
 		job->block->unfinished++;
 		if (!job->submitted) {
@@ -354,6 +390,7 @@ static int mzp_send_copy_bitmap(struct mzp_job *job, const struct mzp_send *arg)
 	job->cursor.bitmap = bitmap;
 	if (!bitmap)
 		return -ENOMEM;
+	job->memory += size;
 	for (done = 0; done < size; done += part) {
 		part = min_t(size_t, size - done, MZP_COPY_BYTES);
 		if (copy_from_user((char *)bitmap + done, user + done, part))
@@ -401,6 +438,7 @@ static int mzp_send_copy_ranges(struct mzp_job *job, const struct mzp_send *arg)
 				    GFP_KERNEL_ACCOUNT | __GFP_NOWARN);
 	if (!job->cursor.span)
 		return -ENOMEM;
+	job->memory += arg->nr_ranges * sizeof(*job->cursor.span);
 	for (i = 0; i < arg->nr_ranges; i++) {
 		struct mzp_span *span = &job->cursor.span[i];
 
@@ -450,6 +488,7 @@ static int mzp_send_prepare(struct mzp_session *session, struct mzp_job *job,
 		job->zero_bitmap = mzp_bitmap_alloc(arg->page_count);
 		if (!job->zero_bitmap)
 			return -ENOMEM;
+		job->memory += BITS_TO_LONGS(arg->page_count) * sizeof(long);
 	}
 	return 0;
 }
@@ -536,8 +575,9 @@ static int mzp_sync_prepare(struct mzp_session *session, struct mzp_job *job)
 	struct mzp_arena arena = { };
 	unsigned int i;
 
+	job->round = mzp_round_new();
 	job->sync = kvcalloc(session->nr_channels, sizeof(*job->sync), GFP_KERNEL_ACCOUNT);
-	if (!job->sync)
+	if (!job->round || !job->sync)
 		return -ENOMEM;
 	job->nr_sync = session->nr_channels;
 	job->syncs_left = session->nr_channels;
@@ -547,6 +587,7 @@ static int mzp_sync_prepare(struct mzp_session *session, struct mzp_job *job)
 		mzp_arena_take(&arena, sizeof(struct mzp_wire_packet), &job->sync[i]);
 	}
 	mzp_arena_drop(&arena);
+	job->memory += job->nr_sync * (sizeof(*job->sync) + sizeof(struct mzp_wire_packet));
 	return i == job->nr_sync ? 0 : -ENOMEM;
 }
 
@@ -631,6 +672,7 @@ static bool mzp_wait_fetch(struct mzp_session *session, struct mzp_job *job)
 		return false;
 	xa_erase(&session->jobs, job->id);
 	session->nr_jobs--;
+	session->job_memory -= job->memory;
 	mzp_job_put(job);
 	return true;
 }

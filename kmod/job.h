@@ -7,34 +7,12 @@
 #include <linux/types.h>
 
 #include "cursor.h"
+#include "round.h"
 
 struct bio_vec;
 struct mzp_block;
 struct mzp_cmd;
 struct mzp_session;
-
-/**
- * struct mzp_counts - what became of pages
- * @normal: sent with their contents
- * @zero: read, and found zero
- * @absent: not read, since they hold no data
- * @lost: given up after an error
- */
-struct mzp_counts {
-	u64 normal;
-	u64 zero;
-	u64 absent;
-	u64 lost;
-};
-
-/* Only one thread adds to @sum; others may read it at any time. */
-static inline void mzp_counts_add(struct mzp_counts *sum, const struct mzp_counts *counts)
-{
-	WRITE_ONCE(sum->normal, sum->normal + counts->normal);
-	WRITE_ONCE(sum->zero, sum->zero + counts->zero);
-	WRITE_ONCE(sum->absent, sum->absent + counts->absent);
-	WRITE_ONCE(sum->lost, sum->lost + counts->lost);
-}
 
 /**
  * struct mzp_job - a SEND or a SYNC
@@ -44,6 +22,7 @@ static inline void mzp_counts_add(struct mzp_counts *sum, const struct mzp_count
  * @id: what user space calls it by; fixed
  * @block: whose pages are sent; NULL: this is a SYNC; fixed
  * @epoch: number of SYNCs before it; fixed
+ * @round: which it belongs to; fixed
  * @fresh: absent pages need not be sent; fixed
  * @window: the pages that @zero_bitmap is about; fixed
  * @cursor: what has been handed to channels
@@ -54,6 +33,7 @@ static inline void mzp_counts_add(struct mzp_counts *sum, const struct mzp_count
  *	its own; no page once emitted
  * @nr_sync: how many
  * @syncs_left: channels that have not emitted theirs
+ * @memory: bytes that it takes, but for small change; fixed
  * @submitted: pages to send; fixed
  * @taken: pages that channels have taken so far
  * @counts: what became of them
@@ -69,6 +49,7 @@ struct mzp_job {
 	u64 id;
 	struct mzp_block *block;
 	u32 epoch;
+	struct mzp_round *round;
 	bool fresh;
 	struct mzp_span window;
 	struct mzp_cursor cursor;
@@ -76,6 +57,7 @@ struct mzp_job {
 	struct bio_vec *sync;
 	unsigned int nr_sync;
 	unsigned int syncs_left;
+	size_t memory;
 	u64 submitted;
 	u64 taken;
 	struct mzp_counts counts;

@@ -45,8 +45,9 @@
 /* Forget the current job; what became of its pages is accounted for. */
 static void mzp_producer_close_job(struct mzp_channel *channel)
 {
-	mzp_job_account(channel->session, channel->job, &channel->counts);
+	/* In this order, so that once a job is done its pages are in all counters. */
 	mzp_counts_add(&channel->stats.counts, &channel->counts);
+	mzp_job_account(channel->session, channel->job, &channel->counts);
 	channel->counts = (struct mzp_counts) { };
 	mzp_job_put(channel->job);
 	channel->job = NULL;
@@ -96,12 +97,20 @@ static void mzp_producer_abandon(struct mzp_channel *channel)
 	mzp_channel_drain(channel);
 }
 
-static void mzp_producer_publish(struct mzp_channel *channel, u64 bytes)
+/* Publish the packet in the ring's free slot, with @normal pages in @payload bytes. */
+static void mzp_producer_publish(struct mzp_channel *channel, unsigned int normal, u64 payload)
 {
+	struct mzp_channel_stats *stats = &channel->stats;
+	u64 bytes = sizeof(struct mzp_wire_packet) + payload;
+
+	/* Before the reader can count them gone. */
+	mzp_stat_add(&stats->packets, 1);
+	mzp_stat_add(&stats->sent, normal);
+	mzp_stat_add(&stats->payload, payload);
+	mzp_stat_add(&stats->bytes, bytes);
 	mzp_ring_publish(&channel->ring);
 	mzp_channel_wake(channel);
-	mzp_stat_add(&channel->stats.packets, 1);
-	mzp_stat_add(&channel->stats.bytes, bytes);
+	mzp_limit_charge(&channel->session->limit, bytes);
 }
 
 static void mzp_producer_header(struct mzp_channel *channel, struct mzp_wire_packet *header,
@@ -160,9 +169,9 @@ static int mzp_producer_emit(struct mzp_channel *channel, struct mzp_packet *pac
 		return payload;
 	}
 	mzp_producer_header(channel, header, mzp_comp_wire(&channel->comp), payload);
+	mzp_producer_publish(channel, batch->nr_normal, payload);
 	batch->nr_normal = 0;
 	batch->nr_zero = 0;
-	mzp_producer_publish(channel, sizeof(*header) + payload);
 	return 0;
 }
 
@@ -189,7 +198,7 @@ static void mzp_producer_sync(struct mzp_channel *channel, struct mzp_packet *pa
 	packet->buf[0] = *buf;
 	packet->nr = 1;
 	buf->bv_page = NULL;
-	mzp_producer_publish(channel, sizeof(struct mzp_wire_packet));
+	mzp_producer_publish(channel, 0, 0);
 	mzp_stat_add(&channel->stats.syncs, 1);
 	channel->epoch++;
 	mzp_job_synced(channel->session, job);
@@ -395,6 +404,18 @@ static enum mzp_produced mzp_producer_stall(struct mzp_channel *channel)
 	return MZP_PRODUCED_LATER;
 }
 
+/* Have the slow lane wait if the session has sent as much as it may for now. */
+static bool mzp_producer_limited(struct mzp_channel *channel)
+{
+	u64 until = mzp_limit_wait(&channel->session->limit);
+
+	if (likely(!until))
+		return false;
+	channel->fetch.need = MZP_NEED_TIME;
+	channel->fetch.until = until;
+	return true;
+}
+
 /* Whether what is needed was to be had time and again, and then was not. */
 static bool mzp_producer_stuck(const struct mzp_fetch *fetch)
 {
@@ -429,9 +450,14 @@ static enum mzp_produced mzp_producer_pages(struct mzp_channel *channel,
 	struct mzp_take *take = &channel->take;
 	int err;
 
-	if (take->pos == take->nr && !mzp_producer_take(channel)) {
-		mzp_producer_flush(channel, packet);
-		return MZP_PRODUCED_SOME;
+	if (take->pos == take->nr) {
+		/* Nothing is in hand that the slow lane was to get. */
+		if (mzp_producer_limited(channel))
+			return MZP_PRODUCED_LATER;
+		if (!mzp_producer_take(channel)) {
+			mzp_producer_flush(channel, packet);
+			return MZP_PRODUCED_SOME;
+		}
 	}
 	err = mzp_producer_work(channel);
 	if (err == -EAGAIN)

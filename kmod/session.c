@@ -13,8 +13,11 @@
  */
 #include <linux/capability.h>
 #include <linux/cred.h>
+#include <linux/ktime.h>
 #include <linux/memcontrol.h>
 #include <linux/mm.h>
+#include <linux/nsproxy.h>
+#include <linux/pid.h>
 #include <linux/sched/mm.h>
 #include <linux/sched/signal.h>
 #include <linux/sched/user.h>
@@ -22,6 +25,8 @@
 #include <linux/slab.h>
 #include <linux/uaccess.h>
 #include <linux/wait_bit.h>
+#include <linux/xarray.h>
+#include <net/net_namespace.h>
 
 #include "block.h"
 #include "channel.h"
@@ -31,7 +36,7 @@
 #include "worker.h"
 
 static DEFINE_MUTEX(mzp_sessions_lock);
-static LIST_HEAD(mzp_sessions);
+static DEFINE_XARRAY(mzp_sessions); /* by id; changed under the lock */
 static u64 mzp_last_session;
 static atomic_t mzp_nr_sessions = ATOMIC_INIT(0);
 
@@ -40,26 +45,60 @@ static int mzp_session_enlist(struct mzp_session *session)
 {
 	struct mzp_session *other;
 	unsigned int nr = 0;
+	unsigned long id;
+	int err = -EMFILE;
 
 	mutex_lock(&mzp_sessions_lock);
-	list_for_each_entry(other, &mzp_sessions, node)
+	xa_for_each(&mzp_sessions, id, other)
 		nr += other->user == session->user;
 	if (nr < MZP_MAX_SESSIONS) {
 		session->id = ++mzp_last_session;
-		list_add_tail(&session->node, &mzp_sessions);
+		err = xa_insert(&mzp_sessions, session->id, session, GFP_KERNEL_ACCOUNT);
 	}
 	mutex_unlock(&mzp_sessions_lock);
-	if (nr >= MZP_MAX_SESSIONS)
-		return -EMFILE;
-	atomic_inc(&mzp_nr_sessions);
-	return 0;
+	if (!err)
+		atomic_inc(&mzp_nr_sessions);
+	return err;
 }
 
 static void mzp_session_delist(struct mzp_session *session)
 {
 	mutex_lock(&mzp_sessions_lock);
-	list_del(&session->node);
+	xa_erase(&mzp_sessions, session->id);
 	mutex_unlock(&mzp_sessions_lock);
+}
+
+/**
+ * mzp_sessions_next - find a session
+ * @id: the lowest id that it may have; set to the one that it has
+ *
+ * Context: process; takes the lock of the list of sessions.
+ * Return: the session with the next id, with a reference that is the caller's;
+ * NULL: there is none.
+ */
+struct mzp_session *mzp_sessions_next(u64 *id)
+{
+	struct mzp_session *session;
+	unsigned long at = *id;
+
+	mutex_lock(&mzp_sessions_lock);
+	session = xa_find(&mzp_sessions, &at, ULONG_MAX, XA_PRESENT);
+	/* Those about to be freed wait for the lock to leave. */
+	while (session && !kref_get_unless_zero(&session->ref))
+		session = xa_find_after(&mzp_sessions, &at, ULONG_MAX, XA_PRESENT);
+	mutex_unlock(&mzp_sessions_lock);
+	*id = at;
+	return session;
+}
+
+/**
+ * mzp_sessions_count - how many sessions there are
+ *
+ * Context: any.
+ */
+unsigned int mzp_sessions_count(void)
+{
+	return atomic_read(&mzp_nr_sessions);
 }
 
 /**
@@ -75,6 +114,14 @@ void mzp_sessions_drain(void)
 	wait_var_event(&mzp_nr_sessions, !atomic_read(&mzp_nr_sessions));
 }
 
+static void mzp_owner_set(struct mzp_owner *owner)
+{
+	put_pid(owner->pid);
+	owner->pid = get_task_pid(current, PIDTYPE_TGID);
+	owner->netns = current->nsproxy->net_ns->ns.inum;
+	get_task_comm(owner->comm, current->group_leader);
+}
+
 /**
  * mzp_session_new - make a session that is not set up
  *
@@ -88,7 +135,8 @@ struct mzp_session *mzp_session_new(void)
 
 	if (!session)
 		return ERR_PTR(err);
-	if (!zalloc_cpumask_var(&session->cpus, GFP_KERNEL_ACCOUNT))
+	session->round = mzp_round_new();
+	if (!session->round || !zalloc_cpumask_var(&session->cpus, GFP_KERNEL_ACCOUNT))
 		goto free_session;
 	kref_init(&session->ref);
 	mutex_init(&session->lock);
@@ -97,6 +145,9 @@ struct mzp_session *mzp_session_new(void)
 	xa_init(&session->jobs);
 	init_waitqueue_head(&session->done);
 	mzp_slow_init(&session->slow);
+	mzp_limit_init(&session->limit);
+	mzp_owner_set(&session->owner);
+	session->born = ktime_get_ns();
 	session->user = get_uid(current_user());
 	err = mzp_session_enlist(session);
 	if (err)
@@ -105,8 +156,10 @@ struct mzp_session *mzp_session_new(void)
 
 put_user:
 	free_uid(session->user);
+	put_pid(session->owner.pid);
 	free_cpumask_var(session->cpus);
 free_session:
+	mzp_round_put(session->round);
 	kfree(session);
 	return ERR_PTR(err);
 }
@@ -151,7 +204,10 @@ static void mzp_session_free(struct kref *ref)
 		mzp_block_put(block);
 	mzp_session_teardown(session);
 	mzp_session_delist(session);
+	mzp_round_put(session->round);
+	kfree(rcu_access_pointer(session->cpus_limit));
 	free_cpumask_var(session->cpus);
+	put_pid(session->owner.pid);
 	free_uid(session->user);
 	kfree(session);
 	if (atomic_dec_and_test(&mzp_nr_sessions))
@@ -229,6 +285,55 @@ void mzp_session_kick(struct mzp_session *session)
 		mzp_worker_kick(session->channel[i]);
 }
 
+/**
+ * mzp_session_note_error - remember what went wrong, for people who ask
+ * @session: the session
+ * @error: negative errno
+ * @block: where that was, or NULL
+ * @page: the page in @block
+ *
+ * Context: the session lock is held.
+ */
+void mzp_session_note_error(struct mzp_session *session, int error,
+			    const struct mzp_block *block, u64 page)
+{
+	lockdep_assert_held(&session->lock);
+	session->last_error = -error;
+	session->error_page = page;
+	strscpy(session->error_block, block ? block->idstr : "", sizeof(session->error_block));
+}
+
+/**
+ * mzp_session_limit_cpus - leave a session some of its CPUs
+ * @session: set up
+ * @cpus: some of those that it was set up with, and perhaps others; empty: all
+ *
+ * Channels move when it is their next turn.
+ *
+ * Context: process; takes the session lock.
+ * Return: 0; -EINVAL: none of them is the session's; -ENOMEM.
+ */
+int mzp_session_limit_cpus(struct mzp_session *session, const struct cpumask *cpus)
+{
+	struct mzp_cpus *limit = NULL, *old;
+
+	if (!cpumask_empty(cpus)) {
+		limit = kmalloc(sizeof(*limit), GFP_KERNEL);
+		if (!limit)
+			return -ENOMEM;
+		if (!cpumask_and(&limit->mask, cpus, session->cpus)) {
+			kfree(limit);
+			return -EINVAL;
+		}
+	}
+	mutex_lock(&session->lock);
+	old = rcu_replace_pointer(session->cpus_limit, limit, lockdep_is_held(&session->lock));
+	mutex_unlock(&session->lock);
+	if (old)
+		kfree_rcu(old, rcu);
+	return 0;
+}
+
 /* Whatever waits for a session that is over needs to know. */
 static void mzp_session_wake(struct mzp_session *session)
 {
@@ -257,6 +362,8 @@ void mzp_session_fail(struct mzp_session *session, int error)
 	first = !session->error && !session->ended;
 	if (first) {
 		WRITE_ONCE(session->error, error);
+		if (!session->last_error)
+			mzp_session_note_error(session, error, NULL, 0);
 		mzp_jobs_abort(session, error);
 		mzp_slow_interrupt(&session->slow);
 	}
@@ -309,6 +416,46 @@ void mzp_session_show(struct mzp_session *session, struct seq_file *seq)
 	mutex_unlock(&session->lock);
 }
 
+static u32 mzp_info_methods(void)
+{
+	u32 methods = 0, method;
+
+	for (method = MZP_METHOD_NONE; mzp_comp_known(method); method++) {
+		if (mzp_comp_available(method))
+			methods |= BIT(method);
+	}
+	return methods;
+}
+
+/**
+ * mzp_info_fill - what the module can do
+ * @arg: filled in, but for size and flags
+ * @method: mzp_comp_available(); whose levels are told
+ *
+ * Context: any.
+ */
+void mzp_info_fill(struct mzp_info *arg, u32 method)
+{
+	const struct mzp_comp_ops *ops = mzp_comp_ops(method);
+
+	arg->abi_version = MZP_ABI_VERSION;
+	arg->page_size = PAGE_SIZE;
+	arg->methods = mzp_info_methods();
+	arg->method = method;
+	arg->detections = BIT(MZP_DETECTION_NONE) | BIT(MZP_DETECTION_LEGACY) |
+			  BIT(MZP_DETECTION_MULTIFD);
+	arg->features = 0;
+	arg->max_channels = MZP_MAX_CHANNELS;
+	arg->max_packet_pages = MZP_WIRE_PAGES;
+	arg->max_ring_packets = MZP_MAX_RING_PACKETS;
+	arg->max_blocks = MZP_MAX_BLOCKS;
+	arg->max_jobs = MZP_MAX_JOBS;
+	arg->max_sessions = MZP_MAX_SESSIONS;
+	arg->level_min = ops ? ops->level_min : 0;
+	arg->level_max = ops ? ops->level_max : 0;
+	arg->level_default = ops ? ops->level_default : 0;
+}
+
 /**
  * mzp_ioctl_info - MZP_IOC_INFO
  * @cmd: the command
@@ -319,31 +466,10 @@ void mzp_session_show(struct mzp_session *session, struct seq_file *seq)
 int mzp_ioctl_info(struct mzp_cmd *cmd)
 {
 	struct mzp_info *arg = cmd->arg;
-	const struct mzp_comp_ops *ops;
-	u32 method;
 
 	if (arg->flags || !mzp_comp_available(arg->method))
 		return -EOPNOTSUPP;
-	arg->abi_version = MZP_ABI_VERSION;
-	arg->page_size = PAGE_SIZE;
-	arg->methods = 0;
-	for (method = MZP_METHOD_NONE; mzp_comp_known(method); method++) {
-		if (mzp_comp_available(method))
-			arg->methods |= BIT(method);
-	}
-	arg->detections = BIT(MZP_DETECTION_NONE) | BIT(MZP_DETECTION_LEGACY) |
-			  BIT(MZP_DETECTION_MULTIFD);
-	arg->features = 0;
-	arg->max_channels = MZP_MAX_CHANNELS;
-	arg->max_packet_pages = MZP_WIRE_PAGES;
-	arg->max_ring_packets = MZP_MAX_RING_PACKETS;
-	arg->max_blocks = MZP_MAX_BLOCKS;
-	arg->max_jobs = MZP_MAX_JOBS;
-	arg->max_sessions = MZP_MAX_SESSIONS;
-	ops = mzp_comp_ops(arg->method);
-	arg->level_min = ops ? ops->level_min : 0;
-	arg->level_max = ops ? ops->level_max : 0;
-	arg->level_default = ops ? ops->level_default : 0;
+	mzp_info_fill(arg, arg->method);
 	return mzp_cmd_reply(cmd);
 }
 
@@ -437,8 +563,11 @@ static int mzp_setup_all(struct mzp_session *session, const struct mzp_setup *ar
 	int err;
 
 	memcpy(session->uuid, arg->uuid, sizeof(session->uuid));
+	session->method = arg->method;
+	session->level = arg->level;
 	session->detection = arg->detection;
 	session->packet_pages = arg->packet_pages;
+	mzp_owner_set(&session->owner);
 	mmgrab(current->mm);
 	session->mm = current->mm;
 	session->memcg = get_mem_cgroup_from_mm(current->mm);

@@ -4,8 +4,9 @@
  *
  * Workers serve all sessions and wait for nobody. A channel whose next page is
  * not mapped (it is swapped out, on a disk, or a userfaultfd handler has yet to
- * supply it), whose address space is locked, or whose memory cgroup has no
- * memory left at the moment, is handed to this thread, which gets what is
+ * supply it), whose address space is locked, whose memory cgroup has no memory
+ * left at the moment, or whose session may send no more for a while, is handed
+ * to this thread, which gets what is
  * needed, however long it takes, and queues the channel again: then the worker
  * finds it there. If it has gone again meanwhile, that is repeated, with a
  * pause, so that nothing spins.
@@ -17,7 +18,9 @@
  * A channel in the queue or in the thread's hands is owned, in the sense of
  * worker.c, so it has no other user, and the session cannot go away.
  */
+#include <linux/hrtimer.h>
 #include <linux/kthread.h>
+#include <linux/ktime.h>
 #include <linux/memcontrol.h>
 #include <linux/mm.h>
 #include <linux/sched/mm.h>
@@ -54,6 +57,17 @@ static struct mzp_channel *mzp_slow_pop(struct mzp_slow *slow)
 	return channel;
 }
 
+/* The limit may be lifted meanwhile, so do not wait for long at once. */
+static void mzp_slow_wait_until(u64 until)
+{
+	u64 most = ktime_get_ns() + MZP_LIMIT_CREDIT_NS;
+	ktime_t wake = ns_to_ktime(min(until, most));
+
+	/* Interruptible, for the SIGKILL; the kernel sends no other signal. */
+	set_current_state(TASK_INTERRUPTIBLE);
+	schedule_hrtimeout(&wake, HRTIMER_MODE_ABS);
+}
+
 /* Get what the channel needs. Return: pages that were got, or a negative errno. */
 static int mzp_slow_get(struct mzp_channel *channel)
 {
@@ -70,6 +84,9 @@ static int mzp_slow_get(struct mzp_channel *channel)
 	case MZP_NEED_MEMORY:
 		return mzp_arena_reserve(&channel->arena, mzp_comp_pages_max(&channel->comp),
 					 GFP_KERNEL);
+	case MZP_NEED_TIME:
+		mzp_slow_wait_until(fetch->until);
+		break;
 	}
 	return 0;
 }

@@ -16,11 +16,13 @@ struct task_struct;
  * @MZP_NEED_LOCK: mmap_lock
  * @MZP_NEED_PAGE: the page at its position
  * @MZP_NEED_MEMORY: memory for a packet's own bytes
+ * @MZP_NEED_TIME: nothing; it must not send more for a while
  */
 enum mzp_need {
 	MZP_NEED_LOCK,
 	MZP_NEED_PAGE,
 	MZP_NEED_MEMORY,
+	MZP_NEED_TIME,
 };
 
 /* Enough to be worth the way to the slow lane, few enough to be back soon. */
@@ -32,6 +34,7 @@ enum mzp_need {
  * @need: what keeps it
  * @first: with MZP_NEED_PAGE: first page that is needed, in its block
  * @nr: how many are, one behind the other
+ * @until: with MZP_NEED_TIME: when it may, in ns of the monotonic clock
  * @got: how many of them are in @page
  * @page: pages that were got, one reference each
  * @error: negative errno if the first one cannot be had, or 0
@@ -42,6 +45,7 @@ struct mzp_fetch {
 	enum mzp_need need;
 	u64 first;
 	unsigned int nr;
+	u64 until;
 	unsigned int got;
 	struct page *page[MZP_FETCH_PAGES];
 	int error;

@@ -34,6 +34,7 @@
 #include <linux/ktime.h>
 #include <linux/list.h>
 #include <linux/percpu.h>
+#include <linux/rcupdate.h>
 #include <linux/sched.h>
 #include <linux/smpboot.h>
 #include <linux/spinlock.h>
@@ -55,11 +56,15 @@ enum mzp_channel_state {
  * @lock: protects the rest; nothing but another task's wake-up is done under it
  * @queue: sessions with channels to run, in the order of their turns
  * @up: the worker takes work, as mzp_up_cpus says
+ * @queued: channels that wait in @queue
+ * @stats: counters; only the worker writes them, read anywhere
  */
 struct mzp_worker {
 	spinlock_t lock; /* see above */
 	struct list_head queue;
 	bool up;
+	unsigned int queued;
+	struct mzp_worker_stats stats;
 };
 
 static DEFINE_PER_CPU(struct mzp_worker, mzp_workers);
@@ -97,7 +102,8 @@ static bool mzp_worker_push(int cpu, struct mzp_channel *channel)
 	spin_lock(&worker->lock);
 	up = worker->up;
 	if (up) {
-		channel->cpu = cpu;
+		WRITE_ONCE(channel->cpu, cpu);
+		WRITE_ONCE(worker->queued, worker->queued + 1);
 		list_add_tail(&channel->node, &share->channels);
 		if (list_empty(&share->node))
 			list_add_tail(&share->node, &worker->queue);
@@ -120,15 +126,16 @@ static struct mzp_channel *mzp_worker_pop(int cpu)
 	if (share) {
 		channel = list_first_entry(&share->channels, struct mzp_channel, node);
 		list_del(&channel->node);
+		WRITE_ONCE(worker->queued, worker->queued - 1);
 		mzp_share_pass(worker, share);
 	}
 	spin_unlock(&worker->lock);
 	return channel;
 }
 
-static int mzp_worker_pick(const struct mzp_channel *channel)
+static int mzp_worker_pick_rcu(const struct mzp_channel *channel)
 {
-	const struct cpumask *allowed = channel->session->cpus;
+	const struct cpumask *allowed = mzp_session_cpus(channel->session);
 	int cpu;
 
 	if (!cpumask_intersects(allowed, &mzp_up_cpus))
@@ -143,6 +150,26 @@ static int mzp_worker_pick(const struct mzp_channel *channel)
 	if (cpumask_test_cpu(cpu, allowed) && cpumask_test_cpu(cpu, &mzp_up_cpus))
 		return cpu;
 	return cpumask_any_and(allowed, &mzp_up_cpus);
+}
+
+static int mzp_worker_pick(const struct mzp_channel *channel)
+{
+	int cpu;
+
+	rcu_read_lock();
+	cpu = mzp_worker_pick_rcu(channel);
+	rcu_read_unlock();
+	return cpu;
+}
+
+static bool mzp_worker_allowed(int cpu, const struct mzp_channel *channel)
+{
+	bool allowed;
+
+	rcu_read_lock();
+	allowed = cpumask_test_cpu(cpu, mzp_session_cpus(channel->session));
+	rcu_read_unlock();
+	return allowed;
 }
 
 /* Put a channel aside until a worker comes up; false if one is. */
@@ -181,8 +208,8 @@ static void mzp_worker_requeue(int cpu, struct mzp_channel *channel)
 {
 	struct mzp_worker *worker = per_cpu_ptr(&mzp_workers, cpu);
 
-	if (list_empty_careful(&worker->queue) &&
-	    cpumask_test_cpu(cpu, channel->session->cpus) && mzp_worker_push(cpu, channel))
+	if (list_empty_careful(&worker->queue) && mzp_worker_allowed(cpu, channel) &&
+	    mzp_worker_push(cpu, channel))
 		return;
 	mzp_worker_queue(channel);
 }
@@ -237,15 +264,30 @@ void mzp_worker_kick(struct mzp_channel *channel)
 	mzp_worker_queue(channel);
 }
 
+/* Count one run of a channel, whose producer the caller still is. */
+static void mzp_worker_count(int cpu, struct mzp_channel *channel, u64 ns, u64 packets)
+{
+	struct mzp_worker_stats *stats = &per_cpu_ptr(&mzp_workers, cpu)->stats;
+	struct mzp_share *share = per_cpu_ptr(channel->session->share, cpu);
+
+	mzp_stat_add(&channel->stats.busy_ns, ns);
+	mzp_stat_add(&stats->busy_ns, ns);
+	mzp_stat_add(&stats->runs, 1);
+	mzp_stat_add(&stats->packets, packets);
+	if (!share->served)
+		mzp_stat_add(&stats->sessions, 1);
+	share->served = true;
+}
+
 static void mzp_worker_run(int cpu, struct mzp_channel *channel)
 {
-	ktime_t start = ktime_get();
+	u64 packets = channel->stats.packets, start = ktime_get_ns();
 	enum mzp_produced produced;
 
 	/* Full barrier: pairs with mzp_worker_kick(). */
 	atomic_xchg(&channel->state, MZP_CHANNEL_OWNED);
 	produced = mzp_producer_run(channel);
-	mzp_stat_add(&channel->stats.busy_ns, ktime_to_ns(ktime_sub(ktime_get(), start)));
+	mzp_worker_count(cpu, channel, ktime_get_ns() - start, channel->stats.packets - packets);
 
 	switch (produced) {
 	case MZP_PRODUCED_SOME:
@@ -338,6 +380,38 @@ static struct smp_hotplug_thread mzp_worker_threads = {
 	.unpark = mzp_worker_unpark,
 	.thread_comm = "multifd_zp/%u",
 };
+
+/**
+ * mzp_worker_look - how a worker is
+ * @cpu: a possible CPU
+ *
+ * Context: any; what it tells may be old already.
+ */
+struct mzp_worker_look mzp_worker_look(unsigned int cpu)
+{
+	const struct mzp_worker *worker = per_cpu_ptr(&mzp_workers, cpu);
+
+	return (struct mzp_worker_look) {
+		.up = cpumask_test_cpu(cpu, &mzp_up_cpus),
+		.queued = READ_ONCE(worker->queued),
+		.stats = {
+			.busy_ns = READ_ONCE(worker->stats.busy_ns),
+			.runs = READ_ONCE(worker->stats.runs),
+			.packets = READ_ONCE(worker->stats.packets),
+			.sessions = READ_ONCE(worker->stats.sessions),
+		},
+	};
+}
+
+/**
+ * mzp_workers_up - how many workers take work
+ *
+ * Context: any.
+ */
+unsigned int mzp_workers_up(void)
+{
+	return cpumask_weight(&mzp_up_cpus);
+}
 
 /**
  * mzp_workers_start - start the workers
