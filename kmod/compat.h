@@ -8,6 +8,7 @@
 
 #include <linux/mm.h>
 #include <linux/version.h>
+#include <net/genetlink.h>
 
 /*
  * Offsets on the wire, dirty bitmaps and counters assume these. Each could be
@@ -37,6 +38,13 @@
 #define mzp_pmd_is_zero(pmd) false
 #else
 #define mzp_pmd_is_zero(pmd) pmd_special(pmd)
+#endif
+
+/* The attributes of a dump's request went into a struct genl_info in 6.6. */
+#if KERNEL_VERSION(6, 6, 0) > LINUX_VERSION_CODE
+#define mzp_genl_dump_attrs(cb) (genl_dumpit_info(cb)->attrs)
+#else
+#define mzp_genl_dump_attrs(cb) (genl_dumpit_info(cb)->info.attrs)
 #endif
 
 #endif /* MZP_COMPAT_H */

@@ -30,6 +30,7 @@
 #include "block.h"
 #include "channel.h"
 #include "job.h"
+#include "netlink.h"
 #include "session.h"
 
 /* Input is copied in parts, between which others and signals get their turn. */
@@ -236,6 +237,7 @@ void mzp_job_synced(struct mzp_session *session, struct mzp_job *job)
 	if (!job->done && !--job->syncs_left) {
 		mzp_job_finish(session, job);
 		session->syncs++;
+		mzp_netlink_synced(session, job->round);
 	}
 	mutex_unlock(&session->lock);
 }

@@ -18,6 +18,7 @@
 #include "block.h"
 #include "channel.h"
 #include "job.h"
+#include "netlink.h"
 #include "session.h"
 #include "worker.h"
 
@@ -186,11 +187,16 @@ static int __init mzp_init(void)
 	err = mzp_workers_start();
 	if (err)
 		return err;
-	err = misc_register(&mzp_device);
+	err = mzp_netlink_register();
 	if (err)
 		goto stop_workers;
+	err = misc_register(&mzp_device);
+	if (err)
+		goto unregister_netlink;
 	return 0;
 
+unregister_netlink:
+	mzp_netlink_unregister();
 stop_workers:
 	mzp_workers_stop();
 	return err;
@@ -199,6 +205,7 @@ stop_workers:
 static void __exit mzp_exit(void)
 {
 	misc_deregister(&mzp_device);
+	mzp_netlink_unregister();
 	mzp_sessions_drain();
 	mzp_workers_stop();
 }

@@ -32,6 +32,7 @@
 #include "channel.h"
 #include "comp.h"
 #include "job.h"
+#include "netlink.h"
 #include "session.h"
 #include "worker.h"
 
@@ -366,6 +367,8 @@ void mzp_session_fail(struct mzp_session *session, int error)
 			mzp_session_note_error(session, error, NULL, 0);
 		mzp_jobs_abort(session, error);
 		mzp_slow_interrupt(&session->slow);
+		if (session->ready)
+			mzp_netlink_failed(session);
 	}
 	mutex_unlock(&session->lock);
 	if (!first)
@@ -388,6 +391,8 @@ void mzp_session_close(struct mzp_session *session)
 	if (!session->error && !session->unfinished && !session->incomplete) {
 		/* Pairs with mzp_channel_lock(): the last packet is in its ring. */
 		smp_store_release(&session->ended, true);
+		if (session->ready)
+			mzp_netlink_ended(session);
 	}
 	mutex_unlock(&session->lock);
 	if (session->ended)
@@ -614,6 +619,7 @@ int mzp_ioctl_setup(struct mzp_cmd *cmd)
 	if (!err) {
 		/* Pairs with mzp_op_allowed(). */
 		smp_store_release(&session->ready, true);
+		mzp_netlink_created(session);
 	}
 	mutex_unlock(&session->lock);
 free_cpus:
