@@ -25,6 +25,7 @@
 #include <linux/pid_namespace.h>
 #include <linux/sched/user.h>
 #include <linux/slab.h>
+#include <linux/string.h>
 #include <net/genetlink.h>
 #include <net/net_namespace.h>
 #include <net/sock.h>
@@ -223,6 +224,7 @@ static bool mzp_nl_put_sum(struct sk_buff *skb, const struct mzp_stats *sum)
 		{ MZP_A_SESSION_RING_FULL, sum->ring_full },
 		{ MZP_A_SESSION_RING_EMPTY, sum->ring_empty },
 		{ MZP_A_SESSION_STALLS, sum->stalls },
+		{ MZP_A_SESSION_THROTTLED, sum->throttled },
 		{ MZP_A_SESSION_BUSY, sum->busy_ns },
 		{ MZP_A_SESSION_MEMORY, sum->memory },
 	};
@@ -236,6 +238,13 @@ static bool mzp_nl_put_sum(struct sk_buff *skb, const struct mzp_stats *sum)
 	       mzp_nl_put_u32s(skb, u32s, ARRAY_SIZE(u32s));
 }
 
+static bool mzp_nl_put_uuid(struct sk_buff *skb, const struct mzp_session *session)
+{
+	if (!memchr_inv(session->uuid, 0, sizeof(session->uuid)))
+		return true;
+	return !nla_put(skb, MZP_A_SESSION_UUID, sizeof(session->uuid), session->uuid);
+}
+
 /* What only those have that were set up. */
 static bool mzp_nl_put_migration(struct sk_buff *skb, const struct mzp_session *session)
 {
@@ -245,7 +254,7 @@ static bool mzp_nl_put_migration(struct sk_buff *skb, const struct mzp_session *
 	for (i = 0; i < session->nr_channels; i++)
 		mzp_stats_add(&sum, session->channel[i]);
 	return mzp_nl_put_work(skb, session) && mzp_nl_put_sum(skb, &sum) &&
-	       mzp_nl_put_cpus(skb, session);
+	       mzp_nl_put_cpus(skb, session) && mzp_nl_put_uuid(skb, session);
 }
 
 static bool mzp_nl_put_session(struct sk_buff *skb, const struct mzp_session *session,
@@ -300,6 +309,7 @@ static bool mzp_nl_put_channel_stats(struct sk_buff *skb, const struct mzp_stats
 		{ MZP_A_CHANNEL_RING_FULL, stats->ring_full },
 		{ MZP_A_CHANNEL_RING_EMPTY, stats->ring_empty },
 		{ MZP_A_CHANNEL_STALLS, stats->stalls },
+		{ MZP_A_CHANNEL_THROTTLED, stats->throttled },
 		{ MZP_A_CHANNEL_BUSY, stats->busy_ns },
 		{ MZP_A_CHANNEL_MEMORY, stats->memory },
 	};

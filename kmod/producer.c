@@ -411,6 +411,7 @@ static bool mzp_producer_limited(struct mzp_channel *channel)
 
 	if (likely(!until))
 		return false;
+	mzp_stat_add(&channel->stats.throttled, 1);
 	channel->fetch.need = MZP_NEED_TIME;
 	channel->fetch.until = until;
 	return true;

@@ -63,6 +63,7 @@ void mzp_stats_add(struct mzp_stats *sum, const struct mzp_channel *channel)
 	sum->ring_full += READ_ONCE(stats->ring_full);
 	sum->ring_empty += READ_ONCE(stats->ring_empty);
 	sum->stalls += READ_ONCE(stats->stalls);
+	sum->throttled += READ_ONCE(stats->throttled);
 	sum->busy_ns += READ_ONCE(stats->busy_ns);
 	mzp_stats_add_ring(sum, channel);
 }

@@ -19,6 +19,7 @@ struct mzp_channel;
  * @bytes: emitted, headers included
  * @ring_full: times that the producer found no room in the ring
  * @stalls: times that a page, a lock or memory needed time
+ * @throttled: times that it had to wait because of the session's rate
  * @busy_ns: time that workers spent on the channel
  * @bytes_read: that the reader took
  * @ring_empty: times that the reader found nothing though there was work
@@ -37,6 +38,7 @@ struct mzp_channel_stats {
 	u64 bytes;
 	u64 ring_full;
 	u64 stalls;
+	u64 throttled;
 	u64 busy_ns;
 
 	u64 bytes_read ____cacheline_aligned_in_smp;
@@ -63,6 +65,7 @@ static inline void mzp_stat_add(u64 *counter, u64 n)
  * @ring_full: times that a ring had no room
  * @ring_empty: times that it had nothing though there was work
  * @stalls: times that something needed time
+ * @throttled: times that a channel had to wait because of its session's rate
  * @busy_ns: time that workers spent
  * @ring_packets: packets in the rings now
  * @ring_size: packets that they can hold
@@ -80,6 +83,7 @@ struct mzp_stats {
 	u64 ring_full;
 	u64 ring_empty;
 	u64 stalls;
+	u64 throttled;
 	u64 busy_ns;
 	u32 ring_packets;
 	u32 ring_size;
