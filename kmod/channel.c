@@ -43,6 +43,7 @@
 #include "channel.h"
 #include "packet.h"
 #include "session.h"
+#include "trace.h"
 #include "worker.h"
 
 /* The first message goes through the ring, like a packet without pages. */
@@ -425,7 +426,12 @@ static __poll_t mzp_channel_poll(struct file *file, poll_table *wait)
 static int mzp_channel_release(struct inode *inode, struct file *file)
 {
 	struct mzp_channel *channel = file->private_data;
+	const struct mzp_channel_stats *stats = &channel->stats;
 
+	trace_multifd_send_thread_end(channel->session->id, channel->id,
+				      READ_ONCE(stats->packets), READ_ONCE(stats->sent),
+				      READ_ONCE(stats->counts.zero) +
+				      READ_ONCE(stats->counts.absent));
 	mzp_session_fail(channel->session, -EPIPE);
 	mzp_channel_drain(channel);
 	mzp_session_put(channel->session);

@@ -29,9 +29,10 @@
 #include "arena.h"
 #include "block.h"
 #include "channel.h"
+#include "event.h"
 #include "job.h"
-#include "netlink.h"
 #include "session.h"
+#include "trace.h"
 
 /* Input is copied in parts, between which others and signals get their turn. */
 #define MZP_COPY_BYTES	0x100000ul
@@ -237,7 +238,7 @@ void mzp_job_synced(struct mzp_session *session, struct mzp_job *job)
 	if (!job->done && !--job->syncs_left) {
 		mzp_job_finish(session, job);
 		session->syncs++;
-		mzp_netlink_synced(session, job->round);
+		mzp_event_synced(session, job->round);
 	}
 	mutex_unlock(&session->lock);
 }
@@ -325,6 +326,7 @@ static void mzp_job_join_round(struct mzp_session *session, struct mzp_job *job)
 	} else {
 		round->number = session->epoch + 1;
 		swap(session->round, job->round);
+		trace_multifd_send_sync_main(session->id, round->number, round->submitted);
 	}
 }
 

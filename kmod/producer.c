@@ -30,6 +30,7 @@
 #include "residency.h"
 #include "session.h"
 #include "slow.h"
+#include "trace.h"
 #include "zero.h"
 
 /* Steps of one run, each at most one packet of pages. */
@@ -124,6 +125,8 @@ static void mzp_producer_header(struct mzp_channel *channel, struct mzp_wire_pac
 		.packet_num = atomic64_fetch_inc(&session->packet_num),
 	};
 
+	trace_multifd_send(session->id, channel->id, params.packet_num, channel->batch.nr_normal,
+			   channel->batch.nr_zero, flags, payload);
 	if (flags & MZP_WIRE_SYNC)
 		mzp_encode_packet(header, &params, NULL, NULL);
 	else
@@ -201,6 +204,7 @@ static void mzp_producer_sync(struct mzp_channel *channel, struct mzp_packet *pa
 	mzp_producer_publish(channel, 0, 0);
 	mzp_stat_add(&channel->stats.syncs, 1);
 	channel->epoch++;
+	trace_multifd_send_sync_main_signal(channel->session->id, channel->id, channel->epoch);
 	mzp_job_synced(channel->session, job);
 	mzp_job_put(job);
 }
@@ -304,6 +308,19 @@ static int mzp_producer_classify_alike(struct mzp_channel *channel, u64 first, u
 	return err;
 }
 
+static void mzp_producer_trace_residency(const struct mzp_channel *channel, u64 first)
+{
+	const struct mzp_residency *res = &channel->residency;
+	unsigned int i, absent = 0;
+
+	if (!trace_mzp_residency_enabled())
+		return;
+	for (i = 0; i < res->nr; i++)
+		absent += res->state[i] == MZP_ABSENT;
+	trace_mzp_residency(channel->session->id, channel->id, channel->job->block->id, first,
+			    res->nr, absent);
+}
+
 /* Classify the pages from take->pos on that follow one another. */
 static int mzp_producer_classify_run(struct mzp_channel *channel)
 {
@@ -319,6 +336,7 @@ static int mzp_producer_classify_run(struct mzp_channel *channel)
 		channel->fetch.need = MZP_NEED_LOCK;
 		res->nr = 0;
 	}
+	mzp_producer_trace_residency(channel, first);
 	mzp_producer_use_fetched(channel, first);
 	for (at = 0; at < res->nr && !err; at += nr) {
 		nr = mzp_residency_alike(res, at);
@@ -401,6 +419,7 @@ static enum mzp_produced mzp_producer_stall(struct mzp_channel *channel)
 	if (!fetch->stalls++)
 		fetch->since = jiffies;
 	mzp_stat_add(&channel->stats.stalls, 1);
+	trace_mzp_stall(channel->session->id, channel->id, fetch->need, fetch->stalls);
 	return MZP_PRODUCED_LATER;
 }
 
@@ -477,6 +496,7 @@ static enum mzp_produced mzp_producer_step(struct mzp_channel *channel)
 
 	if (!packet) {
 		mzp_stat_add(&channel->stats.ring_full, 1);
+		trace_mzp_ring_full(channel->session->id, channel->id, channel->ring.size);
 		return MZP_PRODUCED_NOTHING;
 	}
 	if (channel->job)

@@ -31,8 +31,8 @@
 #include "block.h"
 #include "channel.h"
 #include "comp.h"
+#include "event.h"
 #include "job.h"
-#include "netlink.h"
 #include "session.h"
 #include "worker.h"
 
@@ -368,7 +368,7 @@ void mzp_session_fail(struct mzp_session *session, int error)
 		mzp_jobs_abort(session, error);
 		mzp_slow_interrupt(&session->slow);
 		if (session->ready)
-			mzp_netlink_failed(session);
+			mzp_event_failed(session);
 	}
 	mutex_unlock(&session->lock);
 	if (!first)
@@ -392,7 +392,7 @@ void mzp_session_close(struct mzp_session *session)
 		/* Pairs with mzp_channel_lock(): the last packet is in its ring. */
 		smp_store_release(&session->ended, true);
 		if (session->ready)
-			mzp_netlink_ended(session);
+			mzp_event_ended(session);
 	}
 	mutex_unlock(&session->lock);
 	if (session->ended)
@@ -619,7 +619,7 @@ int mzp_ioctl_setup(struct mzp_cmd *cmd)
 	if (!err) {
 		/* Pairs with mzp_op_allowed(). */
 		smp_store_release(&session->ready, true);
-		mzp_netlink_created(session);
+		mzp_event_created(session);
 	}
 	mutex_unlock(&session->lock);
 free_cpus:

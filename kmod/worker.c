@@ -43,6 +43,7 @@
 #include "producer.h"
 #include "session.h"
 #include "slow.h"
+#include "trace.h"
 #include "worker.h"
 
 enum mzp_channel_state {
@@ -284,6 +285,8 @@ static void mzp_worker_run(int cpu, struct mzp_channel *channel)
 	u64 packets = channel->stats.packets, start = ktime_get_ns();
 	enum mzp_produced produced;
 
+	trace_mzp_claim(channel->session->id, channel->id, cpu,
+			READ_ONCE(per_cpu(mzp_workers, cpu).queued));
 	/* Full barrier: pairs with mzp_worker_kick(). */
 	atomic_xchg(&channel->state, MZP_CHANNEL_OWNED);
 	produced = mzp_producer_run(channel);

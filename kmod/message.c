@@ -1,0 +1,371 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * What netlink messages say: each function here puts attributes into one, and
+ * tells whether there was room.
+ *
+ * What is said of a session is read under its lock, so that it fits together.
+ * What is in channels and workers is read while it changes.
+ */
+#include <linux/cpumask.h>
+#include <linux/cred.h>
+#include <linux/ktime.h>
+#include <linux/mm.h>
+#include <linux/module.h>
+#include <linux/pid.h>
+#include <linux/rcupdate.h>
+#include <linux/slab.h>
+#include <linux/string.h>
+#include <linux/uidgid.h>
+#include <net/netlink.h>
+
+#include <linux/multifd_zp.h>
+#include <linux/multifd_zp_netlink.h>
+
+#include "channel.h"
+#include "message.h"
+#include "round.h"
+#include "session.h"
+#include "stats.h"
+#include "worker.h"
+
+/**
+ * struct mzp_nl_u64 - an attribute of 64 bits
+ * @type: its number
+ * @value: what it says
+ */
+struct mzp_nl_u64 {
+	int type;
+	u64 value;
+};
+
+/**
+ * struct mzp_nl_u32 - an attribute of 32 bits
+ * @type: its number
+ * @value: what it says
+ */
+struct mzp_nl_u32 {
+	int type;
+	u32 value;
+};
+
+static bool mzp_nl_put_u64s(struct sk_buff *skb, const struct mzp_nl_u64 *attr, unsigned int nr,
+			    int pad)
+{
+	for (; nr; nr--, attr++) {
+		if (nla_put_u64_64bit(skb, attr->type, attr->value, pad))
+			return false;
+	}
+	return true;
+}
+
+static bool mzp_nl_put_u32s(struct sk_buff *skb, const struct mzp_nl_u32 *attr, unsigned int nr)
+{
+	for (; nr; nr--, attr++) {
+		if (nla_put_u32(skb, attr->type, attr->value))
+			return false;
+	}
+	return true;
+}
+
+/**
+ * mzp_message_info - put what the module can do into a message
+ * @skb: the message
+ * @info: what the module can do
+ *
+ * Context: any.
+ * Return: false if there is no room.
+ */
+bool mzp_message_info(struct sk_buff *skb, const struct mzp_info *info)
+{
+	const struct mzp_nl_u32 u32s[] = {
+		{ MZP_A_INFO_ABI_VERSION, info->abi_version },
+		{ MZP_A_INFO_PAGE_SIZE, info->page_size },
+		{ MZP_A_INFO_METHODS, info->methods },
+		{ MZP_A_INFO_DETECTIONS, info->detections },
+		{ MZP_A_INFO_FEATURES, info->features },
+		{ MZP_A_INFO_MAX_CHANNELS, info->max_channels },
+		{ MZP_A_INFO_MAX_PACKET_PAGES, info->max_packet_pages },
+		{ MZP_A_INFO_MAX_RING_PACKETS, info->max_ring_packets },
+		{ MZP_A_INFO_MAX_BLOCKS, info->max_blocks },
+		{ MZP_A_INFO_MAX_JOBS, info->max_jobs },
+		{ MZP_A_INFO_MAX_SESSIONS, info->max_sessions },
+		{ MZP_A_INFO_SESSIONS, mzp_sessions_count() },
+		{ MZP_A_INFO_WORKERS, mzp_workers_up() },
+		{ MZP_A_INFO_METHOD, info->method },
+		{ MZP_A_INFO_LEVEL_MIN, info->level_min },
+		{ MZP_A_INFO_LEVEL_MAX, info->level_max },
+		{ MZP_A_INFO_LEVEL_DEFAULT, info->level_default },
+	};
+
+	return !nla_put_string(skb, MZP_A_INFO_VERSION, THIS_MODULE->version) &&
+	       mzp_nl_put_u32s(skb, u32s, ARRAY_SIZE(u32s));
+}
+
+static enum mzp_session_state mzp_nl_state(const struct mzp_session *session)
+{
+	if (session->error)
+		return MZP_SESSION_FAILED;
+	if (session->ended)
+		return MZP_SESSION_ENDED;
+	return session->ready ? MZP_SESSION_ACTIVE : MZP_SESSION_NEW;
+}
+
+/**
+ * mzp_message_owner - put which session it is, and whose
+ * @skb: the message
+ * @session: the session
+ * @reader: who is going to read it
+ *
+ * Context: the session lock is held.
+ * Return: false if there is no room.
+ */
+bool mzp_message_owner(struct sk_buff *skb, const struct mzp_session *session,
+		       const struct mzp_reader *reader)
+{
+	const struct mzp_owner *owner = &session->owner;
+
+	return !nla_put_u64_64bit(skb, MZP_A_SESSION_ID, session->id, MZP_A_SESSION_PAD) &&
+	       !nla_put_u32(skb, MZP_A_SESSION_PID, pid_nr_ns(owner->pid, reader->pids)) &&
+	       !nla_put_string(skb, MZP_A_SESSION_COMM, owner->comm) &&
+	       !nla_put_u32(skb, MZP_A_SESSION_UID,
+			    from_kuid_munged(reader->users, session->user->uid));
+}
+
+static bool mzp_nl_put_error(struct sk_buff *skb, const struct mzp_session *session)
+{
+	if (nla_put_u32(skb, MZP_A_SESSION_ERROR, session->last_error))
+		return false;
+	if (!session->error_block[0])
+		return true;
+	return !nla_put_string(skb, MZP_A_SESSION_ERROR_BLOCK, session->error_block) &&
+	       !nla_put_u64_64bit(skb, MZP_A_SESSION_ERROR_OFFSET,
+				  session->error_page << PAGE_SHIFT, MZP_A_SESSION_PAD);
+}
+
+static const struct cpumask *mzp_nl_cpus(const struct mzp_session *session)
+{
+	const struct mzp_cpus *limit = rcu_dereference_protected(session->cpus_limit,
+							lockdep_is_held(&session->lock));
+
+	return limit ? &limit->mask : session->cpus;
+}
+
+/* A list that is longer than a reader has room for is left out. */
+static bool mzp_nl_put_cpus(struct sk_buff *skb, const struct mzp_session *session)
+{
+	char *list = kasprintf(GFP_NOWAIT, "%*pbl", cpumask_pr_args(mzp_nl_cpus(session)));
+	bool fits = true;
+
+	if (!list)
+		return false;
+	if (strlen(list) < MULTIFD_ZP_CPUS_LEN)
+		fits = !nla_put_string(skb, MZP_A_SESSION_CPUS, list);
+	kfree(list);
+	return fits;
+}
+
+/* Its settings, and where its jobs are. */
+static bool mzp_nl_put_work(struct sk_buff *skb, const struct mzp_session *session)
+{
+	const struct mzp_counts *counts = &session->counts;
+	const struct mzp_nl_u32 u32s[] = {
+		{ MZP_A_SESSION_METHOD, session->method },
+		{ MZP_A_SESSION_LEVEL, session->level },
+		{ MZP_A_SESSION_DETECTION, session->detection },
+		{ MZP_A_SESSION_CHANNELS, session->nr_channels },
+		{ MZP_A_SESSION_BLOCKS, session->nr_blocks },
+		{ MZP_A_SESSION_PACKET_PAGES, session->packet_pages },
+		{ MZP_A_SESSION_JOBS, session->nr_jobs },
+		{ MZP_A_SESSION_JOBS_UNFINISHED, session->unfinished },
+	};
+	const struct mzp_nl_u64 u64s[] = {
+		{ MZP_A_SESSION_SUBMITTED, session->submitted },
+		{ MZP_A_SESSION_NORMAL, counts->normal },
+		{ MZP_A_SESSION_ZERO, counts->zero },
+		{ MZP_A_SESSION_ABSENT, counts->absent },
+		{ MZP_A_SESSION_LOST, counts->lost },
+		{ MZP_A_SESSION_SYNCS, session->syncs },
+		{ MZP_A_SESSION_MEMLOCK, (u64)session->locked_pages << PAGE_SHIFT },
+		{ MZP_A_SESSION_RATE, READ_ONCE(session->limit.rate) },
+	};
+
+	return mzp_nl_put_u32s(skb, u32s, ARRAY_SIZE(u32s)) &&
+	       mzp_nl_put_u64s(skb, u64s, ARRAY_SIZE(u64s), MZP_A_SESSION_PAD);
+}
+
+/* What its channels have done. */
+static bool mzp_nl_put_sum(struct sk_buff *skb, const struct mzp_stats *sum)
+{
+	const struct mzp_nl_u64 u64s[] = {
+		{ MZP_A_SESSION_BYTES_IN, sum->bytes_in },
+		{ MZP_A_SESSION_BYTES_PAYLOAD, sum->bytes_payload },
+		{ MZP_A_SESSION_BYTES_OUT, sum->bytes_out },
+		{ MZP_A_SESSION_BYTES_READ, sum->bytes_read },
+		{ MZP_A_SESSION_PACKETS, sum->packets },
+		{ MZP_A_SESSION_RING_FULL, sum->ring_full },
+		{ MZP_A_SESSION_RING_EMPTY, sum->ring_empty },
+		{ MZP_A_SESSION_STALLS, sum->stalls },
+		{ MZP_A_SESSION_THROTTLED, sum->throttled },
+		{ MZP_A_SESSION_BUSY, sum->busy_ns },
+		{ MZP_A_SESSION_MEMORY, sum->memory },
+	};
+	const struct mzp_nl_u32 u32s[] = {
+		{ MZP_A_SESSION_RING_PACKETS, sum->ring_packets },
+		{ MZP_A_SESSION_RING_SIZE, sum->ring_size },
+		{ MZP_A_SESSION_PAGES_HELD, sum->pages_held },
+	};
+
+	return mzp_nl_put_u64s(skb, u64s, ARRAY_SIZE(u64s), MZP_A_SESSION_PAD) &&
+	       mzp_nl_put_u32s(skb, u32s, ARRAY_SIZE(u32s));
+}
+
+static bool mzp_nl_put_uuid(struct sk_buff *skb, const struct mzp_session *session)
+{
+	if (!memchr_inv(session->uuid, 0, sizeof(session->uuid)))
+		return true;
+	return !nla_put(skb, MZP_A_SESSION_UUID, sizeof(session->uuid), session->uuid);
+}
+
+/* What only those have that were set up. */
+static bool mzp_nl_put_migration(struct sk_buff *skb, const struct mzp_session *session)
+{
+	struct mzp_stats sum = { .memory = sizeof(*session) + session->job_memory };
+	unsigned int i;
+
+	for (i = 0; i < session->nr_channels; i++)
+		mzp_stats_add(&sum, session->channel[i]);
+	return mzp_nl_put_work(skb, session) && mzp_nl_put_sum(skb, &sum) &&
+	       mzp_nl_put_cpus(skb, session) && mzp_nl_put_uuid(skb, session);
+}
+
+/**
+ * mzp_message_session - put all there is to say about a session
+ * @skb: the message
+ * @session: the session
+ * @reader: who is going to read it
+ *
+ * Context: the session lock is held; does not wait.
+ * Return: false if there is no room, or no memory.
+ */
+bool mzp_message_session(struct sk_buff *skb, const struct mzp_session *session,
+			 const struct mzp_reader *reader)
+{
+	u64 age = ktime_get_ns() - session->born;
+
+	lockdep_assert_held(&session->lock);
+	return mzp_message_owner(skb, session, reader) &&
+	       !nla_put_u32(skb, MZP_A_SESSION_STATE, mzp_nl_state(session)) &&
+	       !nla_put_u32(skb, MZP_A_SESSION_NETNS, session->owner.netns) &&
+	       !nla_put_u64_64bit(skb, MZP_A_SESSION_AGE, age, MZP_A_SESSION_PAD) &&
+	       mzp_nl_put_error(skb, session) &&
+	       (!session->ready || mzp_nl_put_migration(skb, session));
+}
+
+/**
+ * mzp_message_round - put what a round came to
+ * @skb: the message
+ * @round: complete just now
+ *
+ * Context: the session lock is held.
+ * Return: false if there is no room.
+ */
+bool mzp_message_round(struct sk_buff *skb, const struct mzp_round *round)
+{
+	const struct mzp_counts *counts = &round->counts;
+	const struct mzp_nl_u64 u64s[] = {
+		{ MZP_A_ROUND_SUBMITTED, round->submitted },
+		{ MZP_A_ROUND_NORMAL, counts->normal },
+		{ MZP_A_ROUND_ZERO, counts->zero },
+		{ MZP_A_ROUND_ABSENT, counts->absent },
+		{ MZP_A_ROUND_LOST, counts->lost },
+		{ MZP_A_ROUND_DURATION, ktime_get_ns() - round->start },
+	};
+	struct nlattr *nest = nla_nest_start(skb, MZP_A_SESSION_ROUND);
+
+	if (!nest || nla_put_u32(skb, MZP_A_ROUND_NUMBER, round->number) ||
+	    !mzp_nl_put_u64s(skb, u64s, ARRAY_SIZE(u64s), MZP_A_ROUND_PAD))
+		return false;
+	nla_nest_end(skb, nest);
+	return true;
+}
+
+static bool mzp_nl_put_channel_stats(struct sk_buff *skb, const struct mzp_stats *stats)
+{
+	const struct mzp_nl_u64 u64s[] = {
+		{ MZP_A_CHANNEL_NORMAL, stats->counts.normal },
+		{ MZP_A_CHANNEL_ZERO, stats->counts.zero },
+		{ MZP_A_CHANNEL_ABSENT, stats->counts.absent },
+		{ MZP_A_CHANNEL_LOST, stats->counts.lost },
+		{ MZP_A_CHANNEL_BYTES_IN, stats->bytes_in },
+		{ MZP_A_CHANNEL_BYTES_PAYLOAD, stats->bytes_payload },
+		{ MZP_A_CHANNEL_BYTES_OUT, stats->bytes_out },
+		{ MZP_A_CHANNEL_BYTES_READ, stats->bytes_read },
+		{ MZP_A_CHANNEL_PACKETS, stats->packets },
+		{ MZP_A_CHANNEL_SYNCS, stats->syncs },
+		{ MZP_A_CHANNEL_RING_FULL, stats->ring_full },
+		{ MZP_A_CHANNEL_RING_EMPTY, stats->ring_empty },
+		{ MZP_A_CHANNEL_STALLS, stats->stalls },
+		{ MZP_A_CHANNEL_THROTTLED, stats->throttled },
+		{ MZP_A_CHANNEL_BUSY, stats->busy_ns },
+		{ MZP_A_CHANNEL_MEMORY, stats->memory },
+	};
+	const struct mzp_nl_u32 u32s[] = {
+		{ MZP_A_CHANNEL_RING_PACKETS, stats->ring_packets },
+		{ MZP_A_CHANNEL_RING_SIZE, stats->ring_size },
+		{ MZP_A_CHANNEL_PAGES_HELD, stats->pages_held },
+	};
+
+	return mzp_nl_put_u64s(skb, u64s, ARRAY_SIZE(u64s), MZP_A_CHANNEL_PAD) &&
+	       mzp_nl_put_u32s(skb, u32s, ARRAY_SIZE(u32s));
+}
+
+/**
+ * mzp_message_channel - put all there is to say about a channel
+ * @skb: the message
+ * @channel: of a session that is set up
+ *
+ * Context: any.
+ * Return: false if there is no room.
+ */
+bool mzp_message_channel(struct sk_buff *skb, const struct mzp_channel *channel)
+{
+	const struct mzp_nl_u32 u32s[] = {
+		{ MZP_A_CHANNEL_ID, channel->id },
+		{ MZP_A_CHANNEL_OPEN, READ_ONCE(channel->handed_out) },
+		{ MZP_A_CHANNEL_CPU, READ_ONCE(channel->cpu) },
+	};
+	struct mzp_stats stats = { };
+
+	mzp_stats_add(&stats, channel);
+	return !nla_put_u64_64bit(skb, MZP_A_CHANNEL_SESSION, channel->session->id,
+				  MZP_A_CHANNEL_PAD) &&
+	       mzp_nl_put_u32s(skb, u32s, ARRAY_SIZE(u32s)) &&
+	       mzp_nl_put_channel_stats(skb, &stats);
+}
+
+/**
+ * mzp_message_worker - put all there is to say about a worker
+ * @skb: the message
+ * @cpu: the worker's, a possible one
+ *
+ * Context: any.
+ * Return: false if there is no room.
+ */
+bool mzp_message_worker(struct sk_buff *skb, unsigned int cpu)
+{
+	const struct mzp_worker_look look = mzp_worker_look(cpu);
+	const struct mzp_nl_u32 u32s[] = {
+		{ MZP_A_WORKER_CPU, cpu },
+		{ MZP_A_WORKER_UP, look.up },
+		{ MZP_A_WORKER_QUEUE, look.queued },
+	};
+	const struct mzp_nl_u64 u64s[] = {
+		{ MZP_A_WORKER_BUSY, look.stats.busy_ns },
+		{ MZP_A_WORKER_RUNS, look.stats.runs },
+		{ MZP_A_WORKER_PACKETS, look.stats.packets },
+		{ MZP_A_WORKER_SESSIONS, look.stats.sessions },
+	};
+
+	return mzp_nl_put_u32s(skb, u32s, ARRAY_SIZE(u32s)) &&
+	       mzp_nl_put_u64s(skb, u64s, ARRAY_SIZE(u64s), MZP_A_WORKER_PAD);
+}
