@@ -383,12 +383,14 @@ static int mzp_nl_limit_cpus(struct mzp_session *session, struct genl_info *info
 	if (!zalloc_cpumask_var(&cpus, GFP_KERNEL))
 		return -ENOMEM;
 	err = cpulist_parse(list, cpus);
-	if (err)
+	if (err) {
 		NL_SET_ERR_MSG_MOD(info->extack, "not a list of CPUs, such as 0-3,8");
-	else
-		err = mzp_session_limit_cpus(session, cpus);
+		goto free;
+	}
+	err = mzp_session_limit_cpus(session, cpus);
 	if (err == -EINVAL)
 		NL_SET_ERR_MSG_MOD(info->extack, "none of these CPUs is the session's");
+free:
 	free_cpumask_var(cpus);
 	return err;
 }
