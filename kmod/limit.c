@@ -74,7 +74,7 @@ void mzp_limit_charge(struct mzp_limit *limit, u64 bytes)
 	spin_lock(&limit->lock);
 	if (limit->rate) {
 		limit->next = max(limit->next, now - MZP_LIMIT_CREDIT_NS);
-		limit->next += div64_u64(bytes * NSEC_PER_SEC, limit->rate);
+		limit->next += DIV64_U64_ROUND_UP(bytes * NSEC_PER_SEC, limit->rate);
 	}
 	spin_unlock(&limit->lock);
 }

@@ -51,6 +51,39 @@ typedef unsigned int gfp_t;
 #define smp_mb() __atomic_thread_fence(__ATOMIC_SEQ_CST)
 #define xchg(p, value) __atomic_exchange_n(p, value, __ATOMIC_SEQ_CST)
 
+/* --- time stands still unless the test moves it; one thread, so locks are nothing */
+#define NSEC_PER_SEC 1000000000ll
+#define likely(x) (x)
+
+typedef struct { int unused; } spinlock_t;
+
+extern u64 shim_now;
+
+static inline u64 ktime_get_ns(void)
+{
+	return shim_now;
+}
+
+static inline void spin_lock_init(spinlock_t *lock)
+{
+	(void)lock;
+}
+
+static inline void spin_lock(spinlock_t *lock)
+{
+	(void)lock;
+}
+
+static inline void spin_unlock(spinlock_t *lock)
+{
+	(void)lock;
+}
+
+static inline u64 DIV64_U64_ROUND_UP(u64 dividend, u64 divisor)
+{
+	return (dividend + divisor - 1) / divisor;
+}
+
 /* --- bits */
 static inline bool test_bit(unsigned long bit, const unsigned long *bitmap)
 {

@@ -3,3 +3,4 @@
 
 unsigned int shim_fail;
 unsigned int shim_folios;
+u64 shim_now;
