@@ -8,6 +8,12 @@
  * and the compressor sees only that. The copy stays in the CPU's nearest cache,
  * from where the method's stream takes it; compared to compressing it costs
  * nothing.
+ *
+ * Some methods are at their slowest with pages that do not compress. For these
+ * such pages are looked for, and stored. Each time that costs the history that
+ * later pages could refer to; but noise only dilutes what a compressor learns of
+ * the pages around it, and with single pages of it stored, streams came out
+ * smaller, not larger.
  */
 #include <linux/err.h>
 #include <linux/highmem.h>
@@ -103,12 +109,16 @@ void mzp_comp_destroy(struct mzp_comp *comp)
 	free_page((unsigned long)comp->page);
 }
 
-static void mzp_comp_copy(struct mzp_comp *comp, struct page *page)
+static int mzp_comp_page(struct mzp_comp *comp, struct page *page)
 {
+	const struct mzp_comp_ops *ops = comp->ops;
 	const void *contents = kmap_local_page(page);
 
 	memcpy(comp->page, contents, PAGE_SIZE);
 	kunmap_local(contents);
+	if (ops->store && mzp_page_is_noise(comp->page))
+		return ops->store(comp->stream, comp->page);
+	return ops->add(comp->stream, comp->page);
 }
 
 /**
@@ -124,15 +134,12 @@ static void mzp_comp_copy(struct mzp_comp *comp, struct page *page)
 ssize_t mzp_comp_pages(struct mzp_comp *comp, struct page **page, unsigned int nr)
 {
 	unsigned int i;
-	int err;
+	int err = 0;
 
 	comp->ops->begin(comp->stream, comp->payload);
-	for (i = 0; i < nr; i++) {
-		mzp_comp_copy(comp, page[i]);
-		err = comp->ops->add(comp->stream, comp->page);
-		if (err)
-			return err;
+	for (i = 0; i < nr && !err; i++) {
+		err = mzp_comp_page(comp, page[i]);
 		cond_resched();
 	}
-	return comp->ops->end(comp->stream);
+	return err ?: comp->ops->end(comp->stream);
 }

@@ -27,6 +27,8 @@ struct page;
  * @destroy: free it
  * @begin: begin a packet, whose payload goes to a buffer of MZP_COMP_MAX bytes
  * @add: compress a page that nobody else can write to; negative errno on error
+ * @store: take such a page as it is; later pages cannot refer to what was before
+ *	it. Negative errno on error. NULL: noise needs no such help.
  * @end: flush, so that the receiver can have all pages: bytes of the payload,
  *	or a negative errno
  *
@@ -43,6 +45,7 @@ struct mzp_comp_ops {
 	void (*destroy)(void *stream);
 	void (*begin)(void *stream, void *payload);
 	int (*add)(void *stream, const void *page);
+	int (*store)(void *stream, const void *page);
 	ssize_t (*end)(void *stream);
 };
 
@@ -71,6 +74,7 @@ const struct mzp_comp_ops *mzp_comp_ops(u32 method);
 
 int mzp_comp_init(struct mzp_comp *comp, u32 method, int level);
 void mzp_comp_destroy(struct mzp_comp *comp);
+bool mzp_page_is_noise(const void *page);
 ssize_t mzp_comp_pages(struct mzp_comp *comp, struct page **page, unsigned int nr);
 
 /* Pages that a packet's own bytes take at most: its header, and its payload. */

@@ -6,6 +6,12 @@
  * The stream has no end, so nobody will ever look at its checksum. It is
  * therefore made as a raw deflate stream, which computes none, behind a zlib
  * header of our own.
+ *
+ * deflate takes longest over what it cannot compress. Such pages are put into
+ * the stream as stored blocks, by ourselves, which can be done where the stream
+ * is at a byte boundary. The compressor does not know of them, so that its
+ * distances to what came before would be wrong: it begins anew behind them,
+ * with an empty history.
  */
 #include <linux/err.h>
 #include <linux/kconfig.h>
@@ -20,9 +26,23 @@
 #define MZP_ZLIB_CMF	0x78
 #define MZP_ZLIB_FLG	0x01
 
+/* A stored block: a byte that says so, its length twice, the second time inverted. */
+#define MZP_ZLIB_STORED	5
+
+/**
+ * struct mzp_zlib - a stream
+ * @strm: the compressor, and where its next byte goes
+ * @payload: where the packet's bytes begin
+ * @begun: the header was sent
+ * @pending: the compressor has bytes that it did not flush
+ * @history: the compressor has seen pages
+ */
 struct mzp_zlib {
 	z_stream strm;
+	u8 *payload;
 	bool begun;
+	bool pending;
+	bool history;
 };
 
 static bool mzp_zlib_available(void)
@@ -59,20 +79,24 @@ static void *mzp_zlib_create(int level)
 	return zlib;
 }
 
+static void mzp_zlib_put(struct mzp_zlib *zlib, const void *bytes, unsigned int n)
+{
+	memcpy(zlib->strm.next_out, bytes, n);
+	zlib->strm.next_out += n;
+	zlib->strm.avail_out -= n;
+}
+
 static void mzp_zlib_begin(void *stream, void *payload)
 {
+	static const u8 header[] = { MZP_ZLIB_CMF, MZP_ZLIB_FLG };
 	struct mzp_zlib *zlib = stream;
-	u8 *out = payload;
 
-	zlib->strm.total_out = 0;
-	if (!zlib->begun) {
-		*out++ = MZP_ZLIB_CMF;
-		*out++ = MZP_ZLIB_FLG;
-		zlib->strm.total_out = 2;
-		zlib->begun = true;
-	}
-	zlib->strm.next_out = out;
-	zlib->strm.avail_out = MZP_COMP_MAX - zlib->strm.total_out;
+	zlib->payload = payload;
+	zlib->strm.next_out = payload;
+	zlib->strm.avail_out = MZP_COMP_MAX;
+	if (!zlib->begun)
+		mzp_zlib_put(zlib, header, sizeof(header));
+	zlib->begun = true;
 }
 
 static int mzp_zlib_add(void *stream, const void *page)
@@ -83,6 +107,45 @@ static int mzp_zlib_add(void *stream, const void *page)
 	zlib->strm.avail_in = PAGE_SIZE;
 	if (zlib_deflate(&zlib->strm, Z_NO_FLUSH) != Z_OK || zlib->strm.avail_in)
 		return -EIO;
+	zlib->pending = true;
+	zlib->history = true;
+	return 0;
+}
+
+/* Bring the stream to a byte boundary. */
+static int mzp_zlib_flush(struct mzp_zlib *zlib)
+{
+	if (!zlib->pending)
+		return 0;
+	/* With room left, all has come out. */
+	if (zlib_deflate(&zlib->strm, Z_SYNC_FLUSH) != Z_OK || !zlib->strm.avail_out)
+		return -EIO;
+	zlib->pending = false;
+	return 0;
+}
+
+static int mzp_zlib_forget(struct mzp_zlib *zlib)
+{
+	if (!zlib->history)
+		return 0;
+	zlib->history = false;
+	return zlib_deflateReset(&zlib->strm) == Z_OK ? 0 : -EIO;
+}
+
+static int mzp_zlib_store(void *stream, const void *page)
+{
+	static const u8 header[MZP_ZLIB_STORED] = {
+		0,
+		PAGE_SIZE & 0xff, PAGE_SIZE >> 8,
+		~PAGE_SIZE & 0xff, ~PAGE_SIZE >> 8 & 0xff,
+	};
+	struct mzp_zlib *zlib = stream;
+	int err = mzp_zlib_flush(zlib) ?: mzp_zlib_forget(zlib);
+
+	if (err || zlib->strm.avail_out < sizeof(header) + PAGE_SIZE)
+		return err ?: -EIO;
+	mzp_zlib_put(zlib, header, sizeof(header));
+	mzp_zlib_put(zlib, page, PAGE_SIZE);
 	return 0;
 }
 
@@ -90,10 +153,7 @@ static ssize_t mzp_zlib_end(void *stream)
 {
 	struct mzp_zlib *zlib = stream;
 
-	/* With room left, all has come out. */
-	if (zlib_deflate(&zlib->strm, Z_SYNC_FLUSH) != Z_OK || !zlib->strm.avail_out)
-		return -EIO;
-	return zlib->strm.total_out;
+	return mzp_zlib_flush(zlib) ?: zlib->strm.next_out - zlib->payload;
 }
 
 const struct mzp_comp_ops mzp_comp_zlib = {
@@ -106,5 +166,6 @@ const struct mzp_comp_ops mzp_comp_zlib = {
 	.destroy = mzp_zlib_destroy,
 	.begin = mzp_zlib_begin,
 	.add = mzp_zlib_add,
+	.store = mzp_zlib_store,
 	.end = mzp_zlib_end,
 };
