@@ -43,6 +43,15 @@ typedef unsigned int gfp_t;
 #define min_t(type, a, b) min((type)(a), (type)(b))
 #define max_t(type, a, b) max((type)(a), (type)(b))
 
+/* --- errors in pointers */
+#define ERR_PTR(error) ((void *)(long)(error))
+#define PTR_ERR(pointer) ((long)(pointer))
+#define IS_ERR(pointer) ((unsigned long)(pointer) >= -4095ul)
+
+#define IS_BUILTIN(option) true
+#define IS_MODULE(option) false
+#define cond_resched() ((void)0)
+
 /* --- memory ordering: the kernel's model on C11's */
 #define READ_ONCE(x) __atomic_load_n(&(x), __ATOMIC_RELAXED)
 #define WRITE_ONCE(x, value) __atomic_store_n(&(x), value, __ATOMIC_RELAXED)
@@ -142,6 +151,41 @@ static inline void *kvcalloc(size_t n, size_t size, gfp_t flags)
 	return memory ? memset(memory, 0, bytes) : NULL;
 }
 
+static inline void *kvzalloc(size_t size, gfp_t flags)
+{
+	return kvcalloc(1, size, flags);
+}
+
+static inline void *kzalloc(size_t size, gfp_t flags)
+{
+	return kvcalloc(1, size, flags);
+}
+
+/* exactly as large, so that the address sanitizer sees what is behind it */
+static inline void *kvmalloc(size_t size, gfp_t flags)
+{
+	(void)flags;
+	void *memory = shim_fails() ? NULL : malloc(size);
+
+	return memory ? memset(memory, 0xaa, size) : NULL;
+}
+
+static inline unsigned long __get_free_page(gfp_t flags)
+{
+	(void)flags;
+	return shim_fails() ? 0 : (unsigned long)aligned_alloc(PAGE_SIZE, PAGE_SIZE);
+}
+
+static inline void free_page(unsigned long page)
+{
+	free((void *)page);
+}
+
+static inline void kfree(const void *memory)
+{
+	free((void *)memory);
+}
+
 static inline void kvfree(const void *memory)
 {
 	free((void *)memory);
@@ -173,6 +217,8 @@ extern unsigned int shim_folios;	/* that are alive */
 #define page_folio(page) ((page)->folio)
 #define nth_page(page, n) ((page) + (n))
 #define page_address(page) ((void *)(page)->bytes)
+#define kmap_local_page(page) page_address(page)
+#define kunmap_local(address) ((void)(address))
 
 /* A folio of @nr pages with one reference. */
 static inline struct folio *shim_folio(unsigned int nr, int fill)
