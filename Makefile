@@ -14,7 +14,7 @@ prefix ?= /usr/local
 DESTDIR ?=
 udevdir ?= /usr/lib/udev/rules.d
 
-.PHONY: all module tools modules_install install uninstall check demo docs clean help
+.PHONY: all module tools modules_install install uninstall check demo bench-compression docs clean help
 all: module tools
 
 # Each kernel's objects have a tree of their own, of links to the sources, so
@@ -53,6 +53,9 @@ check:
 demo:
 	$(top)/tests/demo
 
+bench-compression: module tools
+	$(top)/tests/bench/compression
+
 docs:
 	$(top)/tests/setup docs
 	$(MAKE) -C $(top)/Documentation O=$(build)/docs html
@@ -71,5 +74,6 @@ help:
 	@echo 'To see it work:'
 	@echo '  make demo             migrates a real memory image into a stock QEMU, in a VM'
 	@echo '  make check            all tests and static checks; ends with "N passed, N failed"'
+	@echo '  make bench-compression  what compression costs, beside stock libraries and QEMU'
 	@echo '  make docs             HTML documentation in build/docs/html/'
 	@echo '  make clean            removes build/ and ./multifd_zp.ko'
