@@ -92,6 +92,7 @@ int mzp_comp_init(struct mzp_comp *comp, u32 method, int level)
 		return PTR_ERR(stream);
 	comp->ops = ops;
 	comp->stream = stream;
+	comp->memory = PAGE_SIZE + MZP_COMP_MAX + ops->memory(level);
 	return 0;
 }
 

@@ -22,6 +22,7 @@ struct page;
  * @level_max: highest level whose workspace is reasonable
  * @level_default: what QEMU uses unless told otherwise
  * @available: whether this kernel has what it needs
+ * @memory: bytes that a stream of a level takes
  * @create: make a stream: its state, or an error pointer. May sleep; memory is
  *	charged to the current memory cgroup.
  * @destroy: free it
@@ -41,6 +42,7 @@ struct mzp_comp_ops {
 	int level_max;
 	int level_default;
 	bool (*available)(void);
+	size_t (*memory)(int level);
 	void *(*create)(int level);
 	void (*destroy)(void *stream);
 	void (*begin)(void *stream, void *payload);
@@ -55,6 +57,7 @@ struct mzp_comp_ops {
  * @stream: its state
  * @page: where a page is copied to first
  * @payload: where the compressed bytes of a packet are put together
+ * @memory: bytes that all of this takes
  *
  * Owned by the channel's producer.
  */
@@ -63,6 +66,7 @@ struct mzp_comp {
 	void *stream;
 	void *page;
 	void *payload;
+	size_t memory;
 };
 
 extern const struct mzp_comp_ops mzp_comp_zlib;

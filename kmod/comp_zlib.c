@@ -50,6 +50,11 @@ static bool mzp_zlib_available(void)
 	return IS_BUILTIN(CONFIG_ZLIB_DEFLATE) || IS_MODULE(CONFIG_ZLIB_DEFLATE);
 }
 
+static size_t mzp_zlib_memory(int level)
+{
+	return zlib_deflate_workspacesize(MAX_WBITS, MAX_MEM_LEVEL);
+}
+
 static void mzp_zlib_destroy(void *stream)
 {
 	struct mzp_zlib *zlib = stream;
@@ -61,17 +66,15 @@ static void mzp_zlib_destroy(void *stream)
 static void *mzp_zlib_create(int level)
 {
 	struct mzp_zlib *zlib = kzalloc(sizeof(*zlib), GFP_KERNEL_ACCOUNT);
-	int bits = -MAX_WBITS;
 
 	if (!zlib)
 		return ERR_PTR(-ENOMEM);
-	zlib->strm.workspace = kvzalloc(zlib_deflate_workspacesize(-bits, MAX_MEM_LEVEL),
-					GFP_KERNEL_ACCOUNT);
+	zlib->strm.workspace = kvzalloc(mzp_zlib_memory(level), GFP_KERNEL_ACCOUNT);
 	if (!zlib->strm.workspace) {
 		kfree(zlib);
 		return ERR_PTR(-ENOMEM);
 	}
-	if (zlib_deflateInit2(&zlib->strm, level, Z_DEFLATED, bits, DEF_MEM_LEVEL,
+	if (zlib_deflateInit2(&zlib->strm, level, Z_DEFLATED, -MAX_WBITS, DEF_MEM_LEVEL,
 			      Z_DEFAULT_STRATEGY) != Z_OK) {
 		mzp_zlib_destroy(zlib);
 		return ERR_PTR(-EINVAL);
@@ -162,6 +165,7 @@ const struct mzp_comp_ops mzp_comp_zlib = {
 	.level_max = 9,
 	.level_default = 1,
 	.available = mzp_zlib_available,
+	.memory = mzp_zlib_memory,
 	.create = mzp_zlib_create,
 	.destroy = mzp_zlib_destroy,
 	.begin = mzp_zlib_begin,

@@ -77,10 +77,17 @@ static zstd_parameters mzp_zstd_params(int level)
 	return params;
 }
 
+static size_t mzp_zstd_memory(int level)
+{
+	zstd_parameters params = mzp_zstd_params(level);
+
+	return zstd_cstream_workspace_bound(&params.cParams);
+}
+
 static void *mzp_zstd_create(int level)
 {
 	zstd_parameters params = mzp_zstd_params(level);
-	size_t size = zstd_cstream_workspace_bound(&params.cParams);
+	size_t size = mzp_zstd_memory(level);
 	struct mzp_zstd *zstd = kzalloc(sizeof(*zstd), GFP_KERNEL_ACCOUNT);
 
 	if (!zstd)
@@ -142,6 +149,7 @@ const struct mzp_comp_ops mzp_comp_zstd = {
 	.level_max = 19,
 	.level_default = 1,
 	.available = mzp_zstd_available,
+	.memory = mzp_zstd_memory,
 	.create = mzp_zstd_create,
 	.destroy = mzp_zstd_destroy,
 	.begin = mzp_zstd_begin,

@@ -17,7 +17,7 @@
 #include "session.h"
 
 static bool mzp_event_put(struct sk_buff *skb, const struct mzp_session *session,
-			     const struct mzp_round *round)
+			  const struct mzp_round *round)
 {
 	const struct mzp_reader host = { .users = &init_user_ns, .pids = &init_pid_ns };
 
@@ -27,7 +27,7 @@ static bool mzp_event_put(struct sk_buff *skb, const struct mzp_session *session
 }
 
 static struct sk_buff *mzp_event_new(const struct mzp_session *session, u8 cmd,
-					const struct mzp_round *round)
+				     const struct mzp_round *round)
 {
 	struct sk_buff *skb = genlmsg_new(GENLMSG_DEFAULT_SIZE, GFP_NOWAIT);
 	void *header;

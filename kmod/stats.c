@@ -38,7 +38,7 @@ static void mzp_stats_add_ring(struct mzp_stats *sum, const struct mzp_channel *
 	}
 	sum->ring_packets += min(mzp_ring_fill(ring), ring->size);
 	sum->ring_size += ring->size;
-	sum->memory += sizeof(*channel) + ring->size * sizeof(*ring->slot) +
+	sum->memory += sizeof(*channel) + channel->comp.memory + ring->size * sizeof(*ring->slot) +
 		       mzp_stats_left(own, READ_ONCE(stats->own_gone));
 }
 
