@@ -169,6 +169,8 @@ static int mzp_producer_emit(struct mzp_channel *channel, struct mzp_packet *pac
 					      mzp_producer_reference(channel, packet);
 	if (payload < 0) {
 		put_page(packet->buf[0].bv_page);
+		/* Its pages are released, whatever came of them. */
+		batch->nr_normal = 0;
 		return payload;
 	}
 	mzp_producer_header(channel, header, mzp_comp_wire(&channel->comp), payload);
