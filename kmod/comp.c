@@ -24,6 +24,7 @@
 #include <linux/string.h>
 
 #include "comp.h"
+#include "large.h"
 
 /* Index: enum mzp_method. */
 static const struct mzp_comp_ops *const mzp_comps[] = {
@@ -84,7 +85,7 @@ int mzp_comp_init(struct mzp_comp *comp, u32 method, int level)
 	if (!ops)
 		return 0;
 	comp->page = (void *)__get_free_page(GFP_KERNEL_ACCOUNT);
-	comp->payload = kvmalloc(MZP_COMP_MAX, GFP_KERNEL_ACCOUNT);
+	comp->payload = kvmalloc(MZP_COMP_MAX, MZP_GFP_LARGE);
 	if (!comp->page || !comp->payload)
 		return -ENOMEM;
 	stream = ops->create(level);

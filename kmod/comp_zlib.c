@@ -21,6 +21,7 @@
 #include <linux/zlib.h>
 
 #include "comp.h"
+#include "large.h"
 
 /* Deflate with a 32 KiB window, no dictionary; a multiple of 31 as it must be. */
 #define MZP_ZLIB_CMF	0x78
@@ -69,7 +70,7 @@ static void *mzp_zlib_create(int level)
 
 	if (!zlib)
 		return ERR_PTR(-ENOMEM);
-	zlib->strm.workspace = kvzalloc(mzp_zlib_memory(level), GFP_KERNEL_ACCOUNT);
+	zlib->strm.workspace = kvzalloc(mzp_zlib_memory(level), MZP_GFP_LARGE);
 	if (!zlib->strm.workspace) {
 		kfree(zlib);
 		return ERR_PTR(-ENOMEM);

@@ -25,6 +25,7 @@
 #include <linux/zstd.h>
 
 #include "comp.h"
+#include "large.h"
 
 #pragma weak zstd_get_params
 #pragma weak zstd_cstream_workspace_bound
@@ -92,7 +93,7 @@ static void *mzp_zstd_create(int level)
 
 	if (!zstd)
 		return ERR_PTR(-ENOMEM);
-	zstd->workspace = kvmalloc(size, GFP_KERNEL_ACCOUNT);
+	zstd->workspace = kvmalloc(size, MZP_GFP_LARGE);
 	if (zstd->workspace)
 		zstd->cstream = zstd_init_cstream(&params, 0, zstd->workspace, size);
 	if (!zstd->cstream) {

@@ -31,6 +31,7 @@
 #include "channel.h"
 #include "event.h"
 #include "job.h"
+#include "large.h"
 #include "session.h"
 #include "trace.h"
 
@@ -381,8 +382,7 @@ static int mzp_send_check(const struct mzp_session *session, const struct mzp_se
 
 static unsigned long *mzp_bitmap_alloc(u64 bits)
 {
-	/* A size that cannot be had is the caller's fault, not worth a warning. */
-	return kvcalloc(BITS_TO_LONGS(bits), sizeof(long), GFP_KERNEL_ACCOUNT | __GFP_NOWARN);
+	return kvcalloc(BITS_TO_LONGS(bits), sizeof(long), MZP_GFP_LARGE);
 }
 
 static int mzp_send_copy_bitmap(struct mzp_job *job, const struct mzp_send *arg)
@@ -439,7 +439,7 @@ static int mzp_send_copy_ranges(struct mzp_job *job, const struct mzp_send *arg)
 
 	job->cursor.nr_spans = arg->nr_ranges;
 	job->cursor.span = kvcalloc(arg->nr_ranges, sizeof(*job->cursor.span),
-				    GFP_KERNEL_ACCOUNT | __GFP_NOWARN);
+				    MZP_GFP_LARGE);
 	if (!job->cursor.span)
 		return -ENOMEM;
 	job->memory += arg->nr_ranges * sizeof(*job->cursor.span);

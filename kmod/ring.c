@@ -23,6 +23,7 @@
 #include <linux/mm.h>
 #include <linux/slab.h>
 
+#include "large.h"
 #include "ring.h"
 
 /**
@@ -35,7 +36,7 @@
  */
 int mzp_ring_init(struct mzp_ring *ring, u32 size)
 {
-	ring->slot = kvcalloc(size, sizeof(*ring->slot), GFP_KERNEL_ACCOUNT);
+	ring->slot = kvcalloc(size, sizeof(*ring->slot), MZP_GFP_LARGE);
 	if (!ring->slot)
 		return -ENOMEM;
 	ring->size = size;

@@ -133,6 +133,7 @@ static inline long strscpy(char *to, const char *from, size_t size)
 #define __GFP_ZERO 4u
 #define __GFP_NOWARN 8u
 #define __GFP_ACCOUNT 16u
+#define __GFP_RETRY_MAYFAIL 32u
 
 extern unsigned int shim_fail;	/* so many allocations fail */
 
