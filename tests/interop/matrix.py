@@ -17,11 +17,14 @@ TOP = os.path.realpath(f"{os.path.dirname(os.path.abspath(__file__))}/../..")
 BUILD = f"{TOP}/build"
 FOLDER = "/dev/shm/interop"
 QEMU = {version: os.environ["MZP_QEMU_" + version.replace(".", "_")]
-        for version in ("7.2", "10.0")}
+        for version in ("7.2", "10.0", "11.1")}
+IMAGE = os.environ["MZP_IMAGE"]
 UUID = "6f2e60cc-3ec4-4c3d-8ce2-8b0d5f4dbb39"
 # Odd sizes: neither is a multiple of a packet's 128 pages, nor even.
 TWO = (("ram0", 5123), ("ram1", 2309))
 ONE = (("ram0", 6146),)
+# What a compressor may meet, a block of each: rounds_sender's kinds of contents.
+KINDS = (("random", 601), ("text", 602), ("image", 1201), ("zero", 603), ("mix", 2001))
 # So small that all of it is in the sockets before the destination looks.
 SMALL = (("ram0", 16),)
 # A sender that has failed has to say so by then: a time that nobody could
@@ -32,13 +35,16 @@ PROMPT = 40
 TRANSCRIPT = open(f"{os.environ['MZP_OUT']}/transcript" if "MZP_OUT" in os.environ
                   else os.devnull, "w", encoding="utf-8", buffering=1)
 
+# With --full also what would take too long every time.
+FULL = "--full" in sys.argv[1:]
 CASES = []
 
 
-def case(name, *arguments):
+def case(name, *arguments, quick=True):
     """Register a function as a case; it is called with the arguments."""
     def register(function):
-        CASES.append((name, function, arguments))
+        if quick or FULL:
+            CASES.append((name, function, arguments))
         return function
     return register
 
@@ -92,7 +98,8 @@ def finish(program, timeout):
 
 def must_work(program, destination):
     """The sender succeeds, and the destination has everything."""
-    status, text = finish(program, 100)
+    # a compressor that is emulated on a busy machine takes its time
+    status, text = finish(program, 400)
     if status:
         try:
             destination.wait(2)
@@ -123,9 +130,12 @@ def compare(destination, expected):
             raise Failed(f"{idstr}: {what}")
 
 
-def rounds(destination, channels, zero, flush, *options):
-    """Start the sender whose blocks change in every round."""
-    blocks = (f"{idstr}={size // PAGE}={FOLDER}/{idstr}.expected"
+def rounds(destination, channels, zero, flush, *options, by_kind=False):
+    """Start the sender whose blocks change in every round.
+
+    by_kind: a block's idstr says what its pages hold.
+    """
+    blocks = (f"{idstr}={size // PAGE}={FOLDER}/{idstr}.expected{'=' + idstr if by_kind else ''}"
               for idstr, size in destination.blocks)
     return start(f"{BUILD}/interop/rounds_sender", "--to", destination.address,
                  "--channels", channels, "--zero", zero, "--flush", flush,
@@ -147,7 +157,8 @@ def matrix(version, zero, flush, channels, uri, machine=None):
 
 
 for _version, _flush, _zeros in (("7.2", "section", ("none", "legacy")),
-                                 ("10.0", "round", ("none", "legacy", "multifd"))):
+                                 ("10.0", "round", ("none", "legacy", "multifd")),
+                                 ("11.1", "round", ("none", "legacy", "multifd"))):
     for _zero in _zeros:
         for _channels in (1, 3, 8):
             _uri = "unix" if _channels == 3 else "tcp"
@@ -156,6 +167,42 @@ for _version, _flush, _zeros in (("7.2", "section", ("none", "legacy")),
 # a newer QEMU that is asked to behave as the older machine type did
 case("QEMU 10.0 as pc-i440fx-8.0, legacy, channels: 3",
      "10.0", "legacy", "section", 3, "unix", "pc-i440fx-8.0")(matrix)
+
+
+# --- compression
+
+def compressed(version, zero, flush, method, level, channels):
+    with qemu(version, KINDS, channels, "tcp" if channels == 1 else "unix",
+              multifd_compression=method) as destination:
+        options = ("--by-fd",) if level == 3 else ()
+        must_work(rounds(destination, channels, zero, flush, "--rounds", 3, "--image", IMAGE,
+                         "--method", method, "--level", level, "--seed", level, *options,
+                         by_kind=True), destination)
+        compare(destination, expected_of_rounds)
+
+
+# Of all combinations, those that are always tried: each version with each
+# method, level, and number of channels, and each two of these with each other.
+PEERS = (("7.2", "legacy", "section"), ("10.0", "multifd", "round"), ("11.1", "multifd", "round"))
+QUICK = (("7.2", "zlib", 1, 4), ("7.2", "zstd", 3, 1), ("7.2", "zlib", 9, 1),
+         ("10.0", "zstd", 1, 1), ("10.0", "zlib", 3, 4), ("10.0", "zstd", 9, 4),
+         ("11.1", "zlib", 1, 1), ("11.1", "zstd", 3, 4), ("11.1", "zstd", 9, 4))
+for _version, _zero, _flush in PEERS:
+    for _method in ("zlib", "zstd"):
+        for _level in (1, 3, 9):
+            for _channels in (1, 4):
+                case(f"QEMU {_version}, {_method}-{_level}, channels: {_channels}",
+                     _version, _zero, _flush, _method, _level, _channels,
+                     quick=(_version, _method, _level, _channels) in QUICK)(compressed)
+
+
+def wrong_method(method, theirs):
+    with qemu("10.0", ONE, 3, "unix", multifd_compression=theirs) as destination:
+        must_fail(mfdsend(destination, *THREE, "--timeout", 5, "--method", method), REASON)
+
+
+for _ours, _theirs in (("zlib", "zstd"), ("zstd", "none"), ("none", "zlib")):
+    case(f"{_ours} to a destination of {_theirs}", _ours, _theirs)(wrong_method)
 
 
 @case("a ring of one packet")
@@ -229,6 +276,7 @@ for _method, _level, _version, _options in (
     case(" ".join((f"mfdsend to {_version}, {_method}-{_level}", *_options)), _version, ONE, "unix",
          ("--method", _method, "--level", str(_level), *_options), "--block", _method)(send)
 case("mfdsend to 10.0, --peer-qmp, two blocks", "10.0", TWO, "tcp", PEER)(send)
+case("mfdsend to 11.1, --peer-qmp, two blocks", "11.1", TWO, "tcp", PEER)(send)
 
 
 @case("mfdsend with a machine type and a UUID")
@@ -353,13 +401,18 @@ case("nobody listens", ONE, (*THREE, "--to", "tcp:127.0.0.1:9"))(wrong)
 
 # --- the toy VMM
 
-@case("mfddemo to 10.0")
-def demo():
-    with qemu("10.0", ONE, 2, "unix") as destination:
+def demo(version, method):
+    with qemu(version, ONE, 2, "unix", multifd_compression=method) as destination:
         must_work(start(f"{BUILD}/mfddemo", "--to", destination.address, *PEER,
                         "--size", str(ONE[0][1] * PAGE), "--image", image(*ONE[0]),
-                        "--min-rounds", 4, "--dump", f"{FOLDER}/dump"), destination)
+                        "--method", method, "--min-rounds", 4, "--dump", f"{FOLDER}/dump"),
+                  destination)
         compare(destination, lambda idstr: f"{FOLDER}/dump")
+
+
+case("mfddemo to 10.0", "10.0", "none")(demo)
+case("mfddemo to 11.1, zlib", "11.1", "zlib")(demo)
+case("mfddemo to 11.1, zstd", "11.1", "zstd")(demo)
 
 
 @case("the documentation's VMM in 30 lines")
@@ -372,7 +425,8 @@ def example():
 
 
 def main():
-    selected = re.compile(sys.argv[1] if len(sys.argv) > 1 else "")
+    patterns = [argument for argument in sys.argv[1:] if argument != "--full"]
+    selected = re.compile(patterns[0] if patterns else "")
     failed = 0
     for name, function, arguments in CASES:
         if not selected.search(name):

@@ -4,13 +4,17 @@
  * can change them, and leaves what the destination must have in files.
  *
  * Usage: rounds_sender --to ADDRESS --channels N --zero none|legacy|multifd
- *		--flush section|round --machine NAME [--seed N] [--rounds N]
- *		[--ring-packets N] [--by-fd] [--lose-page] IDSTR=PAGES=FILE…
+ *		--flush section|round --machine NAME [--method none|zlib|zstd]
+ *		[--level N] [--seed N] [--rounds N] [--ring-packets N] [--by-fd]
+ *		[--lose-page] [--image FILE] IDSTR=PAGES=FILE[=KIND]…
  *
  * Blocks alternate between private anonymous memory and a shared mapping of
- * FILE; with --by-fd, the module gets the latter's fd instead of its address. Rounds are handed over in turn as everything (fresh), as one bitmap,
- * as ranges, and as two bitmaps whose seam is no multiple of 64 pages. While
- * a round is under way, pages change for the next one.
+ * FILE; with --by-fd, the module gets the latter's fd instead of its address.
+ * KIND says what their pages hold: random, text, image (memory of the guest whose
+ * image --image names), zero (or nothing), mix (all of these), or any (the
+ * default: all but text and image). Rounds are handed over in turn as everything
+ * (fresh), as one bitmap, as ranges, and as two bitmaps whose seam is no multiple
+ * of 64 pages. While a round is under way, pages change for the next one.
  *
  * --lose-page leaves one changed page out of the last round: whoever compares
  * the memory must notice.
@@ -36,15 +40,37 @@ enum state {
 	ABSENT,		/* never touched, or given back */
 	ZERO,		/* written, with zeros */
 	SPARSE,		/* one byte is not zero */
-	DATA,
+	DATA,		/* what does not compress */
+	TEXT,
+	IMAGE,		/* what a guest had there */
 	STATES
 };
 
-static const char *const state_name[STATES] = { "absent", "zero", "sparse", "data" };
+static const char *const state_name[STATES] = {
+	"absent", "zero", "sparse", "data", "text", "image",
+};
+
+/* Which states a block's pages can be in, and whether neighbours are alike. */
+struct kind {
+	const char *name;
+	bool runs;
+	unsigned int nr;
+	enum state state[STATES];
+};
+
+static const struct kind kinds[] = {
+	{ "any", true, 4, { ABSENT, ZERO, SPARSE, DATA } },
+	{ "random", true, 1, { DATA } },
+	{ "text", true, 1, { TEXT } },
+	{ "image", true, 1, { IMAGE } },
+	{ "zero", true, 2, { ABSENT, ZERO } },
+	{ "mix", false, 6, { ABSENT, ZERO, SPARSE, DATA, TEXT, IMAGE } },
+};
 
 struct block {
 	char *idstr;
 	const char *file;
+	const struct kind *kind;
 	uint64_t pages;
 	unsigned char *mem;
 	bool shared;
@@ -57,6 +83,8 @@ struct block {
 static struct block blocks[MAX_BLOCKS];
 static unsigned int nr_blocks;
 static uint64_t rng_state;
+static int image_fd = -1;
+static uint64_t image_pages, image_page;
 
 static uint64_t rng(void)
 {
@@ -65,6 +93,55 @@ static uint64_t rng(void)
 	rng_state ^= rng_state >> 7;
 	rng_state ^= rng_state << 17;
 	return rng_state;
+}
+
+/* Words of which some are frequent and most are not, with numbers in between. */
+static void write_text(char *mem)
+{
+	static const char *const words[] = {
+		"the", "page", "of", "guest", "memory", "and", "a", "to", "is", "channel",
+		"migration", "packet", "dirty", "round", "destination", "kernel", "stream",
+		"precopy", "downtime", "block", "offset", "compression", "window", "level",
+	};
+	const size_t nr = sizeof(words) / sizeof(words[0]);
+	size_t at = 0;
+
+	while (at < PAGE) {
+		uint64_t r = rng();
+		size_t word = (r & 0xffff) % nr * ((r >> 16 & 0xffff) % nr) / nr;
+		int n = snprintf(mem + at, PAGE - at, r >> 60 ? "%s " : "%s, %u\n", words[word],
+				 (unsigned int)(r >> 32 & 0xffff));
+
+		at += n;
+	}
+}
+
+/* What stands side by side in the guest does so here, too; mostly. */
+static void read_image(unsigned char *mem)
+{
+	if (image_fd < 0)
+		errx(2, "no --image");
+	if (!(rng() % 32))
+		image_page = rng();
+	image_page = (image_page + 1) % image_pages;
+	if (pread(image_fd, mem, PAGE, image_page * PAGE) != PAGE)
+		err(2, "the image");
+}
+
+static void open_image(const char *file)
+{
+	off_t size;
+
+	image_fd = open(file, O_RDONLY);
+	size = image_fd < 0 ? 0 : lseek(image_fd, 0, SEEK_END);
+	if (size < (off_t)PAGE)
+		err(2, "%s", file);
+	image_pages = size / PAGE;
+}
+
+static enum state any_state(const struct block *block)
+{
+	return block->kind->state[rng() % block->kind->nr];
 }
 
 static void change_page(struct block *block, uint64_t page, enum state to)
@@ -85,6 +162,12 @@ static void change_page(struct block *block, uint64_t page, enum state to)
 		memset(mem, 0, PAGE);
 		mem[rng() % PAGE] = 1 + rng() % 255;
 		break;
+	case TEXT:
+		write_text((char *)mem);
+		break;
+	case IMAGE:
+		read_image(mem);
+		break;
 	default:
 		for (i = 0; i < PAGE; i += sizeof(word)) {
 			word = rng();
@@ -99,6 +182,12 @@ static void mark(struct block *block, uint64_t page)
 	block->dirty[page / 64] |= 1ull << (page % 64);
 }
 
+/* A run of pages to be treated alike: most are up to @few, some up to @many. */
+static uint64_t run_length(const struct block *block, unsigned int few, unsigned int many)
+{
+	return block->kind->runs ? 1 + rng() % (rng() % 4 ? few : many) : 1;
+}
+
 /* The memory before the first round; most of it in runs, as guests have it. */
 static void fill(struct block *block)
 {
@@ -107,15 +196,31 @@ static void fill(struct block *block)
 
 	for (page = 0; page < block->pages; page++, run--) {
 		if (!run) {
-			run = 1 + rng() % (rng() % 4 ? 8 : 600);
-			to = rng() % STATES;
+			run = run_length(block, 8, 600);
+			to = any_state(block);
 		}
 		if (to != ABSENT)
 			change_page(block, page, to);
 	}
 }
 
-/* Change pages of all blocks for the next round, each kind into each other. */
+/* Pages of some block can be in both states. */
+static bool both(enum state from, enum state to)
+{
+	unsigned int i, n, found;
+
+	for (i = 0; i < nr_blocks; i++) {
+		const struct kind *kind = blocks[i].kind;
+
+		for (n = 0, found = 0; n < kind->nr; n++)
+			found |= (kind->state[n] == from) | (kind->state[n] == to) << 1;
+		if (found == 3)
+			return true;
+	}
+	return false;
+}
+
+/* Change pages of all blocks for the next round, each state into each other. */
 static void change(unsigned int round)
 {
 	unsigned long count[STATES][STATES] = { 0 };
@@ -129,13 +234,13 @@ static void change(unsigned int round)
 
 		for (page = 0; page < block->pages; page++, run--) {
 			if (!run) {
-				run = 1 + rng() % (rng() % 4 ? 4 : 200);
-				hit = !(rng() % 4);
+				run = run_length(block, 4, 200);
+				hit = !(rng() % (block->kind->runs ? 4 : 2));
 			}
 			/* the corners of a block, always */
 			if (!hit && page && page != block->pages - 1)
 				continue;
-			to = rng() % STATES;
+			to = any_state(block);
 			count[block->state[page]][to]++;
 			change_page(block, page, to);
 			mark(block, page);
@@ -144,6 +249,8 @@ static void change(unsigned int round)
 	printf("for round %u:", round);
 	for (from = 0; from < STATES; from++) {
 		for (to = 0; to < STATES; to++) {
+			if (!both(from, to))
+				continue;
 			if (!count[from][to])
 				errx(2, "nothing turned from %s to %s", state_name[from],
 				     state_name[to]);
@@ -225,11 +332,20 @@ static void add_block(char *spec)
 {
 	struct block *block = &blocks[nr_blocks];
 	char *pages = strchr(spec, '='), *file = pages ? strchr(pages + 1, '=') : NULL;
+	char *kind = file ? strchr(file + 1, '=') : NULL;
+	unsigned int i;
 
 	if (!file || nr_blocks == MAX_BLOCKS)
 		errx(2, "not a block: %s", spec);
 	*pages++ = 0;
 	*file++ = 0;
+	if (kind)
+		*kind++ = 0;
+	for (i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++)
+		if (!strcmp(kind ?: "any", kinds[i].name))
+			block->kind = &kinds[i];
+	if (!block->kind)
+		errx(2, "unknown kind of contents: %s", kind);
 	block->idstr = spec;
 	block->pages = strtoul(pages, NULL, 0);
 	block->file = file;
@@ -275,12 +391,16 @@ int main(int argc, char **argv)
 {
 	static const char *const detections[] = { "none", "legacy", "multifd", NULL };
 	static const char *const flushes[] = { "section", "round", NULL };
+	static const char *const methods[] = { "none", "zlib", "zstd", NULL };
 	static const struct option options[] = {
 		{ "to", required_argument, NULL, 't' },
 		{ "channels", required_argument, NULL, 'c' },
 		{ "zero", required_argument, NULL, 'z' },
 		{ "flush", required_argument, NULL, 'f' },
 		{ "machine", required_argument, NULL, 'm' },
+		{ "method", required_argument, NULL, 'M' },
+		{ "level", required_argument, NULL, 'L' },
+		{ "image", required_argument, NULL, 'i' },
 		{ "seed", required_argument, NULL, 's' },
 		{ "rounds", required_argument, NULL, 'r' },
 		{ "ring-packets", required_argument, NULL, 'p' },
@@ -316,6 +436,15 @@ int main(int argc, char **argv)
 			break;
 		case 'm':
 			params.machine = optarg;
+			break;
+		case 'M':
+			params.method = choice("method", optarg, methods);
+			break;
+		case 'L':
+			params.level = atoi(optarg);
+			break;
+		case 'i':
+			open_image(optarg);
 			break;
 		case 's':
 			rng_state = strtoul(optarg, NULL, 0) + 1;

@@ -6,6 +6,14 @@
 #include <poll.h>
 #include <sys/mman.h>
 
+/* What QEMU's receiver has room for, whatever the packet's size. */
+#define PAYLOAD_MAX (2 * MZP_WIRE_PAGES * PAGE)
+
+static bool compressed(const struct rx *rx)
+{
+	return rx->setup.method != MZP_METHOD_NONE;
+}
+
 void rx_init(struct rx *rx, const struct session *s, enum rx_how how)
 {
 	*rx = (struct rx){ .setup = s->setup };
@@ -17,6 +25,12 @@ void rx_init(struct rx *rx, const struct session *s, enum rx_how how)
 		*c = (struct rx_chan){ .rx = rx, .id = i, .fd = s->ch[i], .pipe = { -1, -1 } };
 		if (how == RX_SPLICE)
 			sys(pipe2(c->pipe, O_CLOEXEC));
+		if (!compressed(rx))
+			continue;
+		decoder_init(&c->decoder, s->setup.method);
+		c->payload = malloc(PAYLOAD_MAX);
+		c->pages = malloc(MZP_WIRE_PAGES * PAGE + DECODER_SLACK);
+		must(c->payload && c->pages);
 	}
 }
 
@@ -27,6 +41,10 @@ void rx_free(struct rx *rx)
 			close(rx->chan[i].pipe[0]);
 			close(rx->chan[i].pipe[1]);
 		}
+		if (compressed(rx))
+			decoder_free(&rx->chan[i].decoder);
+		free(rx->chan[i].payload);
+		free(rx->chan[i].pages);
 	}
 	for (unsigned int i = 0; i < rx->blocks; i++) {
 		if (rx->block[i].shadow)
@@ -111,8 +129,24 @@ static struct rx_block *find_block(struct rx *rx, const char *idstr)
 	return NULL;
 }
 
+static void check_payload_size(const struct rx *rx, uint32_t size, uint32_t normal)
+{
+	uint32_t alloc = rx->setup.packet_pages ?: MZP_WIRE_PAGES;
+
+	if (!compressed(rx) || !normal)
+		must(size == normal * PAGE, "%u bytes for %u pages", size, normal);
+	else
+		must(size && size <= PAYLOAD_MAX && size <= 2 * alloc * PAGE,
+		     "%u bytes for %u pages", size, normal);
+}
+
 static void check_packet(struct rx_chan *c)
 {
+	static const uint32_t wire[] = {
+		[MZP_METHOD_NONE] = MZP_WIRE_NONE,
+		[MZP_METHOD_ZLIB] = MZP_WIRE_ZLIB,
+		[MZP_METHOD_ZSTD] = MZP_WIRE_ZSTD,
+	};
 	const struct mzp_wire_packet *p = &c->message.packet;
 	uint32_t flags = be32toh(p->flags);
 	uint32_t normal = be32toh(p->normal_pages), zero = be32toh(p->zero_pages);
@@ -122,7 +156,7 @@ static void check_packet(struct rx_chan *c)
 	must(be32toh(p->version) == MZP_WIRE_VERSION);
 	must(be32toh(p->pages_alloc) == alloc, "%u", be32toh(p->pages_alloc));
 	must(normal <= alloc && zero <= alloc && normal + zero <= alloc, "%u + %u", normal, zero);
-	must(be32toh(p->payload_size) == normal * PAGE);
+	check_payload_size(c->rx, be32toh(p->payload_size), normal);
 	must(all_zero(&p->unused32, sizeof(p->unused32)));
 	must(all_zero(p->unused64, sizeof(p->unused64)));
 	must(all_zero(&p->offset[normal + zero],
@@ -137,7 +171,7 @@ static void check_packet(struct rx_chan *c)
 		c->syncs++;
 		return;
 	}
-	must(flags == MZP_WIRE_NONE, "flags %x", flags);
+	must(flags == wire[c->rx->setup.method], "flags %x", flags);
 	must(normal + zero, "empty packet");
 	must(!zero || c->rx->setup.detection == MZP_DETECTION_MULTIFD);
 	c->rx->page_packets++;
@@ -172,21 +206,43 @@ bool rx_between_packets(const struct rx_chan *c)
 	return c->greeted && !c->have && !c->in_payload;
 }
 
-static void payload(struct rx_chan *c, const uint8_t *data, size_t n)
+/* Put @n bytes of the packet's pages, from @pos on, where they belong. */
+static void place(struct rx_chan *c, size_t pos, const uint8_t *data, size_t n)
 {
 	while (n) {
-		size_t in_page = c->have % PAGE, part = min(n, PAGE - in_page);
-		uint64_t at = be64toh(c->message.packet.offset[c->have / PAGE]) + in_page;
+		size_t in_page = pos % PAGE, part = min(n, PAGE - in_page);
+		uint64_t at = be64toh(c->message.packet.offset[pos / PAGE]) + in_page;
 
 		if (c->block->shadow)
 			memcpy(c->block->shadow + at, data, part);
 		else
 			must(!memcmp(c->block->source + at, data, part), "page %jx",
 			     (uintmax_t)at / PAGE);
-		c->have += part;
+		pos += part;
 		data += part;
 		n -= part;
 	}
+}
+
+static void payload(struct rx_chan *c, const uint8_t *data, size_t n)
+{
+	size_t want = be32toh(c->message.packet.normal_pages) * PAGE;
+
+	if (compressed(c->rx))
+		memcpy(c->payload + c->have, data, n);
+	else
+		place(c, c->have, data, n);
+	c->have += n;
+	if (!compressed(c->rx) || rx_want(c))
+		return;
+	decoder_packet(&c->decoder, c->payload, c->have, c->pages, want);
+	place(c, 0, c->pages, want);
+}
+
+static void packet_done(struct rx_chan *c)
+{
+	if (c->rx->packet)
+		c->rx->packet(c);
 }
 
 void rx_feed(struct rx_chan *c, const void *data, size_t n)
@@ -210,9 +266,12 @@ void rx_feed(struct rx_chan *c, const void *data, size_t n)
 			c->greeted = true;
 		} else if (c->in_payload) {
 			c->in_payload = false;
+			packet_done(c);
 		} else {
 			check_packet(c);
 			c->in_payload = c->message.packet.payload_size;
+			if (!c->in_payload)
+				packet_done(c);
 		}
 	}
 }

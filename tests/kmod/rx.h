@@ -5,10 +5,14 @@
  *
  * A round is what lies between two SYNCs. A channel that delivered its SYNC is
  * left alone until all the others have.
+ *
+ * Of a method that compresses, each packet is decoded as soon as its last byte is
+ * there, and must give all its pages.
  */
 #ifndef RX_H
 #define RX_H
 
+#include "decoder.h"
 #include "kit.h"
 
 /* What became of a page in a round. */
@@ -36,6 +40,9 @@ struct rx_chan {
 	size_t have;		/* of message, then of the payload */
 	bool in_payload;
 	struct rx_block *block;
+	/* of a method */
+	struct decoder decoder;
+	uint8_t *payload, *pages;
 	union {
 		struct mzp_wire_init init;
 		struct mzp_wire_packet packet;
@@ -55,6 +62,8 @@ struct rx {
 	uint64_t *nums;
 	uint64_t nums_room;
 	uint64_t page_packets;	/* packets that are not SYNC */
+	/* Told of each packet whose pages are where they belong. */
+	void (*packet)(struct rx_chan *c);
 };
 
 enum rx_how { RX_READ, RX_SPLICE };

@@ -486,6 +486,49 @@ static void info_of_a_method(void **state)
 	close(fd);
 }
 
+/* What there is, and how hard it can be told to try; each end, and what is beyond. */
+static void methods_and_levels(void **state)
+{
+	static const struct {
+		enum mzp_method method;
+		int32_t min, max, preset;
+	} methods[] = {
+		{ MZP_METHOD_NONE, 0, 0, 0 },
+		{ MZP_METHOD_ZLIB, 1, 9, 1 },
+		{ MZP_METHOD_ZSTD, 1, 19, 1 },
+	};
+
+	(void)state;
+	assert_int_equal(mzp_info().methods, (1 << ARRAY_SIZE(methods)) - 1);
+	for (unsigned int i = 0; i < ARRAY_SIZE(methods); i++) {
+		struct mzp_info info = { .size = sizeof(info), .method = methods[i].method };
+		const int32_t min = methods[i].min, max = methods[i].max;
+		const int32_t good[] = { 0, min, max, min + (max - min) / 2 };
+		const int32_t bad[] = { min ? min - 2 : -1, max + 1, max + 100, INT32_MIN, INT32_MAX };
+		struct mzp_setup setup = setup_for(1);
+		int fd = mzp_open();
+
+		works(mzp(fd, MZP_IOC_INFO, &info));
+		assert_int_equal(info.level_min, min);
+		assert_int_equal(info.level_max, max);
+		assert_int_equal(info.level_default, methods[i].preset);
+		setup.method = methods[i].method;
+		for (unsigned int n = 0; n < ARRAY_SIZE(bad); n++) {
+			setup.level = bad[n];
+			must(mzp_setup(fd, &setup) == EINVAL, "method %u, level %d", setup.method,
+			     setup.level);
+		}
+		close(fd);
+		for (unsigned int n = 0; n < ARRAY_SIZE(good); n++) {
+			setup.level = good[n];
+			fd = mzp_open();
+			must(!mzp_setup(fd, &setup), "method %u, level %d", setup.method,
+			     setup.level);
+			close(fd);
+		}
+	}
+}
+
 static void setup_twice(void **state)
 {
 	struct mzp_setup setup = setup_for(3);
@@ -512,6 +555,7 @@ static void setup_bounds(void **state)
 		CASE(channels, UINT32_MAX, EINVAL),
 		CASE(channels, 1, 0),
 		CASE(channels, 255, 0),
+		CASE(method, MZP_METHOD_ZSTD + 1, EOPNOTSUPP),
 		CASE(method, 31, EOPNOTSUPP),
 		CASE(method, 32, EOPNOTSUPP),
 		CASE(method, UINT32_MAX, EOPNOTSUPP),
@@ -1630,6 +1674,7 @@ int main(int argc, char **argv)
 	static const struct CMUnitTest tests[] = {
 		cmocka_unit_test(info),
 		cmocka_unit_test(info_of_a_method),
+		cmocka_unit_test(methods_and_levels),
 		cmocka_unit_test(sizes),
 		cmocka_unit_test(long_replies),
 		cmocka_unit_test(unknown_flags),

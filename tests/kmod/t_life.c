@@ -1151,9 +1151,14 @@ static void pages_outlive_memory(void **state)
 	}
 }
 
+static int unload_named(const char *module)
+{
+	return syscall(SYS_delete_module, module, O_NONBLOCK) ? errno : 0;
+}
+
 static int unload(void)
 {
-	return syscall(SYS_delete_module, "multifd_zp", O_NONBLOCK) ? errno : 0;
+	return unload_named("multifd_zp");
 }
 
 static void load(const char *path)
@@ -1227,6 +1232,42 @@ static void unload_module(void **state)
 	}
 	rx_free(&rx);
 	mem_free(&m);
+}
+
+/* Where zstd is a module: it stays while it is needed, and without it is all but zstd. */
+static void method_missing(void **state)
+{
+	static const char zstd[] = "/sys/module/zstd_compress/refcnt";
+	const char *path = getenv("MZP_MODULE");
+	const uint32_t all = mzp_info().methods;
+
+	(void)state;
+	/* it has a count only where it is none of the kernel's own */
+	if (!path || access(zstd, R_OK))
+		skip();
+	until(module_refs() == 0);
+	gives(EWOULDBLOCK, unload_named("zstd_compress"));
+	works(unload());
+	works(unload_named("zstd_compress"));
+	load(path);
+	for (enum mzp_method method = MZP_METHOD_NONE; method <= MZP_METHOD_ZSTD; method++) {
+		struct mzp_info info = { .size = sizeof(info), .method = method };
+		struct mzp_setup setup = setup_for(2);
+		int want = method == MZP_METHOD_ZSTD ? EOPNOTSUPP : 0, fd = mzp_open();
+
+		setup.method = method;
+		gives(want, mzp(fd, MZP_IOC_INFO, &info));
+		gives(want, mzp_setup(fd, &setup));
+		setup.method = MZP_METHOD_ZLIB;
+		gives(want ? 0 : EBUSY, mzp_setup(fd, &setup));
+		close(fd);
+	}
+	must(mzp_info().methods == (all & ~(1u << MZP_METHOD_ZSTD)));
+	until(module_refs() == 0);
+	works(unload());
+	must(!system("modprobe zstd_compress"));
+	load(path);
+	must(mzp_info().methods == all);
 }
 
 #define CPU1 "/sys/devices/system/cpu/cpu1/online"
@@ -1652,6 +1693,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(reader_in_unanswered_fault),
 		cmocka_unit_test(nonblocking_reader_behind_fault),
 		cmocka_unit_test(unload_module),
+		cmocka_unit_test(method_missing),
 	};
 
 	return kit_main(tests, ARRAY_SIZE(tests), argc, argv);

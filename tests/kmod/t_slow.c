@@ -208,6 +208,7 @@ static void through_pipe(void **state)
 	must(!in_pipe);
 	mem_check_job(&s, &sent);
 	mem_check(&m);
+	session_wait(&s, 0);
 	sys(close(s.fd));
 	rx_end(&rx);
 	close(s.ch[0]);

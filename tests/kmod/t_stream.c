@@ -181,6 +181,8 @@ static void run_rounds(void **state)
 		}
 		rx_next_round(&rx);
 	}
+	/* the SYNCs are out, but may not have been counted yet */
+	session_wait(&s, 0);
 	sys(close(s.fd));
 	rx_end(&rx);
 	for (unsigned int i = 0; i < r->channels; i++)
@@ -275,6 +277,7 @@ static void rounds_ahead(void **state)
 		}
 	}
 	mem_check(&m);
+	session_wait(&s, 0);
 	sys(close(s.fd));
 	rx_end(&rx);
 	rx_free(&rx);

@@ -2,26 +2,39 @@
 # shellcheck shell=bash
 #
 # Debian packages without installing them: an apt of our own in the cache,
-# which knows bookworm, its updates and its backports from the mirror that the
-# machine itself uses. Source it after common.sh.
+# which knows one Debian release, its updates and its backports from the mirror
+# that the machine itself uses. Source it after common.sh.
 
-# shellcheck disable=SC2154
-apt_dir=$cache/apt
-apt_opts=(
-	-q
-	-o Dir::State="$apt_dir/state"
-	-o Dir::State::status=/var/lib/dpkg/status
-	-o Dir::Cache="$apt_dir/cache"
-	-o Dir::Etc::sourcelist="$apt_dir/sources.list"
-	-o Dir::Etc::sourceparts=/dev/null
-	-o Dir::Etc::preferences=/dev/null
-	-o Dir::Etc::preferencesparts=/dev/null
-	-o Debug::NoLocking=true # apt_lock does it
-	-o APT::Sandbox::User=root
-	-o APT::Install-Recommends=false
-	-o Acquire::Languages=none
-	-o Acquire::Retries=3
-)
+# apt_release NAME: be about that release from now on; bookworm unless called.
+# What bookworm's packages need may be installed on the machine. Any other
+# release's packages need their own C library, so there nothing counts as
+# installed, and a closure is whole.
+apt_release() {
+	local status=/var/lib/dpkg/status
+	apt_name=$1
+	# shellcheck disable=SC2154
+	apt_dir=$cache/apt
+	if [[ $apt_name != bookworm ]]; then
+		apt_dir+=-$apt_name
+		status=$apt_dir/nothing-installed
+	fi
+	apt_opts=(
+		-q
+		-o Dir::State="$apt_dir/state"
+		-o Dir::State::status="$status"
+		-o Dir::Cache="$apt_dir/cache"
+		-o Dir::Etc::sourcelist="$apt_dir/sources.list"
+		-o Dir::Etc::sourceparts=/dev/null
+		-o Dir::Etc::preferences=/dev/null
+		-o Dir::Etc::preferencesparts=/dev/null
+		-o Debug::NoLocking=true # apt_lock does it
+		-o APT::Sandbox::User=root
+		-o APT::Install-Recommends=false
+		-o Acquire::Languages=none
+		-o Acquire::Retries=3
+	)
+}
+apt_release bookworm
 
 # mirror_of SUITE-PATTERN: base address of the machine's first source with it.
 mirror_of() {
@@ -34,16 +47,17 @@ mirror_of() {
 apt_ready() {
 	local keyring=/usr/share/keyrings/debian-archive-keyring.gpg main security
 	mkdir -p "$apt_dir"/{state/lists/partial,cache}
+	touch "$apt_dir/nothing-installed"
 	[[ -e $keyring ]] || die "no $keyring; this needs a Debian machine"
 	main=$(mirror_of '(bookworm|trixie|stable|testing|sid|unstable)')
 	security=$(mirror_of '[a-z]+-security')
 	[[ $main ]] || die "the machine's apt names no Debian mirror"
 	{
-		for suite in bookworm bookworm-updates bookworm-backports; do
+		for suite in "$apt_name" "$apt_name"-{updates,backports}; do
 			echo "deb [signed-by=$keyring] $main $suite main"
 		done
 		[[ ! $security ]] ||
-			echo "deb [signed-by=$keyring] $security bookworm-security main"
+			echo "deb [signed-by=$keyring] $security $apt_name-security main"
 	} >"$apt_dir/sources.new"
 	if ! cmp -s "$apt_dir/sources.new" "$apt_dir/sources.list" ||
 		[[ -z $(find "$apt_dir/updated" -mtime -1 2>/dev/null) ]]; then
@@ -61,10 +75,10 @@ apt_lock() {
 }
 
 # apt_from SUITE: set apt_suite to the options that take packages from it. For
-# plain bookworm none: its security updates must win.
+# the plain release none: its security updates must win.
 apt_from() {
 	apt_suite=()
-	[[ $1 == bookworm ]] || apt_suite=(-o APT::Default-Release="$1")
+	[[ $1 == "$apt_name" ]] || apt_suite=(-o APT::Default-Release="$1")
 }
 
 # apt_depends SUITE PACKAGE: what the newest PACKAGE of SUITE depends on.

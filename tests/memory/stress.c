@@ -13,6 +13,11 @@
  * time between SEND and the end of the round: a version from the last one that
  * was complete before SEND to the last one that was begun before the end; or
  * zero, if there was more than one.
+ *
+ * Where a compressor is stressed, versions differ in how well they compress, too,
+ * and some are zero. Its input is a copy, and how that was made is nobody's
+ * business: where the writer overtook it, the first bytes of a word can be of
+ * another version than the rest.
  */
 #include "guest.h"
 
@@ -64,7 +69,7 @@ struct arena {
 struct stress {
 	const char *name;
 	enum { ANON = 1, FILES = 2, HUGE_TOO = 4, LARGE = 8, SAME = 16, UPPER_HALF = 32,
-	       SWAP = 64 } flags;
+	       SWAP = 64, ZLIB = 128, ZSTD = 256, HARDER = 512 } flags;
 	unsigned int threads;
 	bool may_fail;			/* wild memory may be gone when a worker comes */
 	void (*act)(struct arena *a, uint64_t *seed, unsigned int me);
@@ -84,9 +89,35 @@ static bool bit(const uint64_t *bits, uint64_t n)
 	return bits[n / 64] >> n % 64 & 1;
 }
 
-static uint64_t word_of(uint64_t page, uint32_t version)
+static bool compressed(void)
 {
-	return (page + 1) << 32 | version;
+	return stress->flags & (ZLIB | ZSTD);
+}
+
+/* How well a version of a page compresses. */
+enum look { FLAT, NOISE, HALF_NOISE, ZEROS, LOOKS };
+
+static enum look look_of(uint64_t page, uint32_t version)
+{
+	return compressed() ? (page + version / 2) % LOOKS : FLAT;
+}
+
+/* Word @i of a page. All that are not zero tell page and version, though not to everybody. */
+static uint64_t word_of(uint64_t page, uint32_t version, unsigned int i)
+{
+	uint64_t plain = (page + 1) << 32 | version;
+	uint64_t hidden = plain * 0xd1342543de82ef95 + (i + 1) * 0x9e3779b97f4a7c15;
+
+	switch (look_of(page, version)) {
+	case NOISE:
+		return hidden;
+	case HALF_NOISE:
+		return i / 8 % 2 ? plain : hidden;
+	case ZEROS:
+		return 0;
+	default:
+		return plain;
+	}
 }
 
 /* --- wild pages */
@@ -104,7 +135,7 @@ static void give_back(struct arena *a, uint64_t first, uint64_t count)
 		uint32_t version = a->started[page];
 
 		for (unsigned int i = 0; i < WORDS; i++)
-			at[i] = word_of(page, version);
+			at[i] = word_of(page, version, i);
 		__atomic_store_n(&a->committed[page], version, __ATOMIC_SEQ_CST);
 	}
 }
@@ -172,7 +203,8 @@ static void act_mremap(struct arena *a, uint64_t *seed, unsigned int me)
 	must(mremap(away, length, length, MREMAP_MAYMOVE | MREMAP_FIXED, at) == at);
 	/* as it was before */
 	for (uint64_t page = run->first; page < run->first + run->count; page++)
-		must(*(uint64_t *)(a->base + page * PAGE) == word_of(page, a->started[page] - 2));
+		must(*(uint64_t *)(a->base + page * PAGE) ==
+		     word_of(page, a->started[page] - 2, 0));
 	give_back(a, run->first, run->count);
 }
 
@@ -457,14 +489,26 @@ static const struct stress all[] = {
 	{ "migrate", ANON | FILES, 1, false, act_migrate, begin_migrate, end_migrate },
 	{ "ksm", ANON | SAME, 1, false, act_ksm, begin_ksm, end_ksm },
 	{ "exec", ANON, 0, true, NULL, NULL, NULL },
+	{ "zlib", ANON | FILES | ZLIB, 2, false, write_some, NULL, NULL },
+	{ "zlib-harder", ANON | FILES | ZLIB | HARDER, 2, false, write_some, NULL, NULL },
+	{ "zstd", ANON | FILES | ZSTD, 2, false, write_some, NULL, NULL },
+	{ "zstd-harder", ANON | FILES | ZSTD | HARDER, 2, false, write_some, NULL, NULL },
 };
 
 /* --- the memory */
 
 static void stable_page(struct arena *a, uint64_t page, bool same)
 {
+	uint64_t *want = (uint64_t *)(a->want + page * PAGE);
+	uint32_t version = 1;
+
 	a->stable[page / 64] |= 1ull << page % 64;
-	guest_data(a->want + page * PAGE, same ? 1 + page / 8 : 100000 + page);
+	guest_data(want, same ? 1 + page / 8 : 100000 + page);
+	/* of all looks but zero */
+	while (look_of(page, version) == ZEROS)
+		version += 2;
+	for (unsigned int i = 0; i < WORDS && compressed(); i++)
+		want[i] = word_of(page, version, i);
 	memcpy(a->base + page * PAGE, a->want + page * PAGE, PAGE);
 }
 
@@ -559,10 +603,42 @@ static uint64_t send_bits(struct session *s, uint32_t id, const struct arena *a,
 	return send.job_id;
 }
 
+/* Some version of a page could be seen as zero. */
+static bool maybe_zero(uint64_t page, uint32_t lo, uint32_t hi)
+{
+	if (!compressed())
+		return hi > lo;
+	for (uint32_t version = lo; version <= hi; version += 2)
+		if (look_of(page, version) == ZEROS)
+			return true;
+	return false;
+}
+
+/* A word is of some version; *@version: that of the word before, which it mostly is, too. */
+static bool was_written(uint64_t page, unsigned int i, uint64_t got, uint32_t lo, uint32_t hi,
+			uint32_t *version)
+{
+	int front = 0, back = 0;
+
+	if (word_of(page, *version, i) == got)
+		return true;
+	for (uint32_t v = lo; v <= hi; v += 2) {
+		uint64_t diff = got ^ word_of(page, v, i);
+
+		if (!diff) {
+			*version = v;
+			return true;
+		}
+		front = __builtin_ctzl(diff) / 8 > front ? __builtin_ctzl(diff) / 8 : front;
+		back = __builtin_clzl(diff) / 8 > back ? __builtin_clzl(diff) / 8 : back;
+	}
+	return compressed() && front + back >= 8;
+}
+
 static void check_wild(struct arena *a, const struct view *v, uint64_t page, uint32_t flags,
 		       bool failed)
 {
-	uint32_t lo = a->lo[page];
+	uint32_t lo = a->lo[page], version = lo;
 	uint32_t hi = __atomic_load_n(&a->started[page], __ATOMIC_SEQ_CST);
 	const uint64_t *got = (uint64_t *)(v->rx->shadow + page * PAGE);
 
@@ -572,18 +648,19 @@ static void check_wild(struct arena *a, const struct view *v, uint64_t page, uin
 		     (uintmax_t)page);
 		return;
 	case RX_ZERO:
-		must(hi > lo, "wild page %ju came as zero, version %u", (uintmax_t)page, lo);
+		must(maybe_zero(page, lo, hi), "wild page %ju came as zero, version %u",
+		     (uintmax_t)page, lo);
 		return;
 	}
+	must(hi > lo || look_of(page, lo) != ZEROS, "zero page %ju came as a normal one",
+	     (uintmax_t)page);
 	for (unsigned int i = 0; i < WORDS; i++) {
-		uint32_t version = got[i];
-
 		if (!got[i]) {
-			must(hi > lo, "wild page %ju: word %u is zero, version %u",
+			must(maybe_zero(page, lo, hi), "wild page %ju: word %u is zero, version %u",
 			     (uintmax_t)page, i, lo);
 			continue;
 		}
-		must(got[i] >> 32 == page + 1 && version >= lo && version <= hi && version & 1,
+		must(was_written(page, i, got[i], lo, hi, &version),
 		     "wild page %ju: word %u is %jx, versions %u to %u", (uintmax_t)page, i,
 		     (uintmax_t)got[i], lo, hi);
 	}
@@ -693,6 +770,10 @@ static void rounds(const struct timespec *end, uint64_t *nr_rounds, uint64_t *pa
 	if (stress->begin)
 		stress->begin();
 	setup.ring_packets = 4;
+	if (compressed()) {
+		setup.method = stress->flags & ZLIB ? MZP_METHOD_ZLIB : MZP_METHOD_ZSTD;
+		setup.level = stress->flags & HARDER ? 6 : 1;
+	}
 	session_open(&s, &setup);
 	rx_init(&rx, &s, seed0 % 2 ? RX_SPLICE : RX_READ);
 	for (unsigned int i = 0; i < nr_arenas; i++)
