@@ -430,8 +430,7 @@ static int mzp_channel_release(struct inode *inode, struct file *file)
 
 	trace_multifd_send_thread_end(channel->session->id, channel->id,
 				      READ_ONCE(stats->packets), READ_ONCE(stats->sent),
-				      READ_ONCE(stats->counts.zero) +
-				      READ_ONCE(stats->counts.absent));
+				      READ_ONCE(stats->zeros));
 	mzp_session_fail(channel->session, -EPIPE);
 	mzp_channel_drain(channel);
 	mzp_session_put(channel->session);

@@ -29,7 +29,7 @@ static bool mzp_event_put(struct sk_buff *skb, const struct mzp_session *session
 static struct sk_buff *mzp_event_new(const struct mzp_session *session, u8 cmd,
 				     const struct mzp_round *round)
 {
-	struct sk_buff *skb = genlmsg_new(GENLMSG_DEFAULT_SIZE, GFP_NOWAIT);
+	struct sk_buff *skb = genlmsg_new(GENLMSG_DEFAULT_SIZE, GFP_NOWAIT | __GFP_NOWARN);
 	void *header;
 
 	if (!skb)
@@ -56,7 +56,8 @@ static void mzp_event_tell(const struct mzp_session *session, u8 cmd, const stru
 		return;
 	skb = mzp_event_new(session, cmd, round);
 	if (skb)
-		genlmsg_multicast(&mzp_genl_family, skb, 0, MULTIFD_ZP_NLGRP_EVENTS, GFP_NOWAIT);
+		genlmsg_multicast(&mzp_genl_family, skb, 0, MULTIFD_ZP_NLGRP_EVENTS,
+				  GFP_NOWAIT | __GFP_NOWARN);
 	else
 		genl_set_err(&mzp_genl_family, &init_net, 0, MULTIFD_ZP_NLGRP_EVENTS, -ENOBUFS);
 }

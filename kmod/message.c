@@ -82,7 +82,6 @@ bool mzp_message_info(struct sk_buff *skb, const struct mzp_info *info)
 		{ MZP_A_INFO_PAGE_SIZE, info->page_size },
 		{ MZP_A_INFO_METHODS, info->methods },
 		{ MZP_A_INFO_DETECTIONS, info->detections },
-		{ MZP_A_INFO_FEATURES, info->features },
 		{ MZP_A_INFO_MAX_CHANNELS, info->max_channels },
 		{ MZP_A_INFO_MAX_PACKET_PAGES, info->max_packet_pages },
 		{ MZP_A_INFO_MAX_RING_PACKETS, info->max_ring_packets },
@@ -98,6 +97,7 @@ bool mzp_message_info(struct sk_buff *skb, const struct mzp_info *info)
 	};
 
 	return !nla_put_string(skb, MZP_A_INFO_VERSION, THIS_MODULE->version) &&
+	       !nla_put_u64_64bit(skb, MZP_A_INFO_FEATURES, info->features, MZP_A_INFO_PAD) &&
 	       mzp_nl_put_u32s(skb, u32s, ARRAY_SIZE(u32s));
 }
 
@@ -150,15 +150,17 @@ static const struct cpumask *mzp_nl_cpus(const struct mzp_session *session)
 	return limit ? &limit->mask : session->cpus;
 }
 
-/* A list that is longer than a reader has room for is left out. */
+/*
+ * A list that is longer than a reader has room for is left out, or for which
+ * there is no memory without waiting for it.
+ */
 static bool mzp_nl_put_cpus(struct sk_buff *skb, const struct mzp_session *session)
 {
-	char *list = kasprintf(GFP_NOWAIT, "%*pbl", cpumask_pr_args(mzp_nl_cpus(session)));
+	char *list = kasprintf(GFP_NOWAIT | __GFP_NOWARN, "%*pbl",
+			       cpumask_pr_args(mzp_nl_cpus(session)));
 	bool fits = true;
 
-	if (!list)
-		return false;
-	if (strlen(list) < MULTIFD_ZP_CPUS_LEN)
+	if (list && strlen(list) < MULTIFD_ZP_CPUS_LEN)
 		fits = !nla_put_string(skb, MZP_A_SESSION_CPUS, list);
 	kfree(list);
 	return fits;

@@ -237,6 +237,15 @@ static bool mzp_nl_dump_keep(struct sk_buff *skb, void *header, bool fits)
 	return fits;
 }
 
+/* A dump is of everything; what would choose one thing must not be ignored. */
+static int mzp_nl_dump_check(struct netlink_callback *cb, int type)
+{
+	if (!mzp_genl_dump_attrs(cb)[type])
+		return 0;
+	NL_SET_ERR_MSG_MOD(cb->extack, "a dump is of all of them");
+	return -EINVAL;
+}
+
 static bool mzp_nl_dump_session(struct sk_buff *skb, struct netlink_callback *cb,
 				struct mzp_session *session)
 {
@@ -254,10 +263,13 @@ static bool mzp_nl_dump_session(struct sk_buff *skb, struct netlink_callback *cb
 
 int multifd_zp_nl_session_get_dumpit(struct sk_buff *skb, struct netlink_callback *cb)
 {
+	int err = mzp_nl_dump_check(cb, MZP_A_SESSION_ID);
 	struct mzp_nl_dump *dump = mzp_nl_dump(cb);
 	struct mzp_session *session;
 	bool fits = true;
 
+	if (err)
+		return err;
 	while (fits && (session = mzp_sessions_next(&dump->session))) {
 		if (mzp_nl_may_see(cb->skb, session))
 			fits = mzp_nl_dump_session(skb, cb, session);
@@ -322,16 +334,15 @@ int multifd_zp_nl_channel_get_dumpit(struct sk_buff *skb, struct netlink_callbac
 {
 	struct nlattr *only = mzp_genl_dump_attrs(cb)[MZP_A_CHANNEL_SESSION];
 	u64 last = only ? nla_get_u64(only) : U64_MAX;
+	int err = mzp_nl_dump_check(cb, MZP_A_CHANNEL_ID);
 	struct mzp_nl_dump *dump = mzp_nl_dump(cb);
 	struct mzp_session *session;
 	bool fits = true;
-	int err;
 
-	if (only && !dump->session) {
+	if (!err && only && !dump->session)
 		err = mzp_nl_dump_only(cb, last);
-		if (err)
-			return err;
-	}
+	if (err)
+		return err;
 	while (fits && (session = mzp_nl_dump_next(dump, last))) {
 		if (mzp_nl_may_see(cb->skb, session))
 			fits = mzp_nl_dump_channels(skb, cb, session);
@@ -347,9 +358,12 @@ int multifd_zp_nl_channel_get_dumpit(struct sk_buff *skb, struct netlink_callbac
 
 int multifd_zp_nl_worker_get_dumpit(struct sk_buff *skb, struct netlink_callback *cb)
 {
+	int err = mzp_nl_dump_check(cb, MZP_A_WORKER_CPU);
 	struct mzp_nl_dump *dump = mzp_nl_dump(cb);
 	void *header;
 
+	if (err)
+		return err;
 	for (; dump->cpu < nr_cpu_ids; dump->cpu++) {
 		if (!cpu_possible(dump->cpu))
 			continue;
@@ -369,7 +383,7 @@ int multifd_zp_nl_session_cancel_doit(struct sk_buff *request, struct genl_info 
 
 	if (IS_ERR(session))
 		return PTR_ERR(session);
-	mzp_session_fail(session, -ECANCELED);
+	mzp_session_cancel(session);
 	mzp_session_put(session);
 	return 0;
 }
@@ -405,8 +419,10 @@ int multifd_zp_nl_session_limit_doit(struct sk_buff *request, struct genl_info *
 		return PTR_ERR(session);
 	if (info->attrs[MZP_A_SESSION_CPUS])
 		err = mzp_nl_limit_cpus(session, info);
-	if (!err && rate)
+	if (!err && rate) {
 		mzp_limit_set(&session->limit, nla_get_u64(rate));
+		mzp_slow_wake(&session->slow);
+	}
 	mzp_session_put(session);
 	return err;
 }
@@ -428,8 +444,6 @@ struct genl_family mzp_genl_family __ro_after_init = {
 	.module = THIS_MODULE,
 	.ops = multifd_zp_nl_ops,
 	.n_ops = ARRAY_SIZE(multifd_zp_nl_ops),
-	/* New, so all of its requests are checked strictly. */
-	.resv_start_op = MZP_NL_CMD_INFO_GET,
 	.mcgrps = mzp_nl_groups,
 	.n_mcgrps = ARRAY_SIZE(mzp_nl_groups),
 };

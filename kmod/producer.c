@@ -54,18 +54,6 @@ static void mzp_producer_close_job(struct mzp_channel *channel)
 	channel->job = NULL;
 }
 
-/* The rest of the current job cannot be sent from here on. */
-static void mzp_producer_give_up(struct mzp_channel *channel, int error)
-{
-	struct mzp_take *take = &channel->take;
-
-	mzp_job_fail(channel->session, channel->job, error, take->page[take->pos]);
-	channel->fetch.stalls = 0;
-	channel->counts.lost += take->nr - take->pos;
-	take->nr = 0;
-	take->pos = 0;
-}
-
 /* What the slow lane has got since the last look is as good as what we would find. */
 static void mzp_producer_use_fetched(struct mzp_channel *channel, u64 first)
 {
@@ -84,12 +72,36 @@ static void mzp_producer_use_fetched(struct mzp_channel *channel, u64 first)
 	fetch->got = 0;
 }
 
+/* The rest of the current job cannot be sent from here on. */
+static void mzp_producer_give_up(struct mzp_channel *channel, int error)
+{
+	struct mzp_take *take = &channel->take;
+
+	mzp_job_fail(channel->session, channel->job, error, take->page[take->pos]);
+	channel->fetch.stalls = 0;
+	/* What was brought before the address space went away. */
+	channel->residency.nr = 0;
+	mzp_producer_use_fetched(channel, 0);
+	channel->counts.lost += take->nr - take->pos;
+	take->nr = 0;
+	take->pos = 0;
+}
+
+/* None of what is in hand was sent, nor will be. The session has counted it as lost. */
+static void mzp_producer_lose(struct mzp_channel *channel)
+{
+	channel->counts = (struct mzp_counts) {
+		.lost = mzp_counts_total(&channel->counts) + channel->take.nr - channel->take.pos,
+	};
+}
+
 /* The session is over: let go of everything. */
 static void mzp_producer_abandon(struct mzp_channel *channel)
 {
 	mzp_batch_drop(&channel->batch);
 	mzp_residency_init(&channel->residency, 0);
 	mzp_producer_use_fetched(channel, 0);
+	mzp_producer_lose(channel);
 	channel->take.nr = 0;
 	channel->take.pos = 0;
 	if (channel->job)
@@ -98,15 +110,16 @@ static void mzp_producer_abandon(struct mzp_channel *channel)
 	mzp_channel_drain(channel);
 }
 
-/* Publish the packet in the ring's free slot, with @normal pages in @payload bytes. */
-static void mzp_producer_publish(struct mzp_channel *channel, unsigned int normal, u64 payload)
+/* Publish the packet in the ring's free slot: the batch's, with @payload bytes. */
+static void mzp_producer_publish(struct mzp_channel *channel, u64 payload)
 {
 	struct mzp_channel_stats *stats = &channel->stats;
 	u64 bytes = sizeof(struct mzp_wire_packet) + payload;
 
 	/* Before the reader can count them gone. */
 	mzp_stat_add(&stats->packets, 1);
-	mzp_stat_add(&stats->sent, normal);
+	mzp_stat_add(&stats->sent, channel->batch.nr_normal);
+	mzp_stat_add(&stats->zeros, channel->batch.nr_zero);
 	mzp_stat_add(&stats->payload, payload);
 	mzp_stat_add(&stats->bytes, bytes);
 	mzp_ring_publish(&channel->ring);
@@ -174,7 +187,7 @@ static int mzp_producer_emit(struct mzp_channel *channel, struct mzp_packet *pac
 		return payload;
 	}
 	mzp_producer_header(channel, header, mzp_comp_wire(&channel->comp), payload);
-	mzp_producer_publish(channel, batch->nr_normal, payload);
+	mzp_producer_publish(channel, payload);
 	batch->nr_normal = 0;
 	batch->nr_zero = 0;
 	return 0;
@@ -188,8 +201,10 @@ static void mzp_producer_flush(struct mzp_channel *channel, struct mzp_packet *p
 	if (mzp_batch_pages(&channel->batch))
 		err = mzp_producer_emit(channel, packet);
 	/* A stream that is broken stays so; the next step abandons the channel. */
-	if (err)
+	if (err) {
 		mzp_session_fail(channel->session, err);
+		mzp_producer_lose(channel);
+	}
 	mzp_producer_close_job(channel);
 }
 
@@ -203,7 +218,7 @@ static void mzp_producer_sync(struct mzp_channel *channel, struct mzp_packet *pa
 	packet->buf[0] = *buf;
 	packet->nr = 1;
 	buf->bv_page = NULL;
-	mzp_producer_publish(channel, 0, 0);
+	mzp_producer_publish(channel, 0);
 	mzp_stat_add(&channel->stats.syncs, 1);
 	channel->epoch++;
 	trace_multifd_send_sync_main_signal(channel->session->id, channel->id, channel->epoch);
@@ -425,16 +440,18 @@ static enum mzp_produced mzp_producer_stall(struct mzp_channel *channel)
 	return MZP_PRODUCED_LATER;
 }
 
-/* Have the slow lane wait if the session has sent as much as it may for now. */
+/*
+ * Have the slow lane wait if the session has sent as much as it may for now.
+ * Asked before a job is taken up, so that nothing is held meanwhile that
+ * others, or the session's end, would have to wait for.
+ */
 static bool mzp_producer_limited(struct mzp_channel *channel)
 {
-	u64 until = mzp_limit_wait(&channel->session->limit);
-
-	if (likely(!until))
+	if (likely(!mzp_limit_wait(&channel->session->limit)))
 		return false;
 	mzp_stat_add(&channel->stats.throttled, 1);
+	trace_mzp_stall(channel->session->id, channel->id, MZP_NEED_TIME, 0);
 	channel->fetch.need = MZP_NEED_TIME;
-	channel->fetch.until = until;
 	return true;
 }
 
@@ -472,14 +489,9 @@ static enum mzp_produced mzp_producer_pages(struct mzp_channel *channel,
 	struct mzp_take *take = &channel->take;
 	int err;
 
-	if (take->pos == take->nr) {
-		/* Nothing is in hand that the slow lane was to get. */
-		if (mzp_producer_limited(channel))
-			return MZP_PRODUCED_LATER;
-		if (!mzp_producer_take(channel)) {
-			mzp_producer_flush(channel, packet);
-			return MZP_PRODUCED_SOME;
-		}
+	if (take->pos == take->nr && !mzp_producer_take(channel)) {
+		mzp_producer_flush(channel, packet);
+		return MZP_PRODUCED_SOME;
 	}
 	err = mzp_producer_work(channel);
 	if (err == -EAGAIN)
@@ -505,6 +517,10 @@ static enum mzp_produced mzp_producer_step(struct mzp_channel *channel)
 		return mzp_producer_pages(channel, packet);
 	switch (mzp_job_next(channel->session, channel->epoch, &job)) {
 	case MZP_NEXT_PAGES:
+		if (mzp_producer_limited(channel)) {
+			mzp_job_put(job);
+			return MZP_PRODUCED_LATER;
+		}
 		channel->job = job;
 		return MZP_PRODUCED_SOME;
 	case MZP_NEXT_SYNC:

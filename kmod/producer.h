@@ -8,7 +8,7 @@ struct mzp_channel;
  * enum mzp_produced - what came of running a producer
  * @MZP_PRODUCED_NOTHING: there is nothing to do, until the channel is kicked
  * @MZP_PRODUCED_SOME: some work was done, and there may be more
- * @MZP_PRODUCED_LATER: the next page needs time
+ * @MZP_PRODUCED_LATER: the slow lane is to get or to wait for something
  */
 enum mzp_produced {
 	MZP_PRODUCED_NOTHING,

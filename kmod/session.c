@@ -38,7 +38,7 @@
 
 static DEFINE_MUTEX(mzp_sessions_lock);
 static DEFINE_XARRAY(mzp_sessions); /* by id; changed under the lock */
-static u64 mzp_last_session;
+static atomic64_t mzp_last_session = ATOMIC64_INIT(0);
 static atomic_t mzp_nr_sessions = ATOMIC_INIT(0);
 
 /* Count the session, unless its user has too many. */
@@ -47,19 +47,26 @@ static int mzp_session_enlist(struct mzp_session *session)
 	struct mzp_session *other;
 	unsigned int nr = 0;
 	unsigned long id;
-	int err = -EMFILE;
 
+	session->id = atomic64_inc_return(&mzp_last_session);
+	/*
+	 * Not under the lock, for which everybody waits; and not charged, since
+	 * it is shared with others.
+	 */
+	if (xa_reserve(&mzp_sessions, session->id, GFP_KERNEL))
+		return -ENOMEM;
 	mutex_lock(&mzp_sessions_lock);
 	xa_for_each(&mzp_sessions, id, other)
 		nr += other->user == session->user;
 	if (nr < MZP_MAX_SESSIONS) {
-		session->id = ++mzp_last_session;
-		err = xa_insert(&mzp_sessions, session->id, session, GFP_KERNEL_ACCOUNT);
+		xa_store(&mzp_sessions, session->id, session, GFP_NOWAIT);
+		atomic_inc(&mzp_nr_sessions);
 	}
 	mutex_unlock(&mzp_sessions_lock);
-	if (!err)
-		atomic_inc(&mzp_nr_sessions);
-	return err;
+	if (nr < MZP_MAX_SESSIONS)
+		return 0;
+	xa_release(&mzp_sessions, session->id);
+	return -EMFILE;
 }
 
 static void mzp_session_delist(struct mzp_session *session)
@@ -140,6 +147,7 @@ struct mzp_session *mzp_session_new(void)
 	if (!session->round || !zalloc_cpumask_var(&session->cpus, GFP_KERNEL_ACCOUNT))
 		goto free_session;
 	kref_init(&session->ref);
+	mutex_init(&session->setup);
 	mutex_init(&session->lock);
 	INIT_LIST_HEAD(&session->blocks);
 	INIT_LIST_HEAD(&session->active);
@@ -172,6 +180,7 @@ static void mzp_session_uncharge(struct mzp_session *session)
 	atomic_long_sub(session->locked_pages, &session->charged->locked_vm);
 	free_uid(session->charged);
 	session->charged = NULL;
+	session->locked_pages = 0;
 }
 
 /* Undo what SETUP did, of which any part may be missing. */
@@ -284,6 +293,7 @@ void mzp_session_kick(struct mzp_session *session)
 
 	for (i = 0; i < session->nr_channels; i++)
 		mzp_worker_kick(session->channel[i]);
+	mzp_slow_wake(&session->slow);
 }
 
 /**
@@ -344,23 +354,14 @@ static void mzp_session_wake(struct mzp_session *session)
 		wake_up_all(&session->channel[i]->readable);
 }
 
-/**
- * mzp_session_fail - end a session before its time
- * @session: the session
- * @error: negative errno
- *
- * Only the first call has an effect, and none after mzp_session_close().
- *
- * Context: process; takes the session lock; may sleep, though for nobody's
- * cooperation.
- */
-void mzp_session_fail(struct mzp_session *session, int error)
+/* With @ended_too also if it has ended, and its rings are still to be read. */
+static void mzp_session_stop(struct mzp_session *session, int error, bool ended_too)
 {
 	unsigned int i;
 	bool first;
 
 	mutex_lock(&session->lock);
-	first = !session->error && !session->ended;
+	first = !session->error && (ended_too || !session->ended);
 	if (first) {
 		WRITE_ONCE(session->error, error);
 		if (!session->last_error)
@@ -380,6 +381,35 @@ void mzp_session_fail(struct mzp_session *session, int error)
 }
 
 /**
+ * mzp_session_fail - end a session before its time
+ * @session: the session
+ * @error: negative errno
+ *
+ * Only the first call has an effect, and none after mzp_session_close().
+ *
+ * Context: process; takes the session lock; may sleep, though for nobody's
+ * cooperation.
+ */
+void mzp_session_fail(struct mzp_session *session, int error)
+{
+	mzp_session_stop(session, error, false);
+}
+
+/**
+ * mzp_session_cancel - end a session, and whatever is left of it
+ * @session: the session
+ *
+ * Unlike mzp_session_fail(), also empties the rings of a session that has ended,
+ * if nobody reads them.
+ *
+ * Context: as mzp_session_fail().
+ */
+void mzp_session_cancel(struct mzp_session *session)
+{
+	mzp_session_stop(session, -ECANCELED, true);
+}
+
+/**
  * mzp_session_close - the device file was closed
  * @session: the session; the file's reference is dropped
  *
@@ -395,10 +425,12 @@ void mzp_session_close(struct mzp_session *session)
 			mzp_event_ended(session);
 	}
 	mutex_unlock(&session->lock);
-	if (session->ended)
+	if (session->ended) {
 		mzp_session_wake(session);
-	else
+		mzp_slow_wake(&session->slow);
+	} else {
 		mzp_session_fail(session, -ECANCELED);
+	}
 	mzp_session_put(session);
 }
 
@@ -413,7 +445,7 @@ void mzp_session_show(struct mzp_session *session, struct seq_file *seq)
 {
 	mutex_lock(&session->lock);
 	seq_printf(seq, "mzp-session:\t%llu\n", session->id);
-	seq_printf(seq, "mzp-channels:\t%u\n", session->nr_channels);
+	seq_printf(seq, "mzp-channels:\t%u\n", session->ready ? session->nr_channels : 0);
 	seq_printf(seq, "mzp-error:\t%d\n", -session->error);
 	seq_printf(seq, "mzp-jobs:\t%u\n", session->nr_jobs);
 	seq_printf(seq, "mzp-jobs-unfinished:\t%u\n", session->unfinished);
@@ -435,7 +467,7 @@ static u32 mzp_info_methods(void)
 /**
  * mzp_info_fill - what the module can do
  * @arg: filled in, but for size and flags
- * @method: mzp_comp_available(); whose levels are told
+ * @method: mzp_comp_known(); whose levels are told
  *
  * Context: any.
  */
@@ -572,7 +604,6 @@ static int mzp_setup_all(struct mzp_session *session, const struct mzp_setup *ar
 	session->level = arg->level;
 	session->detection = arg->detection;
 	session->packet_pages = arg->packet_pages;
-	mzp_owner_set(&session->owner);
 	mmgrab(current->mm);
 	session->mm = current->mm;
 	session->memcg = get_mem_cgroup_from_mm(current->mm);
@@ -609,7 +640,7 @@ int mzp_ioctl_setup(struct mzp_cmd *cmd)
 	if (err)
 		goto free_cpus;
 
-	mutex_lock(&session->lock);
+	mutex_lock(&session->setup);
 	if (session->ready) {
 		err = -EBUSY;
 	} else {
@@ -617,11 +648,14 @@ int mzp_ioctl_setup(struct mzp_cmd *cmd)
 		err = mzp_setup_all(session, arg);
 	}
 	if (!err) {
+		mutex_lock(&session->lock);
+		mzp_owner_set(&session->owner);
 		/* Pairs with mzp_op_allowed(). */
 		smp_store_release(&session->ready, true);
 		mzp_event_created(session);
+		mutex_unlock(&session->lock);
 	}
-	mutex_unlock(&session->lock);
+	mutex_unlock(&session->setup);
 free_cpus:
 	free_cpumask_var(cpus);
 	return err;

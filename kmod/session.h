@@ -67,6 +67,8 @@ struct mzp_cpus {
  * @user: who opened it; fixed
  * @born: when that was, in ns of the monotonic clock; fixed
  *
+ * @setup: held by SETUP, which takes its time; no more than it needs is done
+ *	under @lock too, which others wait for
  * @lock: protects what follows unless said otherwise. Nothing that waits for
  *	user space is done under it.
  * @ready: set up; the members from @mm to @nr_channels are fixed from then on.
@@ -115,10 +117,10 @@ struct mzp_cpus {
  * @limit: how fast packets may come; its own lock
  * @cpus_limit: those of @cpus that an administrator has left it, or NULL; RCU
  *
- * Lock order: list of sessions; then the session lock; then a worker's lock. A
- * channel's read lock is never held together with the session lock by one that
- * waits for the other: under the read lock the session lock is not taken, and
- * under the session lock the read lock is only tried.
+ * Lock order: @setup; the list of sessions; the session lock; a worker's lock,
+ * the slow lane's. A channel's read lock is never held together with the session
+ * lock by one that waits for the other: under the read lock the session lock is
+ * not taken, and under the session lock the read lock is only tried.
  */
 struct mzp_session {
 	struct kref ref;
@@ -126,6 +128,7 @@ struct mzp_session {
 	struct user_struct *user;
 	u64 born;
 
+	struct mutex setup; /* see above */
 	struct mutex lock; /* see above */
 	bool ready;
 	struct mzp_owner owner;
@@ -193,6 +196,7 @@ void mzp_session_close(struct mzp_session *session);
 struct mzp_session *mzp_session_get(struct mzp_session *session);
 void mzp_session_put(struct mzp_session *session);
 void mzp_session_fail(struct mzp_session *session, int error);
+void mzp_session_cancel(struct mzp_session *session);
 int mzp_session_usable(const struct mzp_session *session);
 struct mzp_block *mzp_session_block(struct mzp_session *session, u32 id);
 void mzp_session_kick(struct mzp_session *session);

@@ -5,11 +5,14 @@
  * Workers serve all sessions and wait for nobody. A channel whose next page is
  * not mapped (it is swapped out, on a disk, or a userfaultfd handler has yet to
  * supply it), whose address space is locked, whose memory cgroup has no memory
- * left at the moment, or whose session may send no more for a while, is handed
- * to this thread, which gets what is
- * needed, however long it takes, and queues the channel again: then the worker
- * finds it there. If it has gone again meanwhile, that is repeated, with a
- * pause, so that nothing spins.
+ * left at the moment, is handed to this thread, which gets what is needed,
+ * however long it takes, and queues the channel again: then the worker finds it
+ * there. If it has gone again meanwhile, that is repeated, with a pause, so that
+ * nothing spins.
+ *
+ * Channels of a session that may send no more for a while rest here too, besides
+ * what is got for others, until the time has come, something else has happened to
+ * them, or the session is over.
  *
  * A handler that never answers holds up nobody but its own session. When the
  * session is over, the thread gets a SIGKILL, which ends such a wait; it then
@@ -42,6 +45,7 @@ void mzp_slow_init(struct mzp_slow *slow)
 {
 	spin_lock_init(&slow->lock);
 	INIT_LIST_HEAD(&slow->queue);
+	INIT_LIST_HEAD(&slow->resting);
 	init_waitqueue_head(&slow->wait);
 }
 
@@ -57,18 +61,62 @@ static struct mzp_channel *mzp_slow_pop(struct mzp_slow *slow)
 	return channel;
 }
 
-/* The limit may be lifted meanwhile, so do not wait for long at once. */
-static void mzp_slow_wait_until(u64 until)
+/* Whether a resting channel may have something to do: also SYNCs, which are not limited. */
+static bool mzp_slow_rested(struct mzp_session *session, const struct mzp_channel *channel)
 {
-	u64 most = ktime_get_ns() + MZP_LIMIT_CREDIT_NS;
-	ktime_t wake = ns_to_ktime(min(until, most));
-
-	/* Interruptible, for the SIGKILL; the kernel sends no other signal. */
-	set_current_state(TASK_INTERRUPTIBLE);
-	schedule_hrtimeout(&wake, HRTIMER_MODE_ABS);
+	return mzp_worker_kicked(channel) || READ_ONCE(session->error) ||
+	       READ_ONCE(session->ended) || !mzp_limit_wait(&session->limit);
 }
 
-/* Get what the channel needs. Return: pages that were got, or a negative errno. */
+static bool mzp_slow_any_rested(struct mzp_session *session)
+{
+	const struct mzp_channel *channel;
+
+	list_for_each_entry(channel, &session->slow.resting, node) {
+		if (mzp_slow_rested(session, channel))
+			return true;
+	}
+	return false;
+}
+
+static void mzp_slow_rouse(struct mzp_session *session)
+{
+	struct mzp_channel *channel, *next;
+
+	list_for_each_entry_safe(channel, next, &session->slow.resting, node) {
+		if (!mzp_slow_rested(session, channel))
+			continue;
+		list_del(&channel->node);
+		mzp_worker_queue(channel);
+	}
+}
+
+/* Wait for channels that need something, or for when those that rest may go on. */
+static void mzp_slow_wait(struct mzp_session *session)
+{
+	struct mzp_slow *slow = &session->slow;
+	u64 until, now;
+
+	if (list_empty(&slow->resting)) {
+		/* Idle, not interruptible: a SIGKILL stays pending for good. */
+		wait_event_idle(slow->wait,
+				!list_empty_careful(&slow->queue) || kthread_should_stop());
+		return;
+	}
+	until = mzp_limit_wait(&session->limit);
+	now = ktime_get_ns();
+	/* Interruptible, for the SIGKILL; then none will rest any more. */
+	if (until > now)
+		wait_event_interruptible_hrtimeout(slow->wait,
+						   !list_empty_careful(&slow->queue) ||
+						   mzp_slow_any_rested(session),
+						   ns_to_ktime(until - now));
+}
+
+/*
+ * Get what the channel needs, but for time. Return: pages that were got, or a
+ * negative errno.
+ */
 static int mzp_slow_get(struct mzp_channel *channel)
 {
 	const struct mzp_block *block = channel->job->block;
@@ -85,7 +133,6 @@ static int mzp_slow_get(struct mzp_channel *channel)
 		return mzp_arena_reserve(&channel->arena, mzp_comp_pages_max(&channel->comp),
 					 GFP_KERNEL);
 	case MZP_NEED_TIME:
-		mzp_slow_wait_until(fetch->until);
 		break;
 	}
 	return 0;
@@ -104,6 +151,10 @@ static void mzp_slow_serve(struct mzp_channel *channel)
 	struct mzp_fetch *fetch = &channel->fetch;
 	int got = 0;
 
+	if (fetch->need == MZP_NEED_TIME) {
+		list_add_tail(&channel->node, &channel->session->slow.resting);
+		return;
+	}
 	mzp_slow_pause(fetch);
 	if (!READ_ONCE(channel->session->error))
 		got = mzp_slow_get(channel);
@@ -122,9 +173,8 @@ static int mzp_slow_fn(void *data)
 	allow_kernel_signal(SIGKILL);
 	set_active_memcg(session->memcg);
 	for (;;) {
-		/* Idle, not interruptible: a SIGKILL stays pending for good. */
-		wait_event_idle(slow->wait,
-				!list_empty_careful(&slow->queue) || kthread_should_stop());
+		mzp_slow_wait(session);
+		mzp_slow_rouse(session);
 		channel = mzp_slow_pop(slow);
 		if (channel)
 			mzp_slow_serve(channel);
@@ -137,7 +187,7 @@ static int mzp_slow_fn(void *data)
  * mzp_slow_start - start the slow lane's thread
  * @session: the session
  *
- * Context: process; sleeps; the session lock is held.
+ * Context: process; sleeps; the session is being set up.
  * Return: 0 or a negative errno.
  */
 int mzp_slow_start(struct mzp_session *session)
@@ -170,6 +220,18 @@ void mzp_slow_submit(struct mzp_channel *channel)
 	spin_unlock(&slow->lock);
 	wake_up(&slow->wait);
 	mzp_session_put(session);
+}
+
+/**
+ * mzp_slow_wake - have channels that rest looked at again
+ * @slow: the slow lane; what is new was written before
+ *
+ * Context: any.
+ */
+void mzp_slow_wake(struct mzp_slow *slow)
+{
+	if (wq_has_sleeper(&slow->wait))
+		wake_up(&slow->wait);
 }
 
 /**

@@ -34,7 +34,6 @@ enum mzp_need {
  * @need: what keeps it
  * @first: with MZP_NEED_PAGE: first page that is needed, in its block
  * @nr: how many are, one behind the other
- * @until: with MZP_NEED_TIME: when it may, in ns of the monotonic clock
  * @got: how many of them are in @page
  * @page: pages that were got, one reference each
  * @error: negative errno if the first one cannot be had, or 0
@@ -45,7 +44,6 @@ struct mzp_fetch {
 	enum mzp_need need;
 	u64 first;
 	unsigned int nr;
-	u64 until;
 	unsigned int got;
 	struct page *page[MZP_FETCH_PAGES];
 	int error;
@@ -58,18 +56,21 @@ struct mzp_fetch {
  * @task: the thread; fixed once the session is set up
  * @lock: protects @queue
  * @queue: channels that need something
+ * @resting: those that need time only; the thread's own
  * @wait: where the thread waits for them
  */
 struct mzp_slow {
 	struct task_struct *task;
 	spinlock_t lock; /* see above */
 	struct list_head queue;
+	struct list_head resting;
 	wait_queue_head_t wait;
 };
 
 void mzp_slow_init(struct mzp_slow *slow);
 int mzp_slow_start(struct mzp_session *session);
 void mzp_slow_submit(struct mzp_channel *channel);
+void mzp_slow_wake(struct mzp_slow *slow);
 void mzp_slow_interrupt(struct mzp_slow *slow);
 void mzp_slow_stop(struct mzp_slow *slow);
 

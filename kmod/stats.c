@@ -24,6 +24,14 @@ static void mzp_stats_add_counts(struct mzp_counts *sum, const struct mzp_counts
 	sum->lost += READ_ONCE(counts->lost);
 }
 
+static u32 mzp_stats_fill(const struct mzp_ring *ring)
+{
+	/* Tail first: then the head is not behind it, though it may be too far ahead. */
+	u32 tail = smp_load_acquire(&ring->tail);
+
+	return min(READ_ONCE(ring->head) - tail, ring->size);
+}
+
 /* What is in the ring, and is not what it was spared to copy. */
 static void mzp_stats_add_ring(struct mzp_stats *sum, const struct mzp_channel *channel)
 {
@@ -32,11 +40,12 @@ static void mzp_stats_add_ring(struct mzp_stats *sum, const struct mzp_channel *
 	u64 own = READ_ONCE(stats->bytes);
 
 	if (!channel->comp.ops) {
-		own -= READ_ONCE(stats->payload);
+		/* It may be ahead of the bytes that it is part of. */
+		own = mzp_stats_left(own, READ_ONCE(stats->payload));
 		sum->pages_held += mzp_stats_left(READ_ONCE(stats->sent),
 						  READ_ONCE(stats->pages_gone));
 	}
-	sum->ring_packets += min(mzp_ring_fill(ring), ring->size);
+	sum->ring_packets += mzp_stats_fill(ring);
 	sum->ring_size += ring->size;
 	sum->memory += sizeof(*channel) + channel->comp.memory + ring->size * sizeof(*ring->slot) +
 		       mzp_stats_left(own, READ_ONCE(stats->own_gone));

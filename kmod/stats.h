@@ -15,6 +15,7 @@ struct mzp_channel;
  * @packets: emitted, SYNC packets included
  * @syncs: SYNC packets emitted
  * @sent: normal pages in the packets emitted
+ * @zeros: zero pages in them
  * @payload: bytes that these came to
  * @bytes: emitted, headers included
  * @ring_full: times that the producer found no room in the ring
@@ -34,6 +35,7 @@ struct mzp_channel_stats {
 	u64 packets;
 	u64 syncs;
 	u64 sent;
+	u64 zeros;
 	u64 payload;
 	u64 bytes;
 	u64 ring_full;

@@ -11,7 +11,7 @@
 
 #include <linux/tracepoint.h>
 
-/* A packet was put in a ring; @next_packet_size is its payload. */
+/* A packet is put in a ring; @next_packet_size is its payload. */
 TRACE_EVENT(multifd_send,
 	TP_PROTO(u64 session, u32 id, u64 packet_num, u32 normal, u32 zero, u32 flags,
 		 u32 next_packet_size),
@@ -161,8 +161,8 @@ TRACE_EVENT(mzp_ring_full,
 );
 
 /*
- * A channel goes to the slow lane, @stalls times in a row; @need is of enum
- * mzp_need.
+ * A channel goes to the slow lane; @need is of enum mzp_need. @stalls: times in a
+ * row that it was not to be helped; 0 if it is for its session's rate.
  */
 TRACE_EVENT(mzp_stall,
 	TP_PROTO(u64 session, u32 id, u32 need, u32 stalls),

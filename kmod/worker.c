@@ -139,6 +139,9 @@ static int mzp_worker_pick_rcu(const struct mzp_channel *channel)
 	const struct cpumask *allowed = mzp_session_cpus(channel->session);
 	int cpu;
 
+	/* An administrator's limit leads nowhere that the session may not go. */
+	if (!cpumask_intersects(allowed, &mzp_up_cpus))
+		allowed = channel->session->cpus;
 	if (!cpumask_intersects(allowed, &mzp_up_cpus))
 		allowed = &mzp_up_cpus;
 	cpu = channel->cpu;
@@ -263,6 +266,17 @@ void mzp_worker_kick(struct mzp_channel *channel)
 		return;
 	mzp_session_get(channel->session);
 	mzp_worker_queue(channel);
+}
+
+/**
+ * mzp_worker_kicked - whether a channel was kicked since it was last run
+ * @channel: owned by the caller
+ *
+ * Context: any.
+ */
+bool mzp_worker_kicked(const struct mzp_channel *channel)
+{
+	return atomic_read(&channel->state) == MZP_CHANNEL_KICKED;
 }
 
 /* Count one run of a channel, whose producer the caller still is. */

@@ -56,6 +56,7 @@ void mzp_workers_stop(void);
 struct mzp_share __percpu *mzp_worker_share(void);
 void mzp_worker_adopt(struct mzp_channel *channel);
 void mzp_worker_kick(struct mzp_channel *channel);
+bool mzp_worker_kicked(const struct mzp_channel *channel);
 void mzp_worker_queue(struct mzp_channel *channel);
 
 #endif /* MZP_WORKER_H */

@@ -182,9 +182,9 @@ struct mzp_info {
  * × @packet_pages) are charged to the user's RLIMIT_MEMLOCK from now on, unless
  * the caller has CAP_IPC_LOCK.
  *
- * Without CAP_SYS_NICE, only those of @cpus count that the caller may run on.
- * If all of them are offline later on, any online CPU takes over, as the
- * scheduler does.
+ * Without CAP_SYS_NICE, only those of @cpus count that the caller may run on. An
+ * administrator may later limit the session to some of them. If all of them are
+ * offline later on, any online CPU takes over, as the scheduler does.
  *
  * Errors: EBUSY: already set up. ENOMEM: also when RLIMIT_MEMLOCK does not
  * suffice. EINVAL: also when no CPU of @cpus is left.
@@ -427,7 +427,8 @@ struct mzp_send {
  *
  * Put a SYNC packet on each channel behind all pages of the jobs handed over so
  * far, and before all pages of later ones. The job is done when each ring has
- * its SYNC packet; a ring that is full delays it until the reader makes room.
+ * its SYNC packet; a ring that is full delays it until the reader makes room,
+ * and a rate that an administrator has set delays the pages before it.
  *
  * Errors: EAGAIN: as SEND.
  */
