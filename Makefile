@@ -14,7 +14,8 @@ prefix ?= /usr/local
 DESTDIR ?=
 udevdir ?= /usr/lib/udev/rules.d
 
-.PHONY: all module tools modules_install install uninstall check demo bench-compression docs clean help
+.PHONY: all module tools modules_install install uninstall check demo bench-compression docs \
+	netlink clean help
 all: module tools
 
 # Each kernel's objects have a tree of their own, of links to the sources, so
@@ -39,13 +40,15 @@ install: tools
 	$(MAKE) -C $(top)/tools O=$(build) DESTDIR=$(DESTDIR) PREFIX=$(prefix) install
 	install -D -m 0644 $(top)/tools/60-multifd_zp.rules $(DESTDIR)$(udevdir)/60-multifd_zp.rules
 	install -D -m 0644 -t $(DESTDIR)$(prefix)/include/linux \
-		$(top)/uapi/linux/multifd_zp.h $(top)/uapi/linux/multifd_wire.h
+		$(top)/uapi/linux/multifd_zp.h $(top)/uapi/linux/multifd_wire.h \
+		$(top)/uapi/linux/multifd_zp_netlink.h
 
 uninstall:
 	$(MAKE) -C $(top)/tools O=$(build) DESTDIR=$(DESTDIR) PREFIX=$(prefix) uninstall
 	rm -f $(DESTDIR)$(udevdir)/60-multifd_zp.rules
 	rm -f $(DESTDIR)$(prefix)/include/linux/multifd_zp.h \
-	      $(DESTDIR)$(prefix)/include/linux/multifd_wire.h
+	      $(DESTDIR)$(prefix)/include/linux/multifd_wire.h \
+	      $(DESTDIR)$(prefix)/include/linux/multifd_zp_netlink.h
 
 check:
 	$(top)/tests/check
@@ -60,6 +63,10 @@ docs:
 	$(top)/tests/setup docs
 	$(MAKE) -C $(top)/Documentation O=$(build)/docs html
 
+# What the netlink spec describes, with the kernel's generator.
+netlink:
+	$(top)/tools/netlink/generate
+
 clean:
 	rm -rf $(build) $(top)/multifd_zp.ko
 
@@ -67,7 +74,7 @@ help:
 	@echo 'To use it:'
 	@echo '  make                  the module for this kernel (./multifd_zp.ko), and the tools (build/)'
 	@echo '  make module           only the module; KDIR=DIR: for the kernel whose headers are there'
-	@echo '  make tools            only libmfd, mfdsend and mfddemo'
+	@echo '  make tools            only libmfd, mfdsend, mfddemo and mfdctl'
 	@echo '  make install          tools, library, headers, man pages, udev rule; DESTDIR=, prefix=/usr/local'
 	@echo '  make modules_install  the module, below /lib/modules; DESTDIR='
 	@echo '  make uninstall        takes back what install did'
@@ -76,4 +83,5 @@ help:
 	@echo '  make check            all tests and static checks; ends with "N passed, N failed"'
 	@echo '  make bench-compression  what compression costs, beside stock libraries and QEMU'
 	@echo '  make docs             HTML documentation in build/docs/html/'
+	@echo '  make netlink          files that are generated from Documentation/netlink/specs'
 	@echo '  make clean            removes build/ and ./multifd_zp.ko'

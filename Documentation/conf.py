@@ -16,7 +16,7 @@ with open(f"{here}/../kmod/main.c", encoding="utf-8") as source:
 
 project = "multifd_zp"
 version = release
-extensions = ["kernel_doc"]
+extensions = ["kernel_doc", "netlink_spec"]
 kernel_doc_headers = [
     "uapi/linux/multifd_zp.h",
     "uapi/linux/multifd_wire.h",

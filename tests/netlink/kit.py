@@ -1,0 +1,176 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""What all tests of this folder share: being tests, and running mfdctl."""
+
+import json
+import os
+import re
+import select
+import signal
+import subprocess
+import sys
+import time
+import traceback
+
+from sender import Session
+
+TOP = os.path.realpath(f"{os.path.dirname(os.path.abspath(__file__))}/../..")
+BUILD = os.environ.get("MZP_BUILD", f"{TOP}/build")
+MFDCTL = f"{BUILD}/mfdctl"
+NOBODY = 65534
+AS_NOBODY = ("setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups")
+
+with open("/proc/self/comm", encoding="utf-8") as _comm:
+    COMM = _comm.read().rstrip("\n")
+
+TESTS = []
+
+
+def test(function):
+    """A test: it ends, or fails by raising something."""
+    TESTS.append(function)
+    return function
+
+
+class Failed(Exception):
+    """A test has failed."""
+
+
+def must(condition, *what):
+    if not condition:
+        raise Failed(" ".join(str(thing) for thing in what))
+
+
+def same(got, want, what=""):
+    must(got == want, f"{what}: {got!r} instead of {want!r}")
+
+
+def until(condition, what, timeout=100):
+    """Wait until something is true, and return that; for what nobody announces."""
+    deadline = time.monotonic() + timeout
+    while not (value := condition()):
+        must(time.monotonic() < deadline, "in vain:", what)
+        time.sleep(0.02)
+    return value
+
+
+def mfdctl(*arguments, under=(), status=0):
+    """What it printed on standard output; on standard error, if it is to fail."""
+    done = subprocess.run([*under, MFDCTL, *map(str, arguments)], stdin=subprocess.DEVNULL,
+                          capture_output=True, text=True, timeout=60, check=False)
+    same(done.returncode, status, f"mfdctl {arguments}, {done.stdout!r}, {done.stderr!r}")
+    if status:
+        same(done.stdout, "", "standard output")
+        return done.stderr
+    same(done.stderr, "", "standard error")
+    return done.stdout
+
+
+def stats(*arguments, under=()):
+    return json.loads(mfdctl("stats", "--json", *arguments, under=under))
+
+
+def session_stats(number):
+    """One session, and its channels."""
+    seen = stats(number, "--channels")
+    same(len(seen["sessions"]), 1)
+    return seen["sessions"][0], seen["channels"]
+
+
+class Monitor:
+    """mfdctl monitor, which listens already."""
+
+    def __init__(self, *arguments):
+        self.process = subprocess.Popen([MFDCTL, "monitor", *arguments],
+                                        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE)
+        self.lines = []
+        self.rest = b""
+        until(self._shows_something, "mfdctl monitor shows a session")
+        # behind this one, everything is shown
+        with Session() as last:
+            pass
+        while not re.search(rf"session {last.id} .* ended|\"id\":{last.id},.*-ended",
+                            self.line()):
+            pass
+
+    def _shows_something(self):
+        with Session():
+            pass
+        return self.more(0.1)
+
+    def more(self, timeout):
+        """Wait for lines; those that have been printed and not been asked for."""
+        ready, _, _ = select.select([self.process.stdout], [], [], timeout)
+        if ready:
+            data = os.read(self.process.stdout.fileno(), 1 << 16)
+            must(data, "mfdctl monitor has ended")
+            *lines, self.rest = (self.rest + data).split(b"\n")
+            self.lines += [line.decode() for line in lines]
+        return self.lines
+
+    def line(self, timeout=60):
+        while not self.lines:
+            must(self.more(timeout) or self.rest, "mfdctl monitor says nothing")
+        return self.lines.pop(0)
+
+    def event(self):
+        return json.loads(self.line())
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.process.kill()
+        self.process.wait()
+        self.process.stdout.close()
+
+
+def _child(function):
+    """Run a test in this process, which is its own."""
+    os.setpgid(0, 0)
+    try:
+        function()
+    except BaseException:  # pylint: disable=broad-except
+        for line in traceback.format_exc().splitlines():
+            print(f"# {line}")
+        sys.stdout.flush()
+        return 1
+    return 0
+
+
+def _run(function, limit):
+    sys.stdout.flush()
+    pid = os.fork()
+    if not pid:
+        os._exit(_child(function))
+    try:
+        os.setpgid(pid, pid)
+    except OSError:
+        pass
+    pidfd = os.pidfd_open(pid)
+    ready, _, _ = select.select([pidfd], [], [], limit)
+    os.close(pidfd)
+    if not ready:
+        print(f"# did not end within {limit} s")
+        os.kill(pid, signal.SIGKILL)
+    status = os.waitpid(pid, 0)[1]
+    # its leftovers
+    try:
+        os.killpg(pid, signal.SIGKILL)
+    except ProcessLookupError:
+        pass
+    return status == 0
+
+
+def main(names, limit=200):
+    """Run those tests whose names have been given, or all."""
+    chosen = [f for f in TESTS if not names or f.__name__ in names or f.__module__ in names]
+    failed = not chosen
+    for function in chosen:
+        began = time.monotonic()
+        good = _run(function, limit)
+        failed |= not good
+        if os.environ.get("MZP_TEST_TIMES"):
+            print(f"# {time.monotonic() - began:.1f} s")
+        print(f"{'ok' if good else 'not ok'} {function.__module__}.{function.__name__}",
+              flush=True)
+    return 1 if failed else 0

@@ -1,0 +1,111 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Sessions by hand: the module's ioctls, and somebody who reads the channels."""
+
+import ctypes
+import fcntl
+import os
+import re
+import struct
+import threading
+
+PAGE = 4096
+PACKET = 128
+NONE, ZLIB, ZSTD = range(3)
+MULTIFD = 2
+FRESH = 1
+BLOCK_FD = 1
+
+
+def _ioctl(fd, number, layout, *members):
+    """Call with a structure that starts with its size; returns its members."""
+    data = bytearray(struct.pack("=I" + layout, struct.calcsize("=I" + layout), *members))
+    fcntl.ioctl(fd, 0xbd00 + number, data)
+    return struct.unpack("=I" + layout, data)[1:]
+
+
+class Memory:
+    """A file with a number of pages of data, of zero pages, and of holes, in this order."""
+
+    def __init__(self, data, zero=0, absent=0):
+        self.data, self.zero, self.absent = data, zero, absent
+        self.pages = data + zero + absent
+        self.fd = os.memfd_create("memory")
+        os.truncate(self.fd, self.pages * PAGE)
+        for page in range(data):
+            os.pwrite(self.fd, struct.pack("=Q", page + 1) * (PAGE // 8), page * PAGE)
+        for page in range(data, data + zero):
+            os.pwrite(self.fd, bytes(PAGE), page * PAGE)
+
+    def close(self):
+        os.close(self.fd)
+
+
+class Session:
+    """A session; set up, unless channels is 0."""
+
+    def __init__(self, channels=1, method=NONE, ring=0, packet_pages=0, uuid=bytes(16)):
+        self.fd = os.open("/dev/multifd_zp", os.O_RDWR | os.O_CLOEXEC)
+        with open(f"/proc/self/fdinfo/{self.fd}", encoding="ascii") as info:
+            self.id = int(re.search(r"^mzp-session:\s*(\d+)", info.read(), re.M).group(1))
+        self.channels = []
+        self.readers = []
+        self.read = [0] * channels
+        if channels:
+            _ioctl(self.fd, 1, "IIIiIII16sQII", 0, channels, method, 0, MULTIFD, packet_pages,
+                   ring, uuid, 0, 0, 0)
+            self.channels = [_ioctl(self.fd, 4, "IIi", 0, n, 0)[2] for n in range(channels)]
+
+    def block(self, memory, idstr=b"ram0"):
+        buffer = ctypes.create_string_buffer(idstr)
+        return _ioctl(self.fd, 2, "IQIIQQiIQ", BLOCK_FD, ctypes.addressof(buffer), len(idstr), 0,
+                      memory.pages * PAGE, 0, memory.fd, 0, 0)[3]
+
+    def send(self, block, first, count, flags=0):
+        """Hand pages over; the job."""
+        return _ioctl(self.fd, 5, "IIIQQQIIQQQ", flags, block, 0, first, count, 0, 0, 0, 0, 0,
+                      0)[-2]
+
+    def sync(self):
+        return _ioctl(self.fd, 6, "IQ", 0, 0)[1]
+
+    def wait(self, job=0, timeout=60):
+        """(errno, submitted, normal, zero, absent) of a job, or of all."""
+        members = _ioctl(self.fd, 7, "IQqQQIIIIQQQQQ", 0, job, int(timeout * 1e9), 0, 0,
+                         0, 0, 0, 0, 0, 0, 0, 0, 0)
+        return (members[5],) + members[10:]
+
+    def cancel(self):
+        _ioctl(self.fd, 8, "I", 0)
+
+    def read_on(self):
+        """From now on, somebody reads all channels until they end."""
+        for number, fd in enumerate(self.channels):
+            thread = threading.Thread(target=self._read, args=(number, fd))
+            thread.start()
+            self.readers.append(thread)
+
+    def _read(self, number, fd):
+        try:
+            while data := os.read(fd, 1 << 20):
+                self.read[number] += len(data)
+        except OSError:
+            pass
+
+    def close_device(self):
+        os.close(self.fd)
+        self.fd = -1
+
+    def close(self):
+        """End it; channels are read to their ends, or closed."""
+        if self.fd >= 0:
+            self.close_device()
+        for reader in self.readers:
+            reader.join()
+        for fd in self.channels:
+            os.close(fd)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.close()

@@ -1,0 +1,150 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""What an administrator may do: limits, and an end."""
+
+import errno
+import os
+
+from kit import mfdctl, must, same, session_stats, stats, test, until
+from sender import PACKET, PAGE, Memory, Session
+from t_stats import quiet
+
+# What a packet is at most, with its header; and how much of a rate can be saved up.
+PACKET_BYTES = PACKET * PAGE + 4096
+CREDIT = 0.1
+
+
+@test
+def the_rate_holds():
+    """Never more than the rate and a burst, between any two looks; and it ends."""
+    rate, channels = 6000000, 3
+    memory = Memory(6000)
+    samples = []
+    with Session(channels) as session:
+        mfdctl("limit", session.id, "--rate", "6M")
+        same(session_stats(session.id)[0]["rate"], rate, "rate")
+        session.read_on()
+        session.send(session.block(memory), 0, memory.pages)
+        session.sync()
+        while not samples or samples[-1]["jobs-unfinished"]:
+            samples.append(session_stats(session.id)[0])
+        same(session.wait(), (0, memory.pages, memory.pages, 0, 0), "WAIT")
+        samples.append(session_stats(session.id)[0])
+    burst = CREDIT * rate + channels * PACKET_BYTES
+    for number, first in enumerate(samples[:-2]):
+        # a sample's age is older than its bytes, so the time ends with a later one
+        for second, later in zip(samples[number + 1:], samples[number + 2:]):
+            sent = second["bytes-out"] - first["bytes-out"]
+            allowed = rate * (later["age"] - first["age"]) / 1e9 + burst
+            must(sent <= allowed, sent, "bytes where", allowed, "are allowed:", first, second)
+    took = (samples[-2]["age"] - samples[0]["age"]) / 1e9
+    sent = samples[-2]["bytes-out"] - samples[0]["bytes-out"]
+    must(samples[-1]["throttled"], "nothing was held back:", samples[-1])
+    print(f"# {sent / took / rate:.0%} of the rate over {took:.1f} s")
+
+
+@test
+def the_limit_is_seen_and_can_be_taken_away():
+    memory = Memory(20000)
+    with Session(2) as session:
+        session.read_on()
+        mfdctl("limit", session.id, "--rate", "1Mi")
+        session.send(session.block(memory), 0, memory.pages)
+        session.sync()
+        until(lambda: session_stats(session.id)[0]["bottleneck"] == "rate-limit",
+              "a session that waits for its rate limit")
+        must("at most 1.05 MB/s" in mfdctl("stats", session.id), "the rate is not shown")
+        # at this rate it would take more than a minute
+        mfdctl("limit", session.id, "--rate", "none")
+        same(session.wait(timeout=60)[0], 0, "WAIT")
+        same(session_stats(session.id)[0]["rate"], 0, "rate")
+
+
+@test
+def the_lowest_rate_holds_nothing_up():
+    """A session that may hardly send anything can still be ended, either way."""
+    memory = Memory(1000)
+    for end in ("cancel", "close"):
+        with Session(2) as session:
+            session.read_on()
+            mfdctl("limit", session.id, "--rate", "1")
+            session.send(session.block(memory), 0, memory.pages)
+            until(lambda: session_stats(session.id)[0]["throttled"], "what is held back")
+            if end == "cancel":
+                mfdctl("cancel", session.id)
+                same(session.wait()[0], errno.ECANCELED, "WAIT")
+    until(lambda: not stats()["sessions"], "no sessions")
+
+
+@test
+def the_work_moves_to_other_cpus():
+    """What is done after the limit is done by these workers only."""
+    memory = Memory(3000)
+
+    def packets():
+        return {worker["cpu"]: worker["packets"] for worker in stats("--workers")["workers"]}
+
+    with Session(3) as session:
+        session.read_on()
+        block = session.block(memory)
+        session.send(block, 0, memory.pages)
+        session.sync()
+        session.wait()
+        for cpu in (1, 0, 1):
+            mfdctl("limit", session.id, "--cpus", cpu)
+            shown, _ = session_stats(session.id)
+            same(shown["cpus"], str(cpu), "CPUs")
+            before, sent = packets(), shown["packets"]
+            session.send(block, 0, memory.pages)
+            session.sync()
+            same(session.wait()[0], 0, "WAIT")
+            after, (shown, channels) = packets(), session_stats(session.id)
+            same({c: after[c] - before[c] for c in after},
+                 {c: (c == cpu) * (shown["packets"] - sent) for c in after}, "packets by CPU")
+            same({channel["cpu"] for channel in channels}, {cpu}, "where channels were last")
+        mfdctl("limit", session.id, "--cpus", "all")
+        same(session_stats(session.id)[0]["cpus"], "0-1", "CPUs")
+
+
+@test
+def the_work_moves_in_the_middle():
+    """Of a job, while the rings are full."""
+    memory = Memory(4000)
+    with Session(2, ring=2) as session:
+        session.send(session.block(memory), 0, memory.pages)
+        quiet(session.id)
+        mfdctl("limit", session.id, "--cpus", "0")
+        before = stats("--workers")["workers"]
+        session.read_on()
+        same(session.wait()[0], 0, "WAIT")
+        after = stats("--workers")["workers"]
+        same(after[1]["packets"], before[1]["packets"], "packets that CPU 1 has made")
+
+
+@test
+def cancel_ends_it():
+    """With the error that everybody is told of; other sessions go on."""
+    memory = Memory(2000)
+    with Session(2, ring=2) as session, Session(1) as other:
+        other.read_on()
+        session.send(session.block(memory), 0, memory.pages)
+        quiet(session.id)
+        mfdctl("cancel", session.id)
+        same(session.wait()[0], errno.ECANCELED, "WAIT")
+        for fd in session.channels:
+            try:
+                os.read(fd, 1)
+            except OSError as error:
+                same(error.errno, errno.ECANCELED, "a reader")
+            else:
+                must(False, "a reader goes on")
+        try:
+            session.sync()
+        except OSError as error:
+            same(error.errno, errno.ECANCELED, "SYNC")
+        shown, _ = session_stats(session.id)
+        same((shown["state"], shown["error"]), ("failed", errno.ECANCELED), "what is shown")
+        # twice does no harm
+        mfdctl("cancel", session.id)
+        other.send(other.block(memory), 0, memory.pages)
+        same(other.wait()[0], 0, "the other's WAIT")
+    must("no session" in mfdctl("cancel", session.id, status=1), "a session that is gone")

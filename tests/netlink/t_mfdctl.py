@@ -1,0 +1,272 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""mfdctl as people and programs use it."""
+
+import errno
+import fcntl
+import json
+import os
+import platform
+import pty
+import re
+import select
+import signal
+import struct
+import subprocess
+import termios
+
+from prometheus_client.parser import text_string_to_metric_families
+
+from kit import BUILD, COMM, MFDCTL, TOP, Monitor, mfdctl, must, same, session_stats, stats, test, until
+from sender import ZSTD, Memory, Session
+from t_stats import quiet
+
+# A process may call itself anything.
+NAME = b'a"b\\c\n\x1b[2J{\xff'
+SHOWN = 'a"b\\c\n\x1b[2J{\ufffd'
+
+
+def families(*arguments):
+    """{name: family} of the metrics, which have to be well-formed."""
+    found = {}
+    for family in text_string_to_metric_families(mfdctl("stats", "--prometheus", *arguments)):
+        must(family.name.startswith("multifd_zp_"), family.name)
+        must(family.name not in found, family.name, "comes twice")
+        must(family.documentation.endswith("."), family.name, "has no description")
+        must(family.samples, family.name, "has no samples")
+        labels = [tuple(sorted(sample.labels.items())) for sample in family.samples]
+        same(len(labels), len(set(labels)), f"samples of {family.name}, and different ones")
+        found[family.name] = family
+    return found
+
+
+def value(family, **labels):
+    """The one sample with these labels."""
+    values = [sample.value for sample in family.samples
+              if all(sample.labels[name] == value for name, value in labels.items())]
+    same(len(values), 1, f"samples of {family.name} with {labels}")
+    return values[0]
+
+
+@test
+def prometheus_is_what_json_is():
+    """A real parser reads it, with names that need quotes; numbers are the same."""
+    with open("/proc/self/comm", "wb") as comm:
+        comm.write(NAME)
+    memory = Memory(1000, 100)
+    with Session(0) as new, Session(2, ring=2) as session, Session(1, method=ZSTD) as other:
+        session.send(session.block(memory), 0, memory.pages)
+        quiet(session.id)
+        metrics = families("--channels", "--workers")
+        shown, channels = session_stats(session.id)
+        who = {"session": str(session.id), "pid": str(os.getpid()), "comm": SHOWN}
+        for name, metric, kind, factor in (
+                ("submitted", "submitted_pages", "counter", 1),
+                ("normal", "normal_pages", "counter", 1), ("zero", "zero_pages", "counter", 1),
+                ("lost", "lost_pages", "counter", 1), ("bytes-in", "in_bytes", "counter", 1),
+                ("bytes-out", "out_bytes", "counter", 1),
+                ("bytes-read", "read_bytes", "counter", 1), ("packets", "packets", "counter", 1),
+                ("busy", "busy_seconds", "counter", 1e-9), ("ring-full", "ring_full", "counter", 1),
+                ("throttled", "throttled", "counter", 1), ("ring-packets", "ring_packets", "gauge", 1),
+                ("ring-size", "ring_size_packets", "gauge", 1), ("memory", "memory_bytes", "gauge", 1),
+                ("jobs-unfinished", "unfinished_jobs", "gauge", 1)):
+            family = metrics[f"multifd_zp_session_{metric}"]
+            same(family.type, kind, metric)
+            must(abs(value(family, **who) - shown[name] * factor) < 1e-9, metric, name)
+            if metric not in ("submitted_pages", "unfinished_jobs"):
+                for channel in channels:
+                    must(abs(value(metrics[f"multifd_zp_channel_{metric}"],
+                                   channel=str(channel["id"]), **who) -
+                             channel[name] * factor) < 1e-9, metric, channel)
+        info = metrics["multifd_zp_session_info"]
+        same(value(info, session=str(other.id), method="zstd", state="active"), 1, "info")
+        same(value(info, session=str(new.id), state="new"), 1, "info")
+        same(value(metrics["multifd_zp_module_sessions"]), 3, "sessions")
+        same(value(metrics["multifd_zp_worker_up"], cpu="1"), 1, "worker")
+        # only what was asked for
+        must(not any(re.match("multifd_zp_(channel|worker)_", name) for name in families(session.id)),
+             "channels or workers that nobody has asked for")
+    families()
+
+
+@test
+def names_do_nothing_to_a_terminal():
+    with open("/proc/self/comm", "wb") as comm:
+        comm.write(NAME)
+    with Monitor() as monitor, Session() as session:
+        for output in (mfdctl("stats"), mfdctl("top", "--once"), monitor.line()):
+            must("\x1b" not in output and 'a"b\\c??[2J{\ufffd' in output, repr(output))
+        same(stats(session.id)["sessions"][0]["comm"], SHOWN, "comm")
+
+
+@test
+def watching_goes_on():
+    """One object a line, or one picture after another, until it is ended."""
+    with Session() as session:
+        for arguments, mark in ((("stats", "--json", "--watch=0.1"), '"sessions":[{'),
+                                (("stats", "--watch=0.1", session.id), "session "),
+                                (("top", "-b", "-d", "0.1"), "mfdctl top, ")):
+            process = subprocess.Popen([MFDCTL, *map(str, arguments)], text=True,
+                                       stdin=subprocess.DEVNULL, stdout=subprocess.PIPE)
+            seen = 0
+            while seen < 3:
+                line = process.stdout.readline()
+                must(line, arguments, "has ended")
+                if "--json" in arguments:
+                    json.loads(line)
+                seen += mark in line
+            process.kill()
+            process.wait()
+            process.stdout.close()
+        # one that is gone is an error, not silence
+        process = subprocess.Popen([MFDCTL, "stats", "--watch=0.1", str(session.id)],
+                                   stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                                   stderr=subprocess.PIPE, text=True)
+        process.stdout.readline()
+    said = process.communicate(timeout=30)[1]
+    same(process.returncode, 1, "status")
+    must("no session" in said, said)
+
+
+@test
+def top_has_a_line_for_each():
+    memory = Memory(2000, 0, 2000)
+    with Session(0) as new, Session(2, ring=2) as session:
+        session.send(session.block(memory), 0, memory.pages)
+        quiet(session.id)
+        pictures = mfdctl("top", "-n", 2, "-b", "-d", "0.1", "-s", "session").split("\n\n")
+        same(len(pictures), 2, "pictures")
+        for picture in pictures:
+            head, columns, *rows = picture.rstrip("\n").split("\n")
+            must("2 sessions, 2 workers" in head, head)
+            same(columns.split()[0], "SESSION", "columns")
+            same([int(row.split()[0]) for row in rows], [new.id, session.id], "order")
+            must(re.search(rf" root +{COMM} +active +0 .* 100% +\d\.\d network$", rows[1]), rows[1])
+            must(re.search(rf" root +{COMM} +new .* idle$", rows[0]), rows[0])
+        # the one that has done something
+        first = mfdctl("top", "--once", "--sort", "pages").split("\n")[2]
+        same(int(first.split()[0]), session.id, "the first by pages")
+
+
+class Screen:
+    """mfdctl top on a terminal."""
+
+    def __init__(self, rows, columns):
+        self.pid, self.fd = pty.fork()
+        if not self.pid:
+            os.environ["TERM"] = "xterm"
+            os.execv(MFDCTL, ["mfdctl", "top", "-d", "0.2"])
+        self.resize(rows, columns)
+        self.text = b""
+
+    def resize(self, rows, columns):
+        fcntl.ioctl(self.fd, termios.TIOCSWINSZ, struct.pack("=HHHH", rows, columns, 0, 0))
+
+    def read(self):
+        ready, _, _ = select.select([self.fd], [], [], 30)
+        must(ready, "nothing is drawn")
+        try:
+            self.text += os.read(self.fd, 1 << 16)
+        except OSError as error:
+            same(error.errno, errno.EIO, "the terminal")
+            return False
+        return True
+
+    def picture(self, *marks):
+        """Wait for a whole picture with these marks; its lines."""
+        while True:
+            for text in reversed(self.text.split(b"\x1b[H")[1:]):
+                if text.endswith(b"\x1b[J") and all(mark.encode() in text for mark in marks):
+                    return text[:-3].decode().replace("\x1b[K", "").split("\r\n")
+            must(self.read(), "mfdctl top has ended")
+
+    def press(self, key):
+        self.text = b""
+        os.write(self.fd, key)
+
+    def end(self):
+        while self.read():
+            pass
+        os.close(self.fd)
+        return os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
+
+
+@test
+def top_fits_its_terminal_and_obeys_keys():
+    with Session(), Session(), Session() as last:
+        screen = Screen(30, 150)
+        lines = screen.picture("[b: bytes]", "BOTTLENECK")
+        same([line.split()[0] for line in lines[2:5]], [str(last.id - 2), str(last.id - 1),
+                                                        str(last.id)], "sessions")
+        must(screen.text.startswith(b"\x1b[?1049h"), "another screen is used")
+        for key, mark in ((b"s", "[s: session]"), (b"p", "[p: pages]"), (b"c", "[c: cpus]"),
+                          (b"b", "[b: bytes]"), (b"x", "[b: bytes]")):
+            screen.press(key)
+            screen.picture(mark)
+        # smaller: what does not fit is left out
+        screen.text = b""
+        screen.resize(4, 40)
+        until(lambda: screen.read() and max(map(len, screen.picture())) == 40, "a narrow picture")
+        lines = screen.picture()
+        same(len(lines), 4, "lines")
+        screen.press(b"q")
+        same(screen.end(), 0, "status")
+        must(screen.text.endswith(b"\x1b[?1049l"), "the old screen comes back")
+        for number in (signal.SIGTERM, signal.SIGINT):
+            screen = Screen(30, 150)
+            screen.picture("BOTTLENECK")
+            os.kill(screen.pid, number)
+            same(screen.end(), 0, "status")
+            must(screen.text.endswith(b"\x1b[?1049l"), "the old screen comes back")
+
+
+@test
+def sessions_are_completed():
+    """What bash would offer."""
+    def offers(*words):
+        script = (f'. {TOP}/tools/completion/mfdctl; PATH={BUILD}:$PATH; '
+                  'COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); _mfdctl; echo "${COMPREPLY[@]}"')
+        return subprocess.run(["bash", "-c", script, "bash", "mfdctl", *words], check=True,
+                              capture_output=True, text=True).stdout.split()
+
+    with Session() as session, Session() as other:
+        ids = [str(session.id), str(other.id)]
+        same(offers("st"), ["stats"], "commands")
+        for command in ("stats", "limit", "cancel"):
+            must(set(ids) <= set(offers(command, "")), command, offers(command, ""))
+        same(offers("cancel", ""), ["--help", *ids], "after cancel")
+        same(offers("limit", ids[0], "--r"), ["--rate"], "options of limit")
+        same(offers("top", "--sort", "c"), ["cpus"], "orders")
+        must("all" in offers("limit", ids[0], "--cpus", ""), "CPUs")
+        must(not set(ids) & set(offers("top", "")), "top takes no session")
+
+
+@test
+def wrong_command_lines():
+    for arguments, said in ((("stats", "x"), "is no session"), (("stats", "1", "2"), "one session"),
+                            (("stats", "--prometheus", "--json"), "neither with"),
+                            (("stats", "--watch=0"), "seconds"), (("info", "1"), "unexpected"),
+                            (("limit", "1"), "--cpus or --rate"), (("limit", "--rate", "1k"), "which"),
+                            (("limit", "1", "--rate", "fast"), "is no rate"),
+                            (("limit", "1", "--cpus", ""), "a list such as"),
+                            (("cancel",), "which session"), (("top", "-n", "0"), "-n"),
+                            (("monitor", "--xml"), "unrecognized"), (("start",), "no command"),
+                            ((), "a command is missing")):
+        must(said in mfdctl(*arguments, status=2), arguments)
+    must("there is no session" in mfdctl("stats", 1 << 60, status=1), "no such session")
+    for command in ("stats", "top", "monitor", "info", "limit", "cancel"):
+        must(mfdctl(command, "--help").startswith(f"Usage: mfdctl {command} "), command)
+
+
+@test
+def the_module_is_not_there():
+    """It is unloaded, so this comes last."""
+    module = os.environ.get("MZP_MODULE",
+                            f"{TOP}/build/kmod/{platform.release()}/multifd_zp.ko")
+    subprocess.run(["rmmod", "multifd_zp"], check=True)
+    try:
+        for command in (("stats",), ("top", "-b"), ("monitor",), ("info",), ("cancel", "1"),
+                        ("limit", "1", "--rate", "1M")):
+            must("not loaded (modprobe" in mfdctl(*command, status=1), command)
+    finally:
+        subprocess.run(["insmod", module], check=True)
+    same(stats()["sessions"], [], "sessions")

@@ -1,0 +1,248 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Counters: that they are right, and that mfdctl shows what the kernel says."""
+
+import errno
+import json
+import os
+import sys
+
+import yaml
+
+from kit import TOP, mfdctl, must, same, session_stats, stats, test, until
+from sender import FRESH, PACKET, PAGE, ZLIB, ZSTD, Memory, Session
+
+UUID = bytes(range(16))
+# What sessions and channels both count; a session's are its channels' sums. (But
+# pages that no channel had taken yet are lost to none of them.)
+SUMS = ("normal", "zero", "absent", "bytes-in", "bytes-payload", "bytes-out",
+        "bytes-read", "packets", "ring-full", "ring-empty", "ring-packets", "ring-size",
+        "throttled", "stalls", "busy", "pages-held")
+
+with open(f"{TOP}/Documentation/netlink/specs/multifd_zp.yaml", encoding="utf-8") as _spec:
+    SPEC = yaml.safe_load(_spec)
+
+
+def replied(operation):
+    """The attributes of an operation's reply, as the spec has them."""
+    for one in SPEC["operations"]["list"]:
+        if one["name"] == operation:
+            return set(one["do"]["reply"]["attributes"])
+    raise KeyError(operation)
+
+
+def ynl():
+    """The kernel's own client, which goes by the spec."""
+    sys.path.insert(0, os.environ["MZP_YNL"])
+    # pylint: disable=import-outside-toplevel,import-error
+    from lib import YnlFamily
+    return YnlFamily(f"{TOP}/Documentation/netlink/specs/multifd_zp.yaml", schema="")
+
+
+def add_up(session, channels):
+    """A session is the sum of its channels, and each page is something."""
+    for name in SUMS:
+        same(session[name], sum(channel[name] for channel in channels), name)
+    must(sum(channel["lost"] for channel in channels) <= session["lost"], session, channels)
+    done = session["normal"] + session["zero"] + session["absent"] + session["lost"]
+    must(done <= session["submitted"], "more is done than there is:", session)
+    if not session["jobs-unfinished"]:
+        same(done, session["submitted"], f"done and submitted, {session}")
+    must(session["bytes-read"] <= session["bytes-out"], session)
+
+
+def quiet(number):
+    """Wait until workers have filled the rings, and nothing changes any more."""
+    last = None
+
+    def unchanged():
+        nonlocal last
+        before, (last, _) = last, session_stats(number)
+        last = {k: v for k, v in last.items() if k != "age"}
+        return before == last and last["ring-packets"]
+
+    until(unchanged, "rings that are full")
+
+
+@test
+def all_attributes_are_shown():
+    """Each attribute of the spec's replies, by its name."""
+    with Session(2, uuid=UUID) as session:
+        shown, channels = session_stats(session.id)
+        # these are there only if something has failed
+        same(replied("session-get") - set(shown), {"error-block", "error-offset"}, "not shown")
+        same(set(shown) - replied("session-get"), {"bottleneck"}, "not in the spec")
+        for channel in channels:
+            same(set(channel), replied("channel-get"), "a channel's")
+        for worker in stats("--workers")["workers"]:
+            same(set(worker), replied("worker-get"), "a worker's")
+        info = json.loads(mfdctl("info", "--json"))
+        levels = info.pop("levels")
+        same(set(info) | set(levels[0]), replied("info-get"), "the module's")
+        same([level["method"] for level in levels],
+             [name for name in info["methods"] if name != "none"], "methods with levels")
+        same(shown["uuid"], "00010203-0405-0607-0809-0a0b0c0d0e0f", "UUID")
+
+
+@test
+def values_are_the_kernels():
+    """mfdctl and the kernel's own client read the same."""
+    client = ynl()
+    with Session(2, ring=2, uuid=UUID) as session, Session(1, method=ZSTD) as other:
+        memory = Memory(1000, 200, 50)
+        for one in (session, other):
+            one.send(one.block(memory), 0, memory.pages)
+            quiet(one.id)
+        for mine, theirs in ((stats()["sessions"], client.dump("session-get", {})),
+                             ([session_stats(session.id)[0]],
+                              [client.do("session-get", {"id": session.id})]),
+                             (stats("--channels")["channels"], client.dump("channel-get", {})),
+                             (stats(other.id, "--channels")["channels"],
+                              client.dump("channel-get", {"session": other.id})),
+                             (stats("--workers")["workers"], client.dump("worker-get", {}))):
+            same(len(mine), len(theirs), "how many there are")
+            for ours, its in zip(mine, theirs):
+                ours.pop("bottleneck", None)
+                if "age" in its:
+                    must(its["age"] - ours["age"] < 60e9, "ages")
+                    its["age"] = ours["age"]
+                if "uuid" in its:
+                    must(its["uuid"].replace(" ", "").replace("-", "") == UUID.hex()
+                         if isinstance(its["uuid"], str) else its["uuid"] == UUID, its["uuid"])
+                    its["uuid"] = ours["uuid"]
+                same(ours, its, "mfdctl and the kernel's client")
+
+
+@test
+def counts_add_up_in_each_round():
+    """Known memory, several rounds: each counter is what it must be."""
+    data, zero, absent = 1500, 300, 700
+    memory = Memory(data, zero, absent)
+    with Session(3) as session:
+        session.read_on()
+        block = session.block(memory)
+        add_up(*session_stats(session.id))
+        session.send(block, 0, memory.pages, FRESH)
+        session.sync()
+        same(session.wait(), (0, memory.pages, data, zero, absent), "WAIT")
+        shown, channels = session_stats(session.id)
+        add_up(shown, channels)
+        for name, want in (("submitted", memory.pages), ("normal", data), ("zero", zero),
+                           ("absent", absent), ("lost", 0), ("syncs", 1),
+                           ("bytes-in", data * PAGE), ("bytes-payload", data * PAGE),
+                           ("error", 0), ("state", "active")):
+            same(shown[name], want, name)
+        for channel in channels:
+            same(channel["syncs"], 1, "a channel's SYNCs")
+
+        # the last pages of the data and the first zero ones
+        session.send(block, data - 10, 20)
+        session.sync()
+        session.send(block, 0, 5)
+        session.wait()
+        shown, channels = session_stats(session.id)
+        add_up(shown, channels)
+        for name, want in (("submitted", memory.pages + 25), ("normal", data + 15),
+                           ("zero", zero + 10), ("absent", absent), ("syncs", 2), ("jobs", 0),
+                           ("jobs-unfinished", 0)):
+            same(shown[name], want, name)
+        until(lambda: session_stats(session.id)[0]["ring-packets"] == 0, "empty rings")
+        shown, channels = session_stats(session.id)
+        add_up(shown, channels)
+        same(shown["bytes-read"], shown["bytes-out"], "read and written")
+        same(shown["pages-held"], 0, "pages held")
+        same(shown["bottleneck"], "idle", "bottleneck")
+        session.close_device()
+        for reader in session.readers:
+            reader.join()
+        # channels keep the session; what was read is what was counted
+        shown, channels = session_stats(session.id)
+        same([channel["bytes-read"] for channel in channels], session.read, "bytes read")
+        same(shown["state"], "ended", "state")
+
+
+@test
+def a_reader_that_waits_is_seen():
+    """Nobody reads, then somebody does: rings, the reason, pages held."""
+    memory = Memory(2000)
+    with Session(2, ring=4) as session:
+        session.send(session.block(memory), 0, memory.pages)
+        quiet(session.id)
+        shown, channels = session_stats(session.id)
+        add_up(shown, channels)
+        same(shown["ring-size"], 8, "room in rings")
+        same(shown["ring-packets"], 8, "packets in rings")
+        same(shown["jobs-unfinished"], 1, "unfinished jobs")
+        must(shown["ring-full"] >= 2, "times that rings were full:", shown["ring-full"])
+        same(shown["bottleneck"], "network", "bottleneck")
+        # packets of data; the first message of each channel is one as well
+        same(shown["pages-held"], shown["normal"], "pages held")
+        must(PACKET * 6 <= shown["normal"] <= PACKET * 8, "pages in rings:", shown["normal"])
+        session.read_on()
+        same(session.wait()[0], 0, "WAIT")
+
+
+@test
+def compression_is_counted():
+    memory = Memory(1000, 24)
+    for method in (ZLIB, ZSTD):
+        with Session(1, method=method) as session:
+            session.read_on()
+            session.send(session.block(memory), 0, memory.pages)
+            session.sync()
+            session.wait()
+            shown, channels = session_stats(session.id)
+            add_up(shown, channels)
+            same(shown["bytes-in"], 1000 * PAGE, "bytes in")
+            # pages that repeat eight bytes
+            must(0 < shown["bytes-payload"] < shown["bytes-in"] // 10, "payload:", shown)
+            must(shown["bytes-payload"] < shown["bytes-out"], "no headers:", shown)
+
+
+@test
+def what_is_lost_is_counted():
+    """Pages of a session that is cancelled, and of a job that fails."""
+    memory = Memory(2000)
+    with Session(2, ring=2) as session:
+        session.send(session.block(memory), 0, memory.pages)
+        quiet(session.id)
+        session.cancel()
+        same(session.wait()[0], errno.ECANCELED, "WAIT")
+        shown, channels = session_stats(session.id)
+        add_up(shown, channels)
+        must(shown["lost"] > 0, "nothing is lost:", shown)
+        same(shown["error"], errno.ECANCELED, "error")
+        same(shown["state"], "failed", "state")
+        same(shown["pages-held"], 0, "pages held")
+    with Session(1) as session:
+        session.read_on()
+        block = session.block(memory, b"pc.ram")
+        os.truncate(memory.fd, 1500 * PAGE)
+        session.send(block, 0, memory.pages)
+        same(session.wait()[0], errno.EFAULT, "WAIT")
+        shown, channels = session_stats(session.id)
+        add_up(shown, channels)
+        must(shown["lost"] >= 500, "pages that are not there are not lost:", shown)
+        same((shown["error"], shown["error-block"], shown["error-offset"]),
+             (errno.EFAULT, "pc.ram", 1500 * PAGE), "where it failed")
+        must("pc.ram, at 0x5dc000" in mfdctl("stats", session.id), "mfdctl does not say where")
+
+
+@test
+def workers_did_what_sessions_count():
+    """Over all CPUs: no more and no less than was done for sessions."""
+    before = stats("--workers")["workers"]
+    memory = Memory(3000)
+    with Session(4) as session:
+        session.read_on()
+        session.send(session.block(memory), 0, memory.pages)
+        session.sync()
+        session.wait()
+        until(lambda: all(not worker["queue"] for worker in stats("--workers")["workers"]),
+              "workers with nothing to do")
+        shown, _ = session_stats(session.id)
+        after = stats("--workers")["workers"]
+    packets = sum(b["packets"] - a["packets"] for a, b in zip(before, after))
+    # each channel's first message is made by SETUP
+    same(packets, shown["packets"], "packets of workers and of the session")
+    must(sum(b["busy"] - a["busy"] for a, b in zip(before, after)) >= shown["busy"],
+         "workers were busy for the session for longer than they were busy")

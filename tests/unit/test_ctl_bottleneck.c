@@ -1,0 +1,108 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* mfdctl: what a session waits for. */
+#include "unit.h"
+
+#include "ctl/bottleneck.h"
+
+/* A session at work: a second old, half of its pages done, its ring half full. */
+static struct ctl_session at_work(void)
+{
+	return (struct ctl_session) {
+		.age = 1000000000, .jobs = 1, .jobs_unfinished = 1, .submitted = 2000,
+		.count = { .normal = 1000, .packets = 8, .ring_packets = 4, .ring_size = 8 },
+	};
+}
+
+TEST(slower_reader)
+{
+	struct ctl_session now = at_work();
+
+	now.count.ring_full = 10;
+	now.count.ring_empty = 3;
+	assert_int_equal(ctl_bottleneck(&now, NULL), CTL_NETWORK);
+	/* a slow network hides what is not quite as slow */
+	now.count.stalls = 9;
+	now.count.throttled = 9;
+	assert_int_equal(ctl_bottleneck(&now, NULL), CTL_NETWORK);
+}
+
+TEST(slower_workers)
+{
+	struct ctl_session now = at_work();
+
+	now.count.ring_full = 3;
+	now.count.ring_empty = 10;
+	assert_int_equal(ctl_bottleneck(&now, NULL), CTL_WORKERS);
+	/* neither was seen yet: how full the rings are decides */
+	now.count.ring_full = 0;
+	now.count.ring_empty = 0;
+	assert_int_equal(ctl_bottleneck(&now, NULL), CTL_WORKERS);
+	now.count.ring_packets = 5;
+	assert_int_equal(ctl_bottleneck(&now, NULL), CTL_NETWORK);
+}
+
+TEST(workers_that_wait)
+{
+	struct ctl_session now = at_work();
+
+	now.count.ring_empty = 10;
+	now.count.stalls = 5;
+	assert_int_equal(ctl_bottleneck(&now, NULL), CTL_WORKERS);
+	now.count.stalls = 6;
+	assert_int_equal(ctl_bottleneck(&now, NULL), CTL_PAGES);
+	now.count.throttled = 6;
+	assert_int_equal(ctl_bottleneck(&now, NULL), CTL_RATE);
+}
+
+TEST(nothing_to_do)
+{
+	struct ctl_session now = { .age = 1 };
+
+	assert_int_equal(ctl_bottleneck(&now, NULL), CTL_IDLE);
+	now = at_work();
+	now.count.ring_empty = 10;
+	now.jobs_unfinished = 0;
+	now.count.ring_packets = 0;
+	assert_int_equal(ctl_bottleneck(&now, NULL), CTL_IDLE);
+	/* all is done, but the reader has not got it yet */
+	now.count.ring_packets = 1;
+	assert_int_equal(ctl_bottleneck(&now, NULL), CTL_NETWORK);
+}
+
+TEST(only_what_happened_in_between)
+{
+	struct ctl_session before = at_work(), now;
+
+	before.count.ring_full = 1000;
+	now = before;
+	now.age *= 2;
+	now.count.normal += 500;
+	now.count.packets += 4;
+	now.count.ring_empty += 4;
+	assert_int_equal(ctl_bottleneck(&now, NULL), CTL_NETWORK);
+	assert_int_equal(ctl_bottleneck(&now, &before), CTL_WORKERS);
+	/* the job ended meanwhile, but there was work */
+	now.jobs_unfinished = 0;
+	assert_int_equal(ctl_bottleneck(&now, &before), CTL_WORKERS);
+	/* stuck: nothing is done, yet there is work */
+	now = before;
+	now.age *= 2;
+	now.count.stalls += 1;
+	now.count.ring_packets = 0;
+	assert_int_equal(ctl_bottleneck(&now, &before), CTL_PAGES);
+	now.jobs_unfinished = 0;
+	assert_int_equal(ctl_bottleneck(&now, &before), CTL_IDLE);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(slower_reader),
+		cmocka_unit_test(slower_workers),
+		cmocka_unit_test(workers_that_wait),
+		cmocka_unit_test(nothing_to_do),
+		cmocka_unit_test(only_what_happened_in_between),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

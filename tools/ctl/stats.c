@@ -1,0 +1,361 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* mfdctl stats: who migrates, how fast, and what it waits for. */
+#include <errno.h>
+#include <inttypes.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <json-c/json.h>
+
+#include "ctl.h"
+#include "bottleneck.h"
+#include "export.h"
+#include "netlink.h"
+#include "text.h"
+#include "lib/error.h"
+
+struct options {
+	bool one;		/* only ... */
+	uint64_t session;	/* ... this one */
+	unsigned int what;
+	bool json, prometheus, watch;
+	double seconds;
+};
+
+/* --- for people */
+
+static void print_who(const struct ctl_session *session)
+{
+	printf("session %" PRIu64 ": ", session->id);
+	ctl_put(stdout, session->comm, 0);
+	printf(", pid %u, of %s: %s, for %s\n", session->pid, ctl_user(session->uid).s,
+	       ctl_name(ctl_state_names, session->state), ctl_duration(session->age).s);
+}
+
+static void print_setup(const struct ctl_session *session)
+{
+	printf("  setup   %s, ", ctl_count(session->channels, "channel").s);
+	if (session->method == 0)
+		printf("not compressed");
+	else
+		printf("%s level %d", ctl_name(ctl_method_names, session->method),
+		       session->level);
+	printf(", zero-page detection %s; CPUs ",
+	       ctl_name(ctl_detection_names, session->detection));
+	ctl_put(stdout, session->cpus, 0);
+	if (ctl_has(session, MZP_A_SESSION_UUID))
+		printf("; VM %s", session->uuid);
+	if (session->rate)
+		printf("; at most %s/s", ctl_bytes(session->rate).s);
+	putchar('\n');
+}
+
+static void print_pages(const struct ctl_session *session)
+{
+	const struct ctl_counters *count = &session->count;
+	uint64_t done = ctl_pages_done(session);
+
+	printf("  pages   %s of %s done (%s): %s with data, %s zero, %s never touched",
+	       ctl_number(done).s, ctl_number(session->submitted).s,
+	       ctl_percent(done, session->submitted).s, ctl_percent(count->normal, done).s,
+	       ctl_percent(count->zero, done).s, ctl_percent(count->absent, done).s);
+	if (count->lost)
+		printf(", %s lost", ctl_percent(count->lost, done).s);
+	printf("; %s\n", ctl_count(count->syncs, "round").s);
+}
+
+static void print_speed(const struct ctl_session *session, const struct ctl_session *before)
+{
+	struct ctl_speed speed = ctl_speed(session, before);
+	const struct ctl_counters *count = &session->count;
+
+	printf("  speed   %s/s, %s pages/s, %.1f CPUs busy, ", ctl_bytes(speed.bytes).s,
+	       ctl_number(speed.pages).s, speed.cpus);
+	if (before)
+		printf("in the last %.1f s", speed.seconds);
+	else
+		printf("on average");
+	printf("; %s in all", ctl_bytes(count->bytes_read).s);
+	if (session->method != 0 && count->bytes_payload)
+		printf(", compressed %.1f to 1",
+		       (double)count->bytes_in / count->bytes_payload);
+	putchar('\n');
+}
+
+static void print_rings(const struct ctl_session *session)
+{
+	const struct ctl_counters *count = &session->count;
+
+	printf("  rings   %u of %u packets; found full %s, empty %s; %s", count->ring_packets,
+	       count->ring_size, ctl_count(count->ring_full, "time").s,
+	       ctl_count(count->ring_empty, "time").s, ctl_count(count->stalls, "stall").s);
+	if (count->throttled)
+		printf("; held back by the rate %s", ctl_count(count->throttled, "time").s);
+	putchar('\n');
+}
+
+static void print_error(const struct ctl_session *session)
+{
+	printf("  error   %s", strerror(session->error));
+	if (ctl_has(session, MZP_A_SESSION_ERROR_BLOCK)) {
+		printf(", block ");
+		ctl_put(stdout, session->error_block, 0);
+		printf(", at 0x%" PRIx64, session->error_offset);
+	}
+	putchar('\n');
+}
+
+static void print_channels(const struct ctl_snapshot *snapshot, uint64_t session)
+{
+	const struct ctl_channel *channel;
+
+	printf("  %7s %5s %8s %10s %10s %6s %9s %7s %8s %8s %8s %9s\n", "channel", "CPU",
+	       "packets", "pages", "bytes", "zero", "ring", "full", "empty", "stalls", "busy",
+	       "");
+	ctl_for_each(channel, &snapshot->channels) {
+		const struct ctl_counters *count = &channel->count;
+		uint64_t pages = count->normal + count->zero + count->absent;
+
+		if (channel->session != session)
+			continue;
+		printf("  %7u %5u %8s %10s %10s %6s %5u/%-3u %7" PRIu64 " %8" PRIu64 " %8" PRIu64
+		       " %8s %9s\n", channel->id, channel->cpu, ctl_number(count->packets).s,
+		       ctl_number(pages).s, ctl_bytes(count->bytes_read).s,
+		       ctl_percent(count->zero + count->absent, pages).s, count->ring_packets,
+		       count->ring_size, count->ring_full, count->ring_empty, count->stalls,
+		       ctl_duration(count->busy).s, channel->open ? "" : "unopened");
+	}
+}
+
+static void print_session(const struct ctl_session *session, const struct ctl_session *before,
+			  const struct ctl_snapshot *snapshot, const struct options *options)
+{
+	print_who(session);
+	if (!ctl_has(session, MZP_A_SESSION_CHANNELS)) {
+		puts("  setup   none yet");
+		return;
+	}
+	print_setup(session);
+	print_pages(session);
+	print_speed(session, before);
+	print_rings(session);
+	if (session->error)
+		print_error(session);
+	if (session->state == MZP_SESSION_ACTIVE || session->count.ring_packets)
+		printf("  waits   %s\n",
+		       ctl_bottleneck_sentence(ctl_bottleneck(session, before)));
+	if (options->what & CTL_CHANNELS)
+		print_channels(snapshot, session->id);
+}
+
+static void print_workers(const struct ctl_snapshot *snapshot,
+			  const struct ctl_snapshot *before)
+{
+	const struct ctl_worker *worker, *last = before->workers.item;
+	double seconds = (snapshot->ns - before->ns) / 1e9;
+
+	printf("worker %5s %12s %9s %10s %9s %6s\n", "up", "busy", "", "packets", "sessions",
+	       "queue");
+	ctl_for_each(worker, &snapshot->workers) {
+		printf("%6u %5s %12s", worker->cpu, worker->up ? "yes" : "no",
+		       ctl_duration(worker->busy).s);
+		/* the same CPUs in the same order */
+		if (before->workers.nr == snapshot->workers.nr)
+			printf(" %9s", ctl_percent((worker->busy - last++->busy) / 1e9,
+						   seconds).s);
+		else
+			printf(" %9s", "");
+		printf(" %10s %9" PRIu64 " %6u\n", ctl_number(worker->packets).s,
+		       worker->sessions, worker->queue);
+	}
+}
+
+static void print_none(const struct ctl_snapshot *snapshot)
+{
+	if (!snapshot->info.sessions)
+		puts("no sessions: nobody migrates through multifd_zp");
+	else
+		printf("no sessions of yours, and %u of others (to see those takes CAP_NET_ADMIN)\n",
+		       snapshot->info.sessions);
+}
+
+static void print(const struct ctl_snapshot *snapshot, const struct ctl_snapshot *before,
+		  const struct options *options)
+{
+	const struct ctl_session *session, *first = snapshot->sessions.item;
+
+	if (!snapshot->sessions.nr)
+		print_none(snapshot);
+	ctl_for_each(session, &snapshot->sessions) {
+		if (session != first)
+			putchar('\n');
+		print_session(session, ctl_snapshot_session(before, session->id), snapshot,
+			      options);
+	}
+	if (options->what & CTL_WORKERS_TOO) {
+		putchar('\n');
+		print_workers(snapshot, before);
+	}
+}
+
+/* --- for programs */
+
+static void print_json(const struct ctl_snapshot *snapshot, const struct ctl_snapshot *before,
+		       const struct options *options)
+{
+	struct json_object *object = json_object_new_object(), *sessions;
+	const struct ctl_session *session = snapshot->sessions.item;
+	size_t i;
+
+	ctl_json_time(object);
+	ctl_json_list(object, "sessions", &snapshot->sessions);
+	json_object_object_get_ex(object, "sessions", &sessions);
+	for (i = 0; i < snapshot->sessions.nr; i++, session++) {
+		const struct ctl_session *last = ctl_snapshot_session(before, session->id);
+
+		json_object_object_add(json_object_array_get_idx(sessions, i), "bottleneck",
+			json_object_new_string(ctl_bottleneck_word(ctl_bottleneck(session,
+										  last))));
+	}
+	if (options->what & CTL_CHANNELS)
+		ctl_json_list(object, "channels", &snapshot->channels);
+	if (options->what & CTL_WORKERS_TOO)
+		ctl_json_list(object, "workers", &snapshot->workers);
+	ctl_json_print(object);
+}
+
+static void show(const struct ctl_snapshot *snapshot, const struct ctl_snapshot *before,
+		 const struct options *options)
+{
+	if (options->prometheus)
+		ctl_prometheus(stdout, snapshot);
+	else if (options->json)
+		print_json(snapshot, before, options);
+	else
+		print(snapshot, before, options);
+}
+
+/* --- once, or again and again */
+
+/* Between two samples for people: a new page, or at least a gap. */
+static void next_page(const struct options *options)
+{
+	if (options->json)
+		return;
+	fputs(isatty(STDOUT_FILENO) ? "\033[H\033[2J" : "\n", stdout);
+}
+
+static int watch(struct ctl_link *link, const struct options *options, struct mfd_error *err)
+{
+	struct timespec pause = {
+		.tv_sec = options->seconds,
+		.tv_nsec = (options->seconds - (time_t)options->seconds) * 1e9,
+	};
+	struct ctl_snapshot now, before = { .ns = 0 };
+	int ret;
+
+	for (;;) {
+		ret = ctl_snapshot_take(&now, link, options->one ? &options->session : NULL,
+					options->what, err);
+		if (!ret)
+			show(&now, &before, options);
+		ctl_snapshot_free(&before);
+		before = now;
+		if (ret || !options->watch)
+			break;
+		if (fflush(stdout)) {
+			ret = mfd_error_errno(err, errno, "standard output");
+			break;
+		}
+		nanosleep(&pause, NULL);
+		next_page(options);
+	}
+	ctl_snapshot_free(&before);
+	return ret;
+}
+
+static int parse(struct options *options, int argc, char **argv, struct mfd_error *err)
+{
+	static const struct option long_options[] = {
+		{ "channels", no_argument, NULL, 'c' },
+		{ "workers", no_argument, NULL, 'w' },
+		{ "json", no_argument, NULL, 'j' },
+		{ "prometheus", no_argument, NULL, 'p' },
+		{ "watch", optional_argument, NULL, 'W' },
+		{ NULL, 0, NULL, 0 },
+	};
+	int option;
+
+	*options = (struct options) { .seconds = 1 };
+	while ((option = getopt_long(argc, argv, "", long_options, NULL)) != -1) {
+		if (option == 'c') {
+			options->what |= CTL_CHANNELS;
+		} else if (option == 'w') {
+			options->what |= CTL_WORKERS_TOO;
+		} else if (option == 'j') {
+			options->json = true;
+		} else if (option == 'p') {
+			options->prometheus = true;
+		} else if (option == 'W') {
+			options->watch = true;
+			if (optarg && ctl_parse_seconds("--watch", optarg, &options->seconds, err))
+				return CTL_USAGE;
+		} else {
+			return CTL_USAGE;
+		}
+	}
+	if (options->prometheus && (options->json || options->watch)) {
+		mfd_error_set(err, EINVAL, "--prometheus goes neither with --json nor with --watch");
+		return CTL_USAGE;
+	}
+	return ctl_session_argument(argc, argv, &options->one, &options->session, err);
+}
+
+static int run(int argc, char **argv, struct mfd_error *err)
+{
+	struct options options;
+	struct ctl_link *link;
+	int ret = parse(&options, argc, argv, err);
+
+	if (!ret)
+		ret = ctl_link_open(&link, err);
+	if (ret)
+		return ret;
+	ret = watch(link, &options, err);
+	ctl_link_close(link);
+	return ret;
+}
+
+const struct ctl_command ctl_stats_command = {
+	.name = "stats",
+	.arguments = "[SESSION] [OPTION]…",
+	.summary = "who migrates, how fast, and what does it wait for?",
+	.help = "Each session that you may see, or the one that is named: whose it is, how far it is,\n"
+		"how fast, and what it waits for.\n"
+		"\n"
+		"  --channels          also its channels, one a line\n"
+		"  --workers           also the workers, one for each CPU\n"
+		"  --watch[=SECONDS]   again and again, every second or every SECONDS; what is per\n"
+		"                      second is about that time then, else since the beginning\n"
+		"  --json              one object a sample; its members are called as in the netlink\n"
+		"                      interface, all counters in full\n"
+		"  --prometheus        metrics in Prometheus' text format\n"
+		"\n"
+		"The last line of a session says what it waits for (in JSON: `bottleneck`):\n"
+		"  the network     `network`: readers leave rings full. The network, the destination,\n"
+		"                  or the pump threads of the VMM are slower than the workers.\n"
+		"  the workers     `workers`: readers find rings empty though there is work. More\n"
+		"                  CPUs, more channels or less compression would help.\n"
+		"  the source's pages\n"
+		"                  `source-pages`: likewise, because pages had to be brought in\n"
+		"                  (swap, userfaultfd).\n"
+		"  its rate limit  `rate-limit`: it gets what `mfdctl limit` allows.\n"
+		"  the VMM         `idle`: all that was handed over is sent.\n"
+		"\n"
+		"Examples:\n"
+		"    mfdctl stats --channels --watch=2\n"
+		"    mfdctl stats --json | jq '.sessions[] | {pid, submitted, bottleneck}'\n"
+		"    mfdctl stats --prometheus --channels --workers >$TEXTFILES/multifd_zp.prom\n",
+	.run = run,
+};

@@ -1,0 +1,127 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* mfdctl: see what the migrations of this machine are doing, and limit or end them. */
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "ctl/ctl.h"
+#include "ctl/text.h"
+#include "lib/error.h"
+
+#define PROGRAM "mfdctl"
+
+static const struct ctl_command *const commands[] = {
+	&ctl_stats_command, &ctl_top_command, &ctl_monitor_command, &ctl_info_command,
+	&ctl_limit_command, &ctl_cancel_command,
+};
+
+#define NR_COMMANDS (sizeof(commands) / sizeof(commands[0]))
+
+static void help(void)
+{
+	size_t i;
+
+	puts("Usage: " PROGRAM " COMMAND [ARGUMENT]…\n"
+	     "\n"
+	     "See what the migrations that run through multifd_zp.ko are doing, and limit or end\n"
+	     "them.\n");
+	for (i = 0; i < NR_COMMANDS; i++)
+		printf("  %-8s %s\n", commands[i]->name, commands[i]->summary);
+	puts("\n"
+	     "  " PROGRAM " COMMAND --help tells more, --version the version.\n"
+	     "\n"
+	     "A session is a migration's source: a process that has /dev/multifd_zp open. It is\n"
+	     "known by a number, which stats and top show. Users see sessions of their own; to\n"
+	     "see those of others, events, and to limit or cancel, takes CAP_NET_ADMIN.\n"
+	     "\n"
+	     "Exit status: 0; 1: it did not work; 2: usage.\n"
+	     "\n"
+	     "Examples:\n"
+	     "  Who migrates, how fast, and what does it wait for?\n"
+	     "    " PROGRAM " stats\n"
+	     "  The same as it goes on:\n"
+	     "    " PROGRAM " top\n"
+	     "  Leave some of the network, and of the CPUs, to others:\n"
+	     "    sudo " PROGRAM " limit 12 --rate 100M --cpus 0-3\n"
+	     "  Tell when rounds are over, and how migrations end:\n"
+	     "    sudo " PROGRAM " monitor");
+}
+
+static void command_help(const struct ctl_command *command)
+{
+	printf("Usage: " PROGRAM " %s %s\n\n%s", command->name, command->arguments,
+	       command->help);
+}
+
+static const struct ctl_command *find(const char *name)
+{
+	size_t i;
+
+	for (i = 0; i < NR_COMMANDS; i++)
+		if (!strcmp(commands[i]->name, name))
+			return commands[i];
+	return NULL;
+}
+
+int ctl_session_argument(int argc, char **argv, bool *given, uint64_t *id,
+			 struct mfd_error *err)
+{
+	*given = optind < argc;
+	if (!*given)
+		return 0;
+	if (optind + 1 < argc) {
+		mfd_error_set(err, EINVAL, "one session at most, not also '%.64s'",
+			      argv[optind + 1]);
+		return CTL_USAGE;
+	}
+	return ctl_parse_id(argv[optind], id, err) ? CTL_USAGE : 0;
+}
+
+static int run(const struct ctl_command *command, int argc, char **argv)
+{
+	struct mfd_error err = { .text = "" };
+	static char name[32];
+	int i, ret;
+
+	for (i = 1; i < argc; i++) {
+		if (!strcmp(argv[i], "--help")) {
+			command_help(command);
+			return 0;
+		}
+	}
+	/* for what getopt says */
+	snprintf(name, sizeof(name), PROGRAM " %s", command->name);
+	argv[0] = name;
+	ret = command->run(argc, argv, &err);
+	if (ret && *err.text) {
+		fprintf(stderr, PROGRAM ": ");
+		ctl_put(stderr, err.text, 0);
+		if (ret == CTL_USAGE)
+			fprintf(stderr, " (see %s --help)", name);
+		fputc('\n', stderr);
+	}
+	return !ret ? 0 : ret == CTL_USAGE ? CTL_USAGE : 1;
+}
+
+int main(int argc, char **argv)
+{
+	const struct ctl_command *command = argc > 1 ? find(argv[1]) : NULL;
+	int status = 0;
+
+	if (command) {
+		status = run(command, argc - 1, argv + 1);
+	} else if (argc > 1 && (!strcmp(argv[1], "--help") || !strcmp(argv[1], "help"))) {
+		help();
+	} else if (argc > 1 && !strcmp(argv[1], "--version")) {
+		puts(PROGRAM " " MFD_VERSION);
+	} else {
+		fprintf(stderr, argc > 1 ? PROGRAM ": no command '%.64s' (see " PROGRAM " --help)\n" :
+			PROGRAM ": a command is missing (see " PROGRAM " --help)\n", argv[1]);
+		status = CTL_USAGE;
+	}
+	if (fflush(stdout) || ferror(stdout)) {
+		perror(PROGRAM);
+		return status ? status : 1;
+	}
+	return status;
+}
