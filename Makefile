@@ -74,7 +74,7 @@ help:
 	@echo 'To use it:'
 	@echo '  make                  the module for this kernel (./multifd_zp.ko), and the tools (build/)'
 	@echo '  make module           only the module; KDIR=DIR: for the kernel whose headers are there'
-	@echo '  make tools            only libmfd, mfdsend, mfddemo and mfdctl'
+	@echo '  make tools            only libmfd, mfdsend, mfdrecv, mfddemo and mfdctl'
 	@echo '  make install          tools, library, headers, man pages, udev rule; DESTDIR=, prefix=/usr/local'
 	@echo '  make modules_install  the module, below /lib/modules; DESTDIR='
 	@echo '  make uninstall        takes back what install did'

@@ -15,6 +15,7 @@
 #include "destination.h"
 #include "guest.h"
 #include "report.h"
+#include "size.h"
 
 #define PROGRAM "mfddemo"
 
@@ -288,21 +289,8 @@ static int usage(const struct mfd_error *err)
 
 static int parse_size(const char *text, uint64_t *size, struct mfd_error *err)
 {
-	static const char units[] = "KMG";
-	const char *unit = "";
-	unsigned long number = 0;
-	char *end;
-
-	if (*text >= '0' && *text <= '9') {
-		number = strtoul(text, &end, 10);
-		unit = end;
-	}
-	*size = number;
-	if (*unit && strchr(units, *unit) && !unit[1])
-		*size <<= 10 * (strchr(units, *unit) - units + 1);
-	else if (*unit)
-		*size = 0;
-	if (number < 1ul << 32 && *size && *size % GUEST_PAGE == 0)
+	*size = size_parse(text);
+	if (*size)
 		return 0;
 	snprintf(err->text, sizeof(err->text),
 		 "--size: a multiple of 4K like 64M or 2G is wanted, not '%.64s'", text);

@@ -1,0 +1,616 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * libmfd's receiver with real sockets and threads: who may connect, who waits for
+ * whom, and that nothing is left behind however it ends.
+ */
+#include "unit.h"
+
+#include <arpa/inet.h>
+#include <dirent.h>
+#include <endian.h>
+#include <errno.h>
+#include <pthread.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include <linux/multifd_wire.h>
+
+#include "mfd.h"
+#include "recv_check.h"
+
+#define PAGE 4096
+#define PAGES 4
+/* Long enough for everything that does not wait for it. */
+#define PATIENCE_MS 50000
+#define NO_PATIENCE_MS 200
+
+static char folder[64], path[96], address[128];
+static unsigned int threads, fds;
+
+/* --- a receiver at work in a thread of its own */
+
+static struct {
+	struct mfd_recv *recv;
+	uint8_t *memory;
+	pthread_t thread;
+	int ret;
+	struct mfd_error err;
+	char devices[4096];
+	size_t devices_size;
+	_Atomic unsigned int packets;
+} it;
+
+static unsigned int entries(const char *of)
+{
+	DIR *dir = opendir(of);
+	unsigned int nr = 0;
+
+	assert_non_null(dir);
+	while (readdir(dir))
+		nr++;
+	closedir(dir);
+	return nr;
+}
+
+static int keep_devices(const void *data, size_t size, void *opaque)
+{
+	assert_ptr_equal(opaque, &it);
+	assert_true(size <= sizeof(it.devices) - it.devices_size);
+	memcpy(it.devices + it.devices_size, data, size);
+	it.devices_size += size;
+	return 0;
+}
+
+static void count_packet(const struct mfd_recv_packet *packet, void *opaque)
+{
+	assert_ptr_equal(opaque, &it);
+	assert_true(packet->channel < 2);
+	it.packets++;
+}
+
+static void *run(void *unused)
+{
+	it.ret = mfd_recv_run(it.recv, &it.err);
+	return unused;
+}
+
+static void open_at(const char *where, unsigned int stall_ms)
+{
+	struct mfd_recv_params params;
+
+	threads = entries("/proc/self/task");
+	fds = entries("/proc/self/fd");
+	memset(&it, 0, sizeof(it));
+	it.memory = aligned_alloc(PAGE, PAGES * PAGE);
+	assert_non_null(it.memory);
+	memset(it.memory, 0, PAGES * PAGE);
+	mfd_recv_params_init(&params);
+	params.stall_ms = stall_ms;
+	params.device_state = keep_devices;
+	params.packet = count_packet;
+	params.opaque = &it;
+	if (mfd_recv_open(&it.recv, &params, &it.err) ||
+	    mfd_recv_block_add(it.recv, "ram0", it.memory, PAGES * PAGE, MFD_RECV_FRESH,
+			       &it.err) ||
+	    mfd_recv_listen(it.recv, where, &it.err))
+		fail_msg("%s", it.err.text);
+}
+
+static void launch(void)
+{
+	assert_int_equal(pthread_create(&it.thread, NULL, run, NULL), 0);
+}
+
+static void start(void)
+{
+	open_at(address, PATIENCE_MS);
+	launch();
+}
+
+static int peers[8];
+static unsigned int nr_peers;
+
+static void drop(int fd)
+{
+	unsigned int i;
+
+	for (i = 0; peers[i] != fd; i++)
+		assert_true(i < nr_peers);
+	peers[i] = peers[--nr_peers];
+	close(fd);
+}
+
+static void hang_up(void)
+{
+	while (nr_peers)
+		drop(peers[0]);
+}
+
+/* It ended like that, and threads, files and the socket's path are gone. */
+static void finish(int ret, const char *text)
+{
+	pthread_join(it.thread, NULL);
+	if (it.ret != ret || (ret && !strstr(it.err.text, text)))
+		fail_msg("%d '%s' was expected, not %d '%s'", ret, text, it.ret,
+			 it.ret ? it.err.text : "");
+	assert_int_equal(entries("/proc/self/task"), threads);
+	mfd_recv_close(it.recv);
+	hang_up();
+	assert_int_equal(entries("/proc/self/fd"), fds);
+	assert_int_not_equal(access(path, F_OK), 0);
+	free(it.memory);
+}
+
+static void finish_refused(enum mfd_recv_check check)
+{
+	finish(-EPROTO, mfd_recv_check_text(check));
+}
+
+/* --- the source */
+
+static int dial(void)
+{
+	struct sockaddr_un un = { .sun_family = AF_UNIX };
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	strcpy(un.sun_path, path);
+	assert_true(fd >= 0);
+	assert_int_equal(connect(fd, (struct sockaddr *)&un, sizeof(un)), 0);
+	assert_true(nr_peers < sizeof(peers) / sizeof(*peers));
+	peers[nr_peers++] = fd;
+	return fd;
+}
+
+/* A receiver that has failed may be gone already. */
+static void say(int fd, const void *data, size_t size)
+{
+	ssize_t n = send(fd, data, size, MSG_NOSIGNAL);
+
+	assert_true(n == (ssize_t)size || (n < 0 && (errno == EPIPE || errno == ECONNRESET)));
+}
+
+static int channel(unsigned int id)
+{
+	struct mzp_wire_init init = {
+		.magic = htobe32(MZP_WIRE_MAGIC), .version = htobe32(MZP_WIRE_VERSION), .id = id,
+	};
+	int fd = dial();
+
+	say(fd, &init, sizeof(init));
+	return fd;
+}
+
+static void packet(int fd, unsigned int flags)
+{
+	struct mzp_wire_packet wire = {
+		.magic = htobe32(MZP_WIRE_MAGIC), .version = htobe32(MZP_WIRE_VERSION),
+		.flags = htobe32(flags),
+	};
+
+	say(fd, &wire, sizeof(wire));
+}
+
+/* A page full of @filling. */
+static void page(int fd, unsigned int number, char filling)
+{
+	struct mzp_wire_packet wire = {
+		.magic = htobe32(MZP_WIRE_MAGIC), .version = htobe32(MZP_WIRE_VERSION),
+		.pages_alloc = htobe32(128), .normal_pages = htobe32(1),
+		.payload_size = htobe32(PAGE), .idstr = "ram0",
+		.offset = { htobe64((uint64_t)number * PAGE) },
+	};
+	char data[PAGE];
+
+	memset(data, filling, sizeof(data));
+	say(fd, &wire, sizeof(wire));
+	say(fd, data, sizeof(data));
+}
+
+#define HEAD	"QEVM\0\0\0\3" "\7\0\0\0\4none"
+#define SETUP	"\1\0\0\0\1\3ram\0\0\0\0\0\0\0\4" "\0\0\0\0\0\0\x40\4" "\4ram0\0\0\0\0\0\0\x40\0"
+#define FLUSH	"\0\0\0\0\0\0\2\0"
+#define END	"\0\0\0\0\0\0\0\x10" "\x7e\0\0\0\1"
+#define PART	"\2\0\0\0\1"
+#define LAST	"\3\0\0\0\1"
+#define FINISH	"\0\6\0\0\0\2{}"
+#define SAY(fd, text) say(fd, text, sizeof(text) - 1)
+
+static struct {
+	int main;
+	int channel[2];
+} source;
+
+/* All connections, and the set-up with its SYNCs. */
+static void begin(void)
+{
+	source.main = dial();
+	source.channel[0] = channel(0);
+	source.channel[1] = channel(1);
+	SAY(source.main, HEAD SETUP FLUSH END);
+	packet(source.channel[0], MZP_WIRE_SYNC);
+	packet(source.channel[1], MZP_WIRE_SYNC);
+}
+
+static void wait_for(bool (*condition)(void))
+{
+	while (!condition())
+		usleep(1000);
+}
+
+/* --- what must work */
+
+TEST(a_migration)
+{
+	static const char devices[] = "\4\0\0\0\2\1d\0\0\0\0\0\0\0\1xyz" FINISH;
+	struct mfd_recv_channel_stats of;
+	struct mfd_recv_progress sum;
+
+	start();
+	begin();
+	page(source.channel[0], 1, 'a');
+	page(source.channel[1], 2, 'b');
+	packet(source.channel[0], MZP_WIRE_SYNC);
+	packet(source.channel[1], MZP_WIRE_SYNC);
+	SAY(source.main, LAST FLUSH END);
+	say(source.main, devices, sizeof(devices) - 1);
+	hang_up();
+	pthread_join(it.thread, NULL);
+	if (it.ret)
+		fail_msg("%s", it.err.text);
+	assert_int_equal(it.memory[1 * PAGE], 'a');
+	assert_int_equal(it.memory[2 * PAGE], 'b');
+	assert_int_equal(it.memory[0], 0);
+	assert_int_equal(it.devices_size, sizeof(devices) - 1);
+	assert_memory_equal(it.devices, devices, sizeof(devices) - 1);
+	mfd_recv_progress(it.recv, &sum);
+	assert_int_equal(sum.normal, 2);
+	assert_int_equal(sum.packets, 6);
+	assert_int_equal(sum.syncs, 2);
+	assert_int_equal(sum.device_bytes, sizeof(devices) - 1);
+	assert_int_equal(it.packets, 6);
+	assert_int_equal(mfd_recv_channel_stats(it.recv, 1, &of), 0);
+	assert_int_equal(of.packets, 3);
+	assert_int_equal(of.syncs, 2);
+	assert_int_equal(of.bytes, 64 + 3 * sizeof(struct mzp_wire_packet) + PAGE);
+	assert_int_equal(mfd_recv_channel_stats(it.recv, 2, &of), -EINVAL);
+	mfd_recv_close(it.recv);
+	free(it.memory);
+}
+
+static bool channel_0_waits(void)
+{
+	struct mfd_recv_channel_stats of;
+
+	mfd_recv_channel_stats(it.recv, 0, &of);
+	return of.syncs == 2;
+}
+
+static bool channel_1_was_heard(void)
+{
+	struct mfd_recv_channel_stats of;
+
+	mfd_recv_channel_stats(it.recv, 1, &of);
+	return of.normal == 1;
+}
+
+/*
+ * Channel 0 is far ahead: its page of the second round is there before channel 1
+ * sends its own of the first. The newer one must win.
+ */
+TEST(a_channel_waits_at_sync)
+{
+	start();
+	begin();
+	packet(source.channel[0], MZP_WIRE_SYNC);
+	page(source.channel[0], 1, '2');
+	packet(source.channel[0], MZP_WIRE_SYNC);
+	wait_for(channel_0_waits);
+	page(source.channel[1], 1, '1');
+	wait_for(channel_1_was_heard);
+	assert_int_equal(it.memory[PAGE], '1');
+	packet(source.channel[1], MZP_WIRE_SYNC);
+	packet(source.channel[1], MZP_WIRE_SYNC);
+	SAY(source.main, PART FLUSH END LAST FLUSH END FINISH);
+	hang_up();
+	pthread_join(it.thread, NULL);
+	if (it.ret)
+		fail_msg("%s", it.err.text);
+	assert_int_equal(it.memory[PAGE], '2');
+	mfd_recv_close(it.recv);
+	free(it.memory);
+}
+
+/* Machine types up to 8.0: each section's end waits, and nothing says so. */
+TEST(flush_by_section)
+{
+	unsigned int i;
+
+	start();
+	source.channel[1] = channel(1);
+	source.channel[0] = channel(0);
+	source.main = dial();
+	SAY(source.main, HEAD SETUP END PART END LAST END FINISH);
+	page(source.channel[0], 0, 'x');
+	/* as a 7.2 does it at times: SYNC on a packet with pages, then an empty one */
+	for (i = 0; i < 3; i++) {
+		packet(source.channel[0], MZP_WIRE_SYNC);
+		packet(source.channel[0], 0);
+		packet(source.channel[1], MZP_WIRE_SYNC);
+	}
+	hang_up();
+	finish(0, NULL);
+}
+
+TEST(over_tcp)
+{
+	struct sockaddr_in in = { .sin_family = AF_INET };
+	const char *text;
+	int fd;
+
+	open_at("tcp:127.0.0.1:0", PATIENCE_MS);
+	text = mfd_recv_address(it.recv);
+	assert_memory_equal(text, "tcp:127.0.0.1:", 14);
+	in.sin_port = htons(atoi(text + 14));
+	assert_int_not_equal(in.sin_port, 0);
+	inet_pton(AF_INET, "127.0.0.1", &in.sin_addr);
+	launch();
+	fd = socket(AF_INET, SOCK_STREAM, 0);
+	assert_int_equal(connect(fd, (struct sockaddr *)&in, sizeof(in)), 0);
+	peers[nr_peers++] = fd;
+	SAY(fd, "HTTP");
+	finish_refused(RECV_MAGIC);
+}
+
+TEST(listening)
+{
+	struct sockaddr_un un = { .sun_family = AF_UNIX };
+	struct mfd_recv_params params;
+	struct mfd_recv *second;
+	struct mfd_error err;
+	int fd = socket(AF_UNIX, SOCK_STREAM, 0);
+
+	/* what a receiver that was killed leaves behind does not matter */
+	strcpy(un.sun_path, path);
+	assert_int_equal(bind(fd, (struct sockaddr *)&un, sizeof(un)), 0);
+	close(fd);
+	start();
+	/* but one that is at work keeps its address */
+	mfd_recv_params_init(&params);
+	assert_int_equal(mfd_recv_open(&second, &params, &err), 0);
+	assert_int_equal(mfd_recv_listen(second, address, &err), -EINVAL);
+	assert_int_equal(mfd_recv_block_add(second, "ram0", it.memory, PAGE, 0, &err), 0);
+	assert_int_equal(mfd_recv_run(second, &err), -EINVAL);
+	assert_int_equal(mfd_recv_listen(second, address, &err), -EADDRINUSE);
+	mfd_recv_close(second);
+	/* nor is it disturbed by who only looked, and went away */
+	drop(dial());
+	drop(dial());
+	drop(dial());
+	drop(dial());
+	begin();
+	SAY(source.main, LAST END FINISH);
+	hang_up();
+	finish(0, NULL);
+}
+
+TEST(parameters)
+{
+	struct mfd_recv_params params;
+	struct mfd_recv *recv;
+
+	mfd_recv_params_init(&params);
+	params.channels = 0;
+	assert_int_equal(mfd_recv_open(&recv, &params, NULL), -EINVAL);
+	params.channels = 256;
+	assert_int_equal(mfd_recv_open(&recv, &params, NULL), -EINVAL);
+	params.channels = 255;
+	params.method = 7;
+	assert_int_equal(mfd_recv_open(&recv, &params, NULL), -EOPNOTSUPP);
+	mfd_recv_close(NULL);
+}
+
+/* --- who must not connect */
+
+TEST(the_same_id_twice)
+{
+	start();
+	channel(1);
+	channel(1);
+	finish_refused(RECV_CHANNEL_TWICE);
+}
+
+TEST(two_main_connections)
+{
+	start();
+	SAY(dial(), HEAD);
+	SAY(dial(), HEAD);
+	finish_refused(RECV_MAIN_TWICE);
+}
+
+TEST(one_connection_too_many)
+{
+	unsigned int i;
+
+	start();
+	for (i = 0; i < 4; i++)
+		dial();
+	finish_refused(RECV_CONNECTIONS);
+}
+
+TEST(leaves_before_it_says_who_it_is)
+{
+	int fd;
+
+	start();
+	fd = dial();
+	SAY(fd, "\x11\x22\x33\x44\0\0");
+	drop(fd);
+	finish_refused(RECV_HANDSHAKE);
+}
+
+/* --- who goes away, or keeps silent: all is said before the clock starts */
+
+TEST(says_nothing)
+{
+	open_at(address, NO_PATIENCE_MS);
+	dial();
+	launch();
+	finish(-ETIMEDOUT, "");
+}
+
+TEST(says_half_of_who_it_is)
+{
+	open_at(address, NO_PATIENCE_MS);
+	SAY(dial(), "\x11\x22\x33\x44\0\0");
+	launch();
+	finish(-ETIMEDOUT, "");
+}
+
+TEST(a_channel_is_missing)
+{
+	open_at(address, NO_PATIENCE_MS);
+	source.main = dial();
+	SAY(source.main, HEAD);
+	source.channel[0] = channel(0);
+	launch();
+	finish(-ETIMEDOUT, "sent nothing");
+}
+
+TEST(silent_inside_a_packet)
+{
+	open_at(address, NO_PATIENCE_MS);
+	begin();
+	SAY(source.channel[1], "\x11\x22\x33\x44\0\0\0\1");
+	launch();
+	finish(-ETIMEDOUT, "sent nothing");
+}
+
+TEST(silent_at_sync)
+{
+	open_at(address, NO_PATIENCE_MS);
+	begin();
+	packet(source.channel[0], MZP_WIRE_SYNC);
+	SAY(source.main, LAST FLUSH END FINISH);
+	launch();
+	finish(-ETIMEDOUT, "sent nothing");
+}
+
+TEST(silent_at_the_end)
+{
+	open_at(address, NO_PATIENCE_MS);
+	begin();
+	SAY(source.main, LAST END FINISH);
+	launch();
+	finish(-ETIMEDOUT, "sent nothing");
+}
+
+TEST(dies_inside_a_packet)
+{
+	start();
+	begin();
+	page(source.channel[1], 3, 'q');
+	SAY(source.channel[1], "\x11\x22\x33\x44\0\0\0\1");
+	drop(source.channel[1]);
+	pthread_join(it.thread, NULL);
+	assert_int_equal(it.ret, -EPROTO);
+	assert_memory_equal(it.err.text, "channel 1, packet 3: ", 21);
+	assert_non_null(strstr(it.err.text, mfd_recv_check_text(RECV_PACKET_EOF)));
+	/* what came before is there */
+	assert_int_equal(it.memory[4 * PAGE - 1], 'q');
+	mfd_recv_close(it.recv);
+	free(it.memory);
+	hang_up();
+}
+
+TEST(the_main_connection_dies)
+{
+	start();
+	begin();
+	drop(source.main);
+	finish_refused(RECV_MAIN_EOF);
+}
+
+TEST(a_channel_ends_before_its_sync)
+{
+	start();
+	begin();
+	drop(source.channel[1]);
+	packet(source.channel[0], MZP_WIRE_SYNC);
+	SAY(source.main, LAST FLUSH END FINISH);
+	finish_refused(RECV_SYNC_MISSING);
+}
+
+TEST(a_sync_that_nobody_asked_for)
+{
+	start();
+	begin();
+	packet(source.channel[0], MZP_WIRE_SYNC);
+	SAY(source.main, LAST END FINISH);
+	hang_up();
+	finish_refused(RECV_SYNC_EXTRA);
+}
+
+/* The first one that was wrong is named, though all connections end. */
+TEST(a_channel_is_wrong)
+{
+	start();
+	begin();
+	page(source.channel[0], PAGES, '?');
+	finish(-EPROTO, "channel 0, packet 2: ");
+}
+
+TEST(cancelled)
+{
+	struct mfd_error err;
+
+	start();
+	begin();
+	mfd_recv_cancel(it.recv);
+	finish(-ECANCELED, "cancelled");
+	hang_up();
+	open_at(address, PATIENCE_MS);
+	mfd_recv_cancel(it.recv);
+	assert_int_equal(mfd_recv_run(it.recv, &err), -ECANCELED);
+	assert_int_equal(mfd_recv_run(it.recv, &err), -EINVAL);
+	mfd_recv_close(it.recv);
+	free(it.memory);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(a_migration),
+		cmocka_unit_test(a_channel_waits_at_sync),
+		cmocka_unit_test(flush_by_section),
+		cmocka_unit_test(over_tcp),
+		cmocka_unit_test(listening),
+		cmocka_unit_test(parameters),
+		cmocka_unit_test(the_same_id_twice),
+		cmocka_unit_test(two_main_connections),
+		cmocka_unit_test(one_connection_too_many),
+		cmocka_unit_test(leaves_before_it_says_who_it_is),
+		cmocka_unit_test(says_nothing),
+		cmocka_unit_test(says_half_of_who_it_is),
+		cmocka_unit_test(a_channel_is_missing),
+		cmocka_unit_test(silent_inside_a_packet),
+		cmocka_unit_test(silent_at_sync),
+		cmocka_unit_test(silent_at_the_end),
+		cmocka_unit_test(dies_inside_a_packet),
+		cmocka_unit_test(the_main_connection_dies),
+		cmocka_unit_test(a_channel_ends_before_its_sync),
+		cmocka_unit_test(a_sync_that_nobody_asked_for),
+		cmocka_unit_test(a_channel_is_wrong),
+		cmocka_unit_test(cancelled),
+	};
+	int failed;
+
+	strcpy(folder, "/tmp/test_recv_peer.XXXXXX");
+	if (!mkdtemp(folder))
+		return 1;
+	snprintf(path, sizeof(path), "%s/socket", folder);
+	snprintf(address, sizeof(address), "unix:%s", path);
+	failed = cmocka_run_group_tests(tests, NULL, NULL);
+	rmdir(folder);
+	return failed;
+}

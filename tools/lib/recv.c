@@ -1,0 +1,341 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+/* An incoming migration: its life from open to close, its failure, its progress. */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include "error.h"
+#include "recv_accept.h"
+#include "recv_worker.h"
+
+#define MAX_CHANNELS 255
+
+void mfd_recv_params_init(struct mfd_recv_params *params)
+{
+	memset(params, 0, sizeof(*params));
+	params->channels = 2;
+	params->method = MFD_METHOD_NONE;
+	params->stall_ms = 60000;
+}
+
+static int check_params(const struct mfd_recv_params *params, struct mfd_error *err)
+{
+	if (params->channels < 1 || params->channels > MAX_CHANNELS)
+		return mfd_error_set(err, EINVAL, "channels: 1 to %u are possible, not %u",
+				     MAX_CHANNELS, params->channels);
+	if (params->method != MFD_METHOD_NONE && !mfd_recv_method_find(params->method))
+		return mfd_error_set(err, EOPNOTSUPP, "there is no compression method %d",
+				     params->method);
+	if (params->machine && strlen(params->machine) > 255)
+		return mfd_error_set(err, EINVAL, "the machine type's name is too long");
+	return 0;
+}
+
+static void copy_params(struct mfd_recv *recv, const struct mfd_recv_params *params)
+{
+	recv->params = *params;
+	if (params->machine) {
+		strcpy(recv->machine, params->machine);
+		recv->params.machine = recv->machine;
+	}
+	if (params->compat) {
+		recv->compat = *params->compat;
+		recv->params.compat = &recv->compat;
+	}
+	recv->rules.method = params->method;
+	recv->rules.blocks = &recv->blocks;
+	recv->rules.no_stale_size = params->compat && params->compat->major >= 9;
+}
+
+static void init_lock(struct mfd_recv *recv)
+{
+	pthread_condattr_t attr;
+
+	/* none of these can fail with the attributes used here */
+	pthread_mutex_init(&recv->lock, NULL);
+	pthread_condattr_init(&attr);
+	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+	pthread_cond_init(&recv->changed, &attr);
+	pthread_condattr_destroy(&attr);
+}
+
+static int init_workers(struct mfd_recv *recv)
+{
+	unsigned int i;
+
+	recv->workers = calloc(recv->params.channels, sizeof(*recv->workers));
+	if (!recv->workers)
+		return -ENOMEM;
+	for (i = 0; i < recv->params.channels; i++) {
+		recv->workers[i].recv = recv;
+		recv->workers[i].socket.fd = -1;
+		recv->workers[i].channel.id = i;
+		recv->workers[i].channel.rules = &recv->rules;
+	}
+	return 0;
+}
+
+int mfd_recv_open(struct mfd_recv **out, const struct mfd_recv_params *params,
+		  struct mfd_error *err)
+{
+	struct mfd_recv *recv;
+	int ret = check_params(params, err);
+
+	if (ret)
+		return ret;
+	recv = calloc(1, sizeof(*recv));
+	if (!recv)
+		return mfd_error_errno(err, ENOMEM, "cannot receive");
+	STAILQ_INIT(&recv->blocks);
+	recv->listener.fd = -1;
+	recv->main_socket.fd = -1;
+	copy_params(recv, params);
+	init_lock(recv);
+	recv->cancel = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	ret = recv->cancel < 0 ? -errno : init_workers(recv);
+	if (ret) {
+		mfd_error_errno(err, -ret, "cannot receive");
+		mfd_recv_close(recv);
+		return ret;
+	}
+	*out = recv;
+	return 0;
+}
+
+static int expect(struct mfd_recv *recv, enum mfd_recv_state state, const char *what,
+		  struct mfd_error *err)
+{
+	if (recv->state == state)
+		return 0;
+	return mfd_error_set(err, EINVAL, "%s for %s", recv->state < state ? "too early" :
+			     "too late", what);
+}
+
+int mfd_recv_block_add(struct mfd_recv *recv, const char *idstr, void *addr, uint64_t length,
+		       unsigned int flags, struct mfd_error *err)
+{
+	int ret = expect(recv, MFD_RECV_OPEN, "adding a block", err);
+
+	if (!ret && flags & ~MFD_RECV_FRESH)
+		return mfd_error_set(err, EINVAL, "unknown flags 0x%x", flags);
+	return ret ? ret : mfd_recv_blocks_add(&recv->blocks, idstr, addr, length,
+					       flags & MFD_RECV_FRESH, err);
+}
+
+int mfd_recv_block_add_fd(struct mfd_recv *recv, const char *idstr, int fd, uint64_t offset,
+			  uint64_t length, struct mfd_error *err)
+{
+	int ret = expect(recv, MFD_RECV_OPEN, "adding a block", err);
+
+	return ret ? ret : mfd_recv_blocks_map(&recv->blocks, idstr, fd, offset, length, err);
+}
+
+int mfd_recv_listen(struct mfd_recv *recv, const char *address, struct mfd_error *err)
+{
+	int ret = expect(recv, MFD_RECV_OPEN, "listening", err);
+
+	if (ret)
+		return ret;
+	if (STAILQ_EMPTY(&recv->blocks))
+		return mfd_error_set(err, EINVAL, "there is no block to receive");
+	/* room for one too many, so that it is noticed */
+	ret = mfd_recv_listener_open(&recv->listener, address, recv->params.channels + 2, err);
+	if (!ret)
+		recv->state = MFD_RECV_LISTENING;
+	return ret;
+}
+
+const char *mfd_recv_address(struct mfd_recv *recv)
+{
+	return recv->listener.text;
+}
+
+void mfd_recv_fail(struct mfd_recv *recv, const struct mfd_error *why)
+{
+	uint64_t one = 1;
+
+	pthread_mutex_lock(&recv->lock);
+	if (!recv->failure.code)
+		recv->failure = *why;
+	/* cannot fail: nobody takes anything out, but nobody puts in so much either */
+	if (write(recv->cancel, &one, sizeof(one)) < 0)
+		recv->failure.code = errno;
+	pthread_cond_broadcast(&recv->changed);
+	pthread_mutex_unlock(&recv->lock);
+}
+
+void mfd_recv_cancel(struct mfd_recv *recv)
+{
+	struct mfd_error why;
+
+	mfd_error_set(&why, ECANCELED, "the migration was cancelled");
+	mfd_recv_fail(recv, &why);
+}
+
+static void tell(struct mfd_recv *recv)
+{
+	struct mfd_recv_progress now;
+	uint64_t time = mfd_recv_now();
+
+	if (!recv->params.progress || time - recv->told < MFD_RECV_TICK_MS * 1000000ull)
+		return;
+	recv->told = time;
+	mfd_recv_progress(recv, &now);
+	recv->params.progress(&now, recv->params.opaque);
+}
+
+/* Return: 0 or the error that the migration has failed with. */
+static int failed(struct mfd_recv *recv, struct mfd_error *err)
+{
+	int code;
+
+	pthread_mutex_lock(&recv->lock);
+	code = recv->failure.code;
+	if (code && err)
+		*err = recv->failure;
+	pthread_mutex_unlock(&recv->lock);
+	return -code;
+}
+
+int mfd_recv_check(struct mfd_recv *recv, struct mfd_error *err)
+{
+	uint64_t heard = recv->heard, patience = recv->params.stall_ms * 1000000ull;
+	int ret;
+
+	tell(recv);
+	ret = failed(recv, err);
+	if (ret)
+		return ret;
+	if (patience && heard && mfd_recv_now() > heard + patience)
+		return mfd_error_set(err, ETIMEDOUT,
+				     "the source has sent nothing for %.1f s, on no connection",
+				     recv->params.stall_ms / 1e3);
+	return 0;
+}
+
+void mfd_recv_wait_change(struct mfd_recv *recv)
+{
+	uint64_t then = mfd_recv_now() + MFD_RECV_TICK_MS * 1000000ull;
+	struct timespec until = {
+		.tv_sec = then / 1000000000, .tv_nsec = then % 1000000000,
+	};
+
+	pthread_cond_timedwait(&recv->changed, &recv->lock, &until);
+}
+
+static int flush(struct mfd_recv_main *in, struct mfd_error *err)
+{
+	return mfd_recv_workers_flush((struct mfd_recv *)((char *)in -
+							  offsetof(struct mfd_recv, main)), err);
+}
+
+static int receive(struct mfd_recv *recv, struct mfd_error *err)
+{
+	int ret = mfd_recv_accept(recv, err);
+
+	if (!ret)
+		ret = mfd_recv_workers_start(recv, err);
+	if (ret)
+		return ret;
+	recv->main.input = &recv->main_socket.input;
+	recv->main.blocks = &recv->blocks;
+	recv->main.machine = recv->params.machine;
+	recv->main.uuid = recv->params.uuid;
+	recv->main.compat = recv->params.compat;
+	recv->main.flush = flush;
+	recv->main.device_state = recv->params.device_state;
+	recv->main.opaque = recv->params.opaque;
+	ret = mfd_recv_main_run(&recv->main, err);
+	return ret ? ret : mfd_recv_workers_finish(recv, err);
+}
+
+static void close_sockets(struct mfd_recv *recv)
+{
+	unsigned int i;
+
+	if (recv->main_socket.fd >= 0)
+		close(recv->main_socket.fd);
+	recv->main_socket.fd = -1;
+	for (i = 0; recv->workers && i < recv->params.channels; i++) {
+		if (recv->workers[i].socket.fd >= 0)
+			close(recv->workers[i].socket.fd);
+		recv->workers[i].socket.fd = -1;
+	}
+}
+
+int mfd_recv_run(struct mfd_recv *recv, struct mfd_error *err)
+{
+	struct mfd_error why;
+	int ret = expect(recv, MFD_RECV_LISTENING, "receiving", err);
+
+	if (ret)
+		return ret;
+	recv->state = MFD_RECV_OVER;
+	if (receive(recv, &why))
+		mfd_recv_fail(recv, &why);
+	mfd_recv_workers_join(recv);
+	close_sockets(recv);
+	return failed(recv, err);
+}
+
+void mfd_recv_progress(struct mfd_recv *recv, struct mfd_recv_progress *progress)
+{
+	struct mfd_recv_channel_stats of;
+	unsigned int i;
+
+	memset(progress, 0, sizeof(*progress));
+	progress->syncs = recv->main.syncs;
+	progress->normal = recv->main.normal;
+	progress->zero = recv->main.zero;
+	progress->cleared = recv->main.cleared;
+	progress->device_bytes = recv->main.device_bytes;
+	progress->bytes = recv->main_socket.input.bytes;
+	for (i = 0; i < recv->params.channels; i++) {
+		mfd_recv_channel_stats(recv, i, &of);
+		progress->packets += of.packets;
+		progress->normal += of.normal;
+		progress->zero += of.zero;
+		progress->cleared += of.cleared;
+		progress->bytes += of.bytes;
+	}
+}
+
+int mfd_recv_channel_stats(struct mfd_recv *recv, unsigned int id,
+			   struct mfd_recv_channel_stats *stats)
+{
+	struct mfd_recv_worker *worker;
+
+	if (id >= recv->params.channels)
+		return -EINVAL;
+	worker = &recv->workers[id];
+	*stats = (struct mfd_recv_channel_stats) {
+		.packets = worker->channel.packets,
+		.normal = worker->channel.normal,
+		.zero = worker->channel.zero,
+		.cleared = worker->channel.cleared,
+		.syncs = worker->channel.syncs,
+		.bytes = worker->socket.input.bytes,
+	};
+	return 0;
+}
+
+void mfd_recv_close(struct mfd_recv *recv)
+{
+	unsigned int i;
+
+	if (!recv)
+		return;
+	mfd_recv_listener_close(&recv->listener);
+	close_sockets(recv);
+	for (i = 0; recv->workers && i < recv->params.channels; i++)
+		mfd_recv_channel_close(&recv->workers[i].channel);
+	free(recv->workers);
+	mfd_recv_blocks_free(&recv->blocks);
+	if (recv->cancel >= 0)
+		close(recv->cancel);
+	pthread_cond_destroy(&recv->changed);
+	pthread_mutex_destroy(&recv->lock);
+	free(recv);
+}

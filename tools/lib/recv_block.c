@@ -1,0 +1,199 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+/* RAM blocks of a destination; recv_block.h explains what is done to memory. */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "recv_block.h"
+#include "recv_check.h"
+
+static uint64_t words(uint64_t length)
+{
+	return (length / MFD_RECV_PAGE + 63) / 64;
+}
+
+static int check_block(struct mfd_recv_blocks *blocks, const char *idstr, uint64_t length,
+		       struct mfd_error *err)
+{
+	size_t size = strlen(idstr);
+
+	if (!size || size > 255)
+		return mfd_error_set(err, EINVAL, "a block's name has 1 to 255 bytes");
+	if (!length || length % MFD_RECV_PAGE)
+		return mfd_error_set(err, EINVAL, "block %.64s: %llu bytes are not whole pages",
+				     idstr, (unsigned long long)length);
+	if (mfd_recv_blocks_find(blocks, idstr))
+		return mfd_error_set(err, EEXIST, "there is a block %.64s already", idstr);
+	return 0;
+}
+
+static struct mfd_recv_block *new_block(const char *idstr, void *memory, uint64_t length)
+{
+	struct mfd_recv_block *block = calloc(1, sizeof(*block));
+
+	if (!block)
+		return NULL;
+	block->data = calloc(words(length), sizeof(*block->data));
+	if (!block->data) {
+		free(block);
+		return NULL;
+	}
+	strcpy(block->idstr, idstr);
+	block->memory = memory;
+	block->length = length;
+	return block;
+}
+
+int mfd_recv_blocks_add(struct mfd_recv_blocks *blocks, const char *idstr, void *memory,
+			uint64_t length, bool fresh, struct mfd_error *err)
+{
+	struct mfd_recv_block *block;
+	int ret = check_block(blocks, idstr, length, err);
+
+	if (ret)
+		return ret;
+	if ((uintptr_t)memory % MFD_RECV_PAGE)
+		return mfd_error_set(err, EINVAL, "block %.64s: %p is not the start of a page",
+				     idstr, memory);
+	block = new_block(idstr, memory, length);
+	if (!block)
+		return mfd_error_errno(err, ENOMEM, "block %.64s", idstr);
+	if (!fresh)
+		memset((void *)block->data, 0xff, words(length) * sizeof(*block->data));
+	STAILQ_INSERT_TAIL(blocks, block, next);
+	return 0;
+}
+
+static void touch_range(struct mfd_recv_block *block, uint64_t start, uint64_t end)
+{
+	uint64_t offset;
+
+	for (offset = start; offset < end; offset += MFD_RECV_PAGE)
+		mfd_recv_block_touch(block, offset);
+}
+
+/*
+ * Find the file's holes: nothing is there that a zero page would have to clear.
+ * Where a file system does not tell, all is data. The file position, which is
+ * the caller's, is put back.
+ */
+static void find_data(struct mfd_recv_block *block, int fd, uint64_t offset)
+{
+	off_t before = lseek(fd, 0, SEEK_CUR), start, hole = offset;
+	off_t end = offset + block->length;
+
+	while (hole < end) {
+		start = lseek(fd, hole, SEEK_DATA);
+		if (start < 0 && errno == ENXIO)
+			break;
+		hole = start < 0 ? -1 : lseek(fd, start, SEEK_HOLE);
+		if (hole < 0) {
+			touch_range(block, 0, block->length);
+			break;
+		}
+		if (start < end)
+			touch_range(block, (start - offset) / MFD_RECV_PAGE * MFD_RECV_PAGE,
+				    (hole < end ? hole : end) - offset);
+	}
+	if (before >= 0)
+		lseek(fd, before, SEEK_SET);
+}
+
+int mfd_recv_blocks_map(struct mfd_recv_blocks *blocks, const char *idstr, int fd,
+			uint64_t offset, uint64_t length, struct mfd_error *err)
+{
+	struct mfd_recv_block *block;
+	int ret = check_block(blocks, idstr, length, err);
+	struct stat st;
+	void *memory;
+
+	if (ret)
+		return ret;
+	if (fstat(fd, &st))
+		return mfd_error_errno(err, errno, "block %.64s", idstr);
+	if (offset > (uint64_t)st.st_size || length > (uint64_t)st.st_size - offset)
+		return mfd_error_set(err, EINVAL, "block %.64s: the file ends before the block",
+				     idstr);
+	memory = mmap(NULL, length, PROT_READ | PROT_WRITE, MAP_SHARED, fd, offset);
+	if (memory == MAP_FAILED)
+		return mfd_error_errno(err, errno, "block %.64s: cannot map it", idstr);
+	block = new_block(idstr, memory, length);
+	if (!block) {
+		munmap(memory, length);
+		return mfd_error_errno(err, ENOMEM, "block %.64s", idstr);
+	}
+	block->mapped = true;
+	find_data(block, fd, offset);
+	STAILQ_INSERT_TAIL(blocks, block, next);
+	return 0;
+}
+
+struct mfd_recv_block *mfd_recv_blocks_find(struct mfd_recv_blocks *blocks, const char *idstr)
+{
+	struct mfd_recv_block *block;
+
+	STAILQ_FOREACH(block, blocks, next)
+		if (!strcmp(block->idstr, idstr))
+			return block;
+	return NULL;
+}
+
+void mfd_recv_blocks_free(struct mfd_recv_blocks *blocks)
+{
+	struct mfd_recv_block *block;
+
+	while ((block = STAILQ_FIRST(blocks))) {
+		STAILQ_REMOVE_HEAD(blocks, next);
+		if (block->mapped)
+			munmap(block->memory, block->length);
+		free((void *)block->data);
+		free(block);
+	}
+}
+
+/* A block has at least one page, so nothing here can wrap around. */
+int mfd_recv_block_check(const struct mfd_recv_block *block, uint64_t offset,
+			 struct mfd_error *err)
+{
+	if (offset % MFD_RECV_PAGE)
+		return mfd_recv_reject(err, RECV_OFFSET_ALIGN, "0x%llx in %.64s",
+				       (unsigned long long)offset, block->idstr);
+	if (offset > block->length - MFD_RECV_PAGE)
+		return mfd_recv_reject(err, RECV_OFFSET_RANGE, "0x%llx in %.64s",
+				       (unsigned long long)offset, block->idstr);
+	return 0;
+}
+
+static uint64_t bit(uint64_t offset)
+{
+	return 1ull << offset / MFD_RECV_PAGE % 64;
+}
+
+static _Atomic uint64_t *word(struct mfd_recv_block *block, uint64_t offset)
+{
+	return &block->data[offset / MFD_RECV_PAGE / 64];
+}
+
+void mfd_recv_block_touch(struct mfd_recv_block *block, uint64_t offset)
+{
+	_Atomic uint64_t *of = word(block, offset);
+
+	if (!(atomic_load_explicit(of, memory_order_relaxed) & bit(offset)))
+		atomic_fetch_or_explicit(of, bit(offset), memory_order_relaxed);
+}
+
+bool mfd_recv_block_clear(struct mfd_recv_block *block, uint64_t offset)
+{
+	uint8_t *page = block->memory + offset;
+
+	if (!(atomic_load_explicit(word(block, offset), memory_order_relaxed) & bit(offset)))
+		return false;
+	/* all bytes are like the one before, and the first is zero */
+	if (!*page && !memcmp(page, page + 1, MFD_RECV_PAGE - 1))
+		return false;
+	memset(page, 0, MFD_RECV_PAGE);
+	return true;
+}

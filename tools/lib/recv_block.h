@@ -1,0 +1,72 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * RAM blocks of a destination.
+ *
+ * A page that is announced as zero must be zero afterwards, and memory that
+ * holds nothing must go on holding nothing. Reading is no way to find out:
+ * reading a hole of a file on shmem allocates the page. So each block has a bit
+ * for each page: set if the page may hold data. It is clear at first where
+ * memory is known to be fresh, and set when contents are received. A zero page
+ * whose bit is clear costs nothing at all; one whose bit is set is read, since
+ * it is allocated anyway, and cleared only if it is not zero yet, so that no
+ * page is made dirty for nothing.
+ *
+ * Clearing is a memset: the page stays allocated. Punching a hole would give it
+ * back, but it is a system call for each page, splits huge pages, and makes the
+ * guest fault the page in again, which most likely is about to use it: it held
+ * data a moment ago.
+ *
+ * Channels work at the same time, and share words of the bitmap, so its bits are
+ * set atomically. The order does not matter there: what two channels may do to
+ * one page is ordered by a SYNC.
+ */
+#ifndef MFD_PRIVATE_RECV_BLOCK_H
+#define MFD_PRIVATE_RECV_BLOCK_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <sys/queue.h>
+
+#include "mfd.h"
+
+#define MFD_RECV_PAGE 4096u
+
+struct mfd_recv_block {
+	STAILQ_ENTRY(mfd_recv_block) next;
+	char idstr[256];
+	uint8_t *memory;
+	uint64_t length;
+	bool mapped;			/* by us: to be unmapped */
+	bool listed;			/* the source has named it */
+	_Atomic uint64_t *data;		/* pages that may hold data */
+};
+
+STAILQ_HEAD(mfd_recv_blocks, mfd_recv_block);
+
+/*
+ * Add a block at @memory. @fresh: all of it is known to be zero.
+ * Return: 0, -EEXIST, -EINVAL or -ENOMEM.
+ */
+int mfd_recv_blocks_add(struct mfd_recv_blocks *blocks, const char *idstr, void *memory,
+			uint64_t length, bool fresh, struct mfd_error *err);
+
+/* Add a block that is a part of a file, and map it. Its holes are fresh. */
+int mfd_recv_blocks_map(struct mfd_recv_blocks *blocks, const char *idstr, int fd,
+			uint64_t offset, uint64_t length, struct mfd_error *err);
+
+struct mfd_recv_block *mfd_recv_blocks_find(struct mfd_recv_blocks *blocks, const char *idstr);
+
+/* Unmap what was mapped, and free all. */
+void mfd_recv_blocks_free(struct mfd_recv_blocks *blocks);
+
+/* May a page be at @offset? Return: 0 or -EPROTO. */
+int mfd_recv_block_check(const struct mfd_recv_block *block, uint64_t offset,
+			 struct mfd_error *err);
+
+/* The page at @offset, which is fine, is about to be written. */
+void mfd_recv_block_touch(struct mfd_recv_block *block, uint64_t offset);
+
+/* Make the page at @offset, which is fine, zero. Return: whether it was not. */
+bool mfd_recv_block_clear(struct mfd_recv_block *block, uint64_t offset);
+
+#endif /* MFD_PRIVATE_RECV_BLOCK_H */

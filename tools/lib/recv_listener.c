@@ -1,0 +1,147 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+/* Listening at tcp:HOST:PORT or unix:PATH. */
+#include <errno.h>
+#include <netdb.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "error.h"
+#include "recv_listener.h"
+
+static int listen_at(const struct sockaddr *addr, socklen_t size, int backlog)
+{
+	int fd = socket(addr->sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	int one = 1, code;
+
+	if (fd < 0)
+		return -errno;
+	/* the port of a migration before; a UNIX socket does not care */
+	setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
+	if (!bind(fd, addr, size) && !listen(fd, backlog))
+		return fd;
+	code = errno;
+	close(fd);
+	return -code;
+}
+
+/* Does nobody listen at this path any more? Then only the name is left. */
+static bool abandoned(const struct sockaddr_un *un)
+{
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	bool refused;
+
+	if (fd < 0)
+		return false;
+	refused = connect(fd, (const struct sockaddr *)un, sizeof(*un)) && errno == ECONNREFUSED;
+	close(fd);
+	return refused;
+}
+
+static int listen_local(struct mfd_recv_listener *listener, int backlog)
+{
+	struct sockaddr_un un = { .sun_family = AF_UNIX };
+	const struct sockaddr *addr = (const struct sockaddr *)&un;
+	int fd;
+
+	memcpy(un.sun_path, listener->address.path, sizeof(listener->address.path));
+	fd = listen_at(addr, sizeof(un), backlog);
+	if (fd == -EADDRINUSE && abandoned(&un) && !unlink(un.sun_path))
+		fd = listen_at(addr, sizeof(un), backlog);
+	if (fd >= 0)
+		snprintf(listener->text, sizeof(listener->text), "unix:%s", un.sun_path);
+	return fd;
+}
+
+/* The address that the socket really got, in numbers. */
+static void name_inet(struct mfd_recv_listener *listener, int fd)
+{
+	struct sockaddr_storage addr;
+	socklen_t size = sizeof(addr);
+	char host[256] = "", port[32] = "";
+	bool v6;
+
+	getsockname(fd, (struct sockaddr *)&addr, &size);
+	getnameinfo((struct sockaddr *)&addr, size, host, sizeof(host), port, sizeof(port),
+		    NI_NUMERICHOST | NI_NUMERICSERV);
+	v6 = strchr(host, ':');
+	snprintf(listener->text, sizeof(listener->text), "tcp:%s%s%s:%s", v6 ? "[" : "", host,
+		 v6 ? "]" : "", port);
+}
+
+/* Without a host: IPv6 first, since that takes IPv4 as well. */
+static int listen_inet(struct mfd_recv_listener *listener, int backlog, struct mfd_error *err)
+{
+	struct addrinfo hints = { .ai_socktype = SOCK_STREAM, .ai_flags = AI_PASSIVE };
+	const char *host = *listener->address.host ? listener->address.host : NULL;
+	struct addrinfo *list = NULL, *info;
+	int fd = -EADDRNOTAVAIL, ret;
+
+	hints.ai_family = host ? AF_UNSPEC : AF_INET6;
+	ret = getaddrinfo(host, listener->address.port, &hints, &list);
+	for (info = list; !ret && info && fd < 0; info = info->ai_next)
+		fd = listen_at(info->ai_addr, info->ai_addrlen, backlog);
+	if (list)
+		freeaddrinfo(list);
+	if (!host && fd < 0 && fd != -EADDRINUSE) {
+		hints.ai_family = AF_INET;
+		list = NULL;
+		ret = getaddrinfo(NULL, listener->address.port, &hints, &list);
+		if (!ret)
+			fd = listen_at(list->ai_addr, list->ai_addrlen, backlog);
+		if (list)
+			freeaddrinfo(list);
+	}
+	if (ret)
+		return mfd_error_set(err, EADDRNOTAVAIL, "%s", gai_strerror(ret));
+	if (fd < 0)
+		return mfd_error_errno(err, -fd, "cannot listen");
+	name_inet(listener, fd);
+	return fd;
+}
+
+int mfd_recv_listener_open(struct mfd_recv_listener *listener, const char *text, int backlog,
+			   struct mfd_error *err)
+{
+	int fd = mfd_address_parse(&listener->address, text, err);
+
+	if (fd)
+		return fd;
+	if (listener->address.local) {
+		fd = listen_local(listener, backlog);
+		if (fd < 0)
+			mfd_error_errno(err, -fd, "cannot listen");
+	} else {
+		fd = listen_inet(listener, backlog, err);
+	}
+	if (fd < 0) {
+		mfd_error_prefix(err, "%.128s", text);
+		return fd;
+	}
+	listener->fd = fd;
+	return 0;
+}
+
+int mfd_recv_listener_accept(struct mfd_recv_listener *listener, struct mfd_error *err)
+{
+	int fd = accept4(listener->fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+
+	if (fd >= 0)
+		return fd;
+	/* a peer that is gone again before it was taken is no error of ours */
+	if (errno == EAGAIN || errno == ECONNABORTED || errno == EINTR)
+		return -EAGAIN;
+	return mfd_error_errno(err, errno, "cannot accept a connection");
+}
+
+void mfd_recv_listener_close(struct mfd_recv_listener *listener)
+{
+	if (listener->fd < 0)
+		return;
+	close(listener->fd);
+	listener->fd = -1;
+	if (listener->address.local)
+		unlink(listener->address.path);
+}

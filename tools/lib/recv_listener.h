@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* The socket at which a source arrives. */
+#ifndef MFD_PRIVATE_RECV_LISTENER_H
+#define MFD_PRIVATE_RECV_LISTENER_H
+
+#include "address.h"
+
+struct mfd_recv_listener {
+	int fd;				/* -1: none */
+	struct mfd_address address;
+	char text[320];			/* of the address, with the port it got */
+};
+
+/* Listen at @text, in QEMU's notation. @backlog: connections that may queue. */
+int mfd_recv_listener_open(struct mfd_recv_listener *listener, const char *text, int backlog,
+			   struct mfd_error *err);
+
+/*
+ * Take one connection. Return: a non-blocking fd, -EAGAIN: there is none now; or
+ * another error.
+ */
+int mfd_recv_listener_accept(struct mfd_recv_listener *listener, struct mfd_error *err);
+
+/* Stop listening; a UNIX socket's path is removed. */
+void mfd_recv_listener_close(struct mfd_recv_listener *listener);
+
+#endif /* MFD_PRIVATE_RECV_LISTENER_H */

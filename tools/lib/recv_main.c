@@ -1,0 +1,597 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+/*
+ * Receiving the main connection.
+ *
+ * RAM is parsed to the byte. The state of devices cannot be: its sections do
+ * not say where they end, only the devices' own code knows. In the stream it
+ * comes behind RAM, so from the first such section on, everything is handed to
+ * the VMM as it is, that section's header first. A section of something else
+ * that comes before the end of RAM (a disk's dirty bitmaps, a VFIO device's
+ * precopy) makes what is behind it unreadable, so it is refused by its name.
+ *
+ * Channels wait at each SYNC until the main connection says go on. Whether it
+ * does so at each end of a section or with a record of its own is for the source
+ * to choose, and shows in the set-up section, which has one or the other.
+ */
+#include <endian.h>
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "recv_check.h"
+#include "recv_main.h"
+
+enum {
+	STREAM_VERSION	= 3,
+
+	SECTION_EOF	= 0x00,
+	SECTION_START	= 0x01,
+	SECTION_PART	= 0x02,
+	SECTION_END	= 0x03,
+	SECTION_FULL	= 0x04,
+	SECTION_SUB	= 0x05,
+	SECTION_VMDESC	= 0x06,
+	SECTION_CONFIG	= 0x07,
+	SECTION_COMMAND	= 0x08,
+	SECTION_FOOTER	= 0x7e,
+
+	RAM_VERSION	= 4,
+
+	/* in the low bits of a record's first word */
+	RECORD_ZERO	= 0x002,
+	RECORD_BLOCKS	= 0x004,
+	RECORD_PAGE	= 0x008,
+	RECORD_END	= 0x010,
+	RECORD_CONTINUE	= 0x020,
+	RECORD_XBZRLE	= 0x040,
+	RECORD_HOOK	= 0x080,
+	RECORD_COMPRESS	= 0x100,
+	RECORD_FLUSH	= 0x200,
+
+	COMMAND_SWITCHOVER = 11,
+};
+
+static const char *const commands[] = {
+	[1] = "a return path: switch off the capability return-path",
+	[2] = "a return path: switch off the capability return-path",
+	[3] = "postcopy: switch off the capability postcopy-ram",
+	[4] = "postcopy", [5] = "postcopy", [6] = "postcopy", [7] = "postcopy",
+	[8] = "postcopy", [9] = "COLO", [10] = "postcopy",
+};
+
+/* --- bytes */
+
+static int refill(struct mfd_recv_main *in, struct mfd_error *err)
+{
+	struct iovec iov = { .iov_base = in->buffer, .iov_len = sizeof(in->buffer) };
+	ssize_t n = mfd_recv_input_fill(in->input, &iov, 1, 1, err);
+
+	if (n < 0)
+		return n;
+	in->begin = 0;
+	in->end = n;
+	return n > 0;
+}
+
+static int get(struct mfd_recv_main *in, void *data, size_t size, struct mfd_error *err)
+{
+	size_t part;
+	int ret;
+
+	while (size) {
+		if (in->begin == in->end) {
+			ret = refill(in, err);
+			if (ret <= 0)
+				return ret ? ret : mfd_recv_reject(err, RECV_MAIN_EOF, "%s", "");
+		}
+		part = in->end - in->begin < size ? in->end - in->begin : size;
+		memcpy(data, in->buffer + in->begin, part);
+		in->begin += part;
+		in->position += part;
+		data = (char *)data + part;
+		size -= part;
+	}
+	return 0;
+}
+
+static int get_8(struct mfd_recv_main *in, uint8_t *value, struct mfd_error *err)
+{
+	return get(in, value, 1, err);
+}
+
+static int get_16(struct mfd_recv_main *in, uint16_t *value, struct mfd_error *err)
+{
+	int ret = get(in, value, sizeof(*value), err);
+
+	*value = be16toh(*value);
+	return ret;
+}
+
+static int get_32(struct mfd_recv_main *in, uint32_t *value, struct mfd_error *err)
+{
+	int ret = get(in, value, sizeof(*value), err);
+
+	*value = be32toh(*value);
+	return ret;
+}
+
+static int get_64(struct mfd_recv_main *in, uint64_t *value, struct mfd_error *err)
+{
+	int ret = get(in, value, sizeof(*value), err);
+
+	*value = be64toh(*value);
+	return ret;
+}
+
+/* A string of up to 255 bytes with its length in front. */
+static int get_name(struct mfd_recv_main *in, char name[256], struct mfd_error *err)
+{
+	uint8_t length;
+	int ret = get_8(in, &length, err);
+
+	if (!ret)
+		ret = get(in, name, length, err);
+	if (ret)
+		return ret;
+	name[length] = '\0';
+	if (strlen(name) != length)
+		return mfd_recv_reject(err, RECV_NAME_NUL, "%.64s", name);
+	return 0;
+}
+
+static int skip(struct mfd_recv_main *in, uint64_t size, struct mfd_error *err)
+{
+	uint8_t ignored[256];
+	size_t part;
+	int ret = 0;
+
+	for (; size && !ret; size -= part) {
+		part = size < sizeof(ignored) ? size : sizeof(ignored);
+		ret = get(in, ignored, part, err);
+	}
+	return ret;
+}
+
+/* --- the beginning */
+
+static int configuration_part(struct mfd_recv_main *in, struct mfd_error *err)
+{
+	uint32_t version;
+	uint8_t uuid[16];
+	char name[256];
+	int ret = get_name(in, name, err);
+
+	if (!ret && strcmp(name, "configuration/uuid"))
+		return mfd_recv_reject(err, RECV_SUBSECTION, "%.64s", name);
+	if (!ret)
+		ret = get_32(in, &version, err);
+	if (!ret)
+		ret = get(in, uuid, sizeof(uuid), err);
+	if (!ret && memcmp(uuid, in->uuid, sizeof(uuid)))
+		return mfd_recv_reject(err, RECV_UUID, "%s", "");
+	return ret;
+}
+
+/* The configuration with its parts, and the type of what follows. */
+static int configuration(struct mfd_recv_main *in, uint8_t *type, struct mfd_error *err)
+{
+	char machine[256];
+	uint32_t length;
+	int ret = get_8(in, type, err);
+
+	if (!ret && *type != SECTION_CONFIG)
+		return mfd_recv_reject(err, RECV_NO_CONFIGURATION, "0x%02x", *type);
+	if (!ret)
+		ret = get_32(in, &length, err);
+	if (!ret && length >= sizeof(machine))
+		return mfd_recv_reject(err, RECV_MACHINE_NAME, "%u bytes", length);
+	if (!ret)
+		ret = get(in, machine, length, err);
+	if (ret)
+		return ret;
+	machine[length] = '\0';
+	if (in->machine && strcmp(machine, in->machine))
+		return mfd_recv_reject(err, RECV_MACHINE, "%.64s", machine);
+	while (!(ret = get_8(in, type, err)) && *type == SECTION_SUB) {
+		ret = configuration_part(in, err);
+		if (ret)
+			return ret;
+	}
+	return ret;
+}
+
+/* --- RAM */
+
+static int list_block(struct mfd_recv_main *in, uint64_t *left, struct mfd_error *err)
+{
+	struct mfd_recv_block *block;
+	uint64_t length;
+	char idstr[256];
+	int ret = get_name(in, idstr, err);
+
+	if (!ret)
+		ret = get_64(in, &length, err);
+	if (ret)
+		return ret;
+	block = mfd_recv_blocks_find(in->blocks, idstr);
+	if (!block)
+		return mfd_recv_reject(err, RECV_IDSTR, "%.64s, %llu bytes", idstr,
+				       (unsigned long long)length);
+	if (block->listed)
+		return mfd_recv_reject(err, RECV_BLOCK_TWICE, "%.64s", idstr);
+	if (length != block->length)
+		return mfd_recv_reject(err, RECV_BLOCK_LENGTH, "%.64s: %llu bytes, not %llu",
+				       idstr, (unsigned long long)length,
+				       (unsigned long long)block->length);
+	if (length > *left)
+		return mfd_recv_reject(err, RECV_BLOCKS_TOTAL, "%llu bytes too many",
+				       (unsigned long long)(length - *left));
+	block->listed = true;
+	*left -= length;
+	return 0;
+}
+
+static int list_blocks(struct mfd_recv_main *in, uint64_t total, struct mfd_error *err)
+{
+	struct mfd_recv_block *block;
+	int ret = 0;
+
+	if (in->listed)
+		return mfd_recv_reject(err, RECV_BLOCKS_TWICE, "%s", "");
+	while (total && !ret)
+		ret = list_block(in, &total, err);
+	if (ret)
+		return ret;
+	STAILQ_FOREACH(block, in->blocks, next)
+		if (!block->listed)
+			return mfd_recv_reject(err, RECV_BLOCKS_ABSENT, "%.64s", block->idstr);
+	in->listed = true;
+	return 0;
+}
+
+/* The block that a page's record is about. */
+static int record_block(struct mfd_recv_main *in, bool same, struct mfd_error *err)
+{
+	char idstr[256];
+	int ret;
+
+	if (!in->listed)
+		return mfd_recv_reject(err, RECV_BLOCKS_LATE, "%s", "");
+	if (same)
+		return in->last ? 0 : mfd_recv_reject(err, RECV_RECORD_CONTINUE, "%s", "");
+	ret = get_name(in, idstr, err);
+	if (ret)
+		return ret;
+	in->last = mfd_recv_blocks_find(in->blocks, idstr);
+	return in->last ? 0 : mfd_recv_reject(err, RECV_IDSTR, "%.64s", idstr);
+}
+
+static int zero_page(struct mfd_recv_main *in, uint64_t offset, struct mfd_error *err)
+{
+	uint8_t filling;
+	int ret = get_8(in, &filling, err);
+
+	if (ret)
+		return ret;
+	if (filling)
+		return mfd_recv_reject(err, RECV_ZERO_FILL, "0x%02x", filling);
+	in->cleared += mfd_recv_block_clear(in->last, offset);
+	in->zero++;
+	return 0;
+}
+
+static int plain_page(struct mfd_recv_main *in, uint64_t offset, struct mfd_error *err)
+{
+	mfd_recv_block_touch(in->last, offset);
+	in->normal++;
+	return get(in, in->last->memory + offset, MFD_RECV_PAGE, err);
+}
+
+static int page_record(struct mfd_recv_main *in, uint64_t offset, unsigned int flags,
+		       struct mfd_error *err)
+{
+	int ret = record_block(in, flags & RECORD_CONTINUE, err);
+
+	if (!ret)
+		ret = mfd_recv_block_check(in->last, offset, err);
+	if (ret)
+		return ret;
+	return flags & RECORD_ZERO ? zero_page(in, offset, err) : plain_page(in, offset, err);
+}
+
+static int flush(struct mfd_recv_main *in, struct mfd_error *err)
+{
+	int ret = in->flush(in, err);
+
+	if (!ret)
+		in->syncs++;
+	return ret;
+}
+
+/* A flush record: those that flush by section have none, so it must be the first thing. */
+static int flush_record(struct mfd_recv_main *in, bool setup, struct mfd_error *err)
+{
+	if (setup)
+		in->flush_by = MFD_FLUSH_ROUND;
+	else if (in->flush_by != MFD_FLUSH_ROUND)
+		return mfd_recv_reject(err, RECV_FLUSH_LATE, "%s", "");
+	return flush(in, err);
+}
+
+static int unsupported_record(unsigned int flags, struct mfd_error *err)
+{
+	if (flags & RECORD_XBZRLE)
+		return mfd_recv_reject(err, RECV_RECORD_UNSUPPORTED, "%s",
+				       "XBZRLE: switch off the capability xbzrle");
+	if (flags & RECORD_HOOK)
+		return mfd_recv_reject(err, RECV_RECORD_UNSUPPORTED, "%s", "RDMA");
+	if (flags & RECORD_COMPRESS)
+		return mfd_recv_reject(err, RECV_RECORD_UNSUPPORTED, "%s",
+				       "compression outside of multifd");
+	return mfd_recv_reject(err, RECV_RECORD, "flags 0x%x", flags);
+}
+
+/* Return: 1: that was the end of the section, 0: go on; or an error. */
+static int record(struct mfd_recv_main *in, bool setup, struct mfd_error *err)
+{
+	unsigned int flags;
+	uint64_t word;
+	int ret = get_64(in, &word, err);
+
+	if (ret)
+		return ret;
+	flags = word % MFD_RECV_PAGE;
+	word -= flags;
+	switch (flags) {
+	case RECORD_ZERO:
+	case RECORD_ZERO | RECORD_CONTINUE:
+	case RECORD_PAGE:
+	case RECORD_PAGE | RECORD_CONTINUE:
+		return page_record(in, word, flags, err);
+	case RECORD_BLOCKS:
+		return list_blocks(in, word, err);
+	case RECORD_FLUSH:
+		return flush_record(in, setup, err);
+	case RECORD_END:
+		return 1;
+	default:
+		return unsupported_record(flags, err);
+	}
+}
+
+static int footer(struct mfd_recv_main *in, struct mfd_error *err)
+{
+	uint32_t id;
+	uint8_t type;
+	int ret = get_8(in, &type, err);
+
+	if (!ret)
+		ret = get_32(in, &id, err);
+	if (!ret && (type != SECTION_FOOTER || id != in->ram_id))
+		return mfd_recv_reject(err, RECV_SECTION_FOOTER, "0x%02x %u", type, id);
+	return ret;
+}
+
+static int ram_section(struct mfd_recv_main *in, bool setup, struct mfd_error *err)
+{
+	int ret;
+
+	do
+		ret = record(in, setup, err);
+	while (!ret);
+	if (ret < 0)
+		return ret;
+	if (!in->listed)
+		return mfd_recv_reject(err, RECV_BLOCKS_NONE, "%s", "");
+	if (setup && in->compat && in->compat->flush != in->flush_by)
+		return mfd_recv_reject(err, RECV_FLUSH, "by %s; %u.%u should by %s",
+				       in->flush_by == MFD_FLUSH_ROUND ? "round" : "section",
+				       in->compat->major, in->compat->minor,
+				       in->compat->flush == MFD_FLUSH_ROUND ? "round" : "section");
+	ret = in->flush_by == MFD_FLUSH_SECTION ? flush(in, err) : 0;
+	return ret ? ret : footer(in, err);
+}
+
+static int ram_setup(struct mfd_recv_main *in, uint32_t id, uint32_t instance,
+		     uint32_t version, struct mfd_error *err)
+{
+	if (in->ram != MFD_RECV_RAM_NONE)
+		return mfd_recv_reject(err, RECV_RAM_TWICE, "%s", "");
+	if (instance || version != RAM_VERSION)
+		return mfd_recv_reject(err, RECV_RAM_FORMAT, "instance %u, version %u", instance,
+				       version);
+	in->ram = MFD_RECV_RAM_RUNNING;
+	in->ram_id = id;
+	in->flush_by = MFD_FLUSH_SECTION;
+	return ram_section(in, true, err);
+}
+
+static int ram_part(struct mfd_recv_main *in, bool last, struct mfd_error *err)
+{
+	uint32_t id;
+	int ret = get_32(in, &id, err);
+
+	if (ret)
+		return ret;
+	if (in->ram == MFD_RECV_RAM_NONE || id != in->ram_id)
+		return mfd_recv_reject(err, RECV_SECTION_ID, "%u", id);
+	if (in->ram == MFD_RECV_RAM_ENDED)
+		return mfd_recv_reject(err, RECV_RAM_ENDED, "%s", "");
+	ret = ram_section(in, false, err);
+	if (last)
+		in->ram = MFD_RECV_RAM_ENDED;
+	return ret;
+}
+
+/* --- what is not RAM */
+
+static int give_device_state(struct mfd_recv_main *in, const void *data, size_t size,
+			     struct mfd_error *err)
+{
+	int ret;
+
+	in->device_bytes += size;
+	mfd_recv_tail_add(&in->tail, data, size);
+	ret = in->device_state ? in->device_state(data, size, in->opaque) : 0;
+	if (ret)
+		return mfd_error_errno(err, -ret, "the state of devices cannot be taken");
+	return 0;
+}
+
+/* All the rest of the stream, as it is. */
+static int device_state(struct mfd_recv_main *in, struct mfd_error *err)
+{
+	int ret = give_device_state(in, in->section, in->section_used, err);
+
+	while (!ret) {
+		ret = give_device_state(in, in->buffer + in->begin, in->end - in->begin, err);
+		if (ret)
+			return ret;
+		in->position += in->end - in->begin;
+		ret = refill(in, err);
+		if (ret <= 0)
+			break;
+		ret = 0;
+	}
+	if (!ret && !mfd_recv_tail_complete(&in->tail))
+		return mfd_recv_reject(err, RECV_DEVICE_END, "%s", "");
+	return ret;
+}
+
+static void keep(struct mfd_recv_main *in, const void *data, size_t size)
+{
+	memcpy(in->section + in->section_used, data, size);
+	in->section_used += size;
+}
+
+static void keep_32(struct mfd_recv_main *in, uint32_t value)
+{
+	value = htobe32(value);
+	keep(in, &value, sizeof(value));
+}
+
+static void keep_header(struct mfd_recv_main *in, uint8_t type, uint32_t id, const char *name,
+			uint32_t instance, uint32_t version)
+{
+	uint8_t length = strlen(name);
+
+	in->section_used = 0;
+	keep(in, &type, 1);
+	keep_32(in, id);
+	keep(in, &length, 1);
+	keep(in, name, length);
+	keep_32(in, instance);
+	keep_32(in, version);
+}
+
+/* Return: 1: it was the state of devices, and so all the rest; 0: go on. */
+static int begin_section(struct mfd_recv_main *in, uint8_t type, struct mfd_error *err)
+{
+	uint32_t id, instance, version;
+	char name[256];
+	int ret = get_32(in, &id, err);
+
+	if (!ret)
+		ret = get_name(in, name, err);
+	if (!ret)
+		ret = get_32(in, &instance, err);
+	if (!ret)
+		ret = get_32(in, &version, err);
+	if (ret)
+		return ret;
+	if (type == SECTION_START && !strcmp(name, "ram"))
+		return ram_setup(in, id, instance, version, err);
+	if (in->ram != MFD_RECV_RAM_ENDED)
+		return mfd_recv_reject(err, RECV_SECTION_EARLY, "%.64s", name);
+	keep_header(in, type, id, name, instance, version);
+	ret = device_state(in, err);
+	return ret ? ret : 1;
+}
+
+static int command(struct mfd_recv_main *in, struct mfd_error *err)
+{
+	uint16_t number, size;
+	int ret = get_16(in, &number, err);
+
+	if (!ret)
+		ret = get_16(in, &size, err);
+	if (ret)
+		return ret;
+	if (number != COMMAND_SWITCHOVER)
+		return mfd_recv_reject(err, RECV_COMMAND, "%s, command %u",
+				       number < sizeof(commands) / sizeof(*commands) &&
+				       commands[number] ? commands[number] : "unknown", number);
+	/* only says that the last sections come now */
+	return size ? mfd_recv_reject(err, RECV_COMMAND_SIZE, "%u, command %u", size, number) : 0;
+}
+
+static int end(struct mfd_recv_main *in, struct mfd_error *err)
+{
+	uint32_t size;
+	uint8_t type;
+	int ret;
+
+	if (in->ram != MFD_RECV_RAM_ENDED)
+		return mfd_recv_reject(err, RECV_RAM_UNENDED, "%s", "");
+	ret = get_8(in, &type, err);
+	if (!ret && type != SECTION_VMDESC)
+		return mfd_recv_reject(err, RECV_DESCRIPTION, "0x%02x", type);
+	if (!ret)
+		ret = get_32(in, &size, err);
+	if (!ret)
+		ret = skip(in, size, err);
+	if (!ret && in->begin == in->end)
+		ret = refill(in, err);
+	if (ret < 0)
+		return ret;
+	return in->begin < in->end ? mfd_recv_reject(err, RECV_TRAILING, "%s", "") : 1;
+}
+
+/* Return: 1: that was the end, 0: go on; or an error. */
+static int section(struct mfd_recv_main *in, uint8_t type, struct mfd_error *err)
+{
+	switch (type) {
+	case SECTION_EOF:
+		return end(in, err);
+	case SECTION_START:
+	case SECTION_FULL:
+		return begin_section(in, type, err);
+	case SECTION_PART:
+	case SECTION_END:
+		return ram_part(in, type == SECTION_END, err);
+	case SECTION_COMMAND:
+		return command(in, err);
+	default:
+		return mfd_recv_reject(err, RECV_SECTION_TYPE, "0x%02x", type);
+	}
+}
+
+static int run(struct mfd_recv_main *in, struct mfd_error *err)
+{
+	uint32_t version;
+	uint8_t type;
+	int ret = get_32(in, &version, err);
+
+	if (!ret && version != STREAM_VERSION)
+		return mfd_recv_reject(err, RECV_MAIN_VERSION, "%u", version);
+	if (!ret)
+		ret = configuration(in, &type, err);
+	while (!ret) {
+		ret = section(in, type, err);
+		if (!ret)
+			ret = get_8(in, &type, err);
+	}
+	return ret < 0 ? ret : 0;
+}
+
+int mfd_recv_main_run(struct mfd_recv_main *in, struct mfd_error *err)
+{
+	int ret;
+
+	in->position = sizeof(uint32_t);	/* the magic */
+	ret = run(in, err);
+	if (ret)
+		mfd_error_prefix(err, "main connection, byte %llu",
+				 (unsigned long long)in->position);
+	return ret;
+}

@@ -1,0 +1,481 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* mfdrecv: receive a QEMU migration's RAM into files. */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "destination.h"
+#include "received.h"
+#include "size.h"
+
+#define PROGRAM "mfdrecv"
+#define PAGE 4096
+
+struct image {
+	struct image *next;
+	char *idstr;
+	char *file;
+	uint64_t length;
+	int fd;
+};
+
+struct options {
+	const char *listen;
+	unsigned long channels;
+	enum mfd_method method;
+	bool compat_known;
+	struct mfd_compat compat;
+	uint8_t uuid[16];
+	const char *machine;
+	struct image *images;
+	bool overwrite;
+	unsigned long timeout;
+	const char *device_state;
+	const char *stats_json;
+	bool trace;
+	bool quiet;
+	bool json;
+};
+
+/* What the library's callbacks work with. */
+struct run {
+	struct report report;
+	int device_state;		/* fd, -1: drop it */
+};
+
+enum {
+	OPT_LISTEN = OPT_OTHERS, OPT_BLOCK, OPT_OVERWRITE, OPT_DEVICE_STATE, OPT_STATS_JSON,
+	OPT_TRACE, OPT_QUIET, OPT_JSON, OPT_HELP, OPT_VERSION,
+};
+
+static const struct option long_options[] = {
+	{ "listen", required_argument, NULL, OPT_LISTEN },
+	{ "channels", required_argument, NULL, OPT_CHANNELS },
+	{ "method", required_argument, NULL, OPT_METHOD },
+	{ "compat", required_argument, NULL, OPT_COMPAT },
+	{ "uuid", required_argument, NULL, OPT_UUID },
+	{ "machine", required_argument, NULL, OPT_MACHINE },
+	{ "timeout", required_argument, NULL, OPT_TIMEOUT },
+	{ "block", required_argument, NULL, OPT_BLOCK },
+	{ "overwrite", no_argument, NULL, OPT_OVERWRITE },
+	{ "device-state", required_argument, NULL, OPT_DEVICE_STATE },
+	{ "stats-json", required_argument, NULL, OPT_STATS_JSON },
+	{ "trace", no_argument, NULL, OPT_TRACE },
+	{ "quiet", no_argument, NULL, OPT_QUIET },
+	{ "json", no_argument, NULL, OPT_JSON },
+	{ "help", no_argument, NULL, OPT_HELP },
+	{ "version", no_argument, NULL, OPT_VERSION },
+	{ NULL, 0, NULL, 0 },
+};
+
+static void help(void)
+{
+	fputs("Usage: " PROGRAM " --listen ADDRESS --block IDSTR=FILE:SIZE … [OPTION]…\n"
+	      "\n"
+	      "Receive the RAM of a migrating guest into files. The source is a QEMU with the\n"
+	      "multifd capability on, or mfdsend. No kernel module is needed.\n"
+	      "\n"
+	      "  --listen tcp:HOST:PORT|unix:PATH  what the source migrates to\n"
+	      "  --block IDSTR=FILE:SIZE\n"
+	      "                       a RAM block: IDSTR is the source's name for it, FILE takes\n"
+	      "                       its memory, SIZE is exactly its length: bytes, or with K, M,\n"
+	      "                       G or T. One --block for each of the source's blocks.\n"
+	      "                       FILE is made; what never held data stays a hole in it.\n"
+	      "  --overwrite          FILEs may hold something already; it is lost\n"
+	      "\n"
+	      "The source:\n"
+	      "  --channels N         its multifd-channels (default 2)\n"
+	      "  --method none|zlib|zstd  its multifd-compression (default none)\n"
+	      "  --compat X.Y         the version of its machine type (pc-q35-8.2: 8.2); for one\n"
+	      "                       without a version, like none, that of QEMU itself. The\n"
+	      "                       stream is held to what that version does.\n"
+	      "  --machine NAME       the machine type that it must have (default: any)\n"
+	      "  --uuid UUID          its -uuid, if it has one\n"
+	      "  --timeout SECONDS    give up when it sends nothing for so long; 0: never\n"
+	      "                       (default 60)\n"
+	      "\n"
+	      "What to tell:\n"
+	      "  --device-state FILE  keep what follows RAM in the stream, beginning with the\n"
+	      "                       header of the first section of a device (default: drop it)\n"
+	      "  --stats-json FILE    counters, in all and for each channel, also of a failure\n"
+	      "  --trace              a line on stderr for each packet, as QEMU's trace event\n"
+	      "                       multifd_recv has it\n"
+	      "  --quiet              no progress, no summary\n"
+	      "  --json               the summary as a JSON object\n"
+	      "  --help, --version\n"
+	      "\n"
+	      "Exit status: 0: all blocks are complete and the stream ended properly; 1: not so,\n"
+	      "and the files hold a part of the guest; 2: usage.\n"
+	      "\n"
+	      "Examples:\n"
+	      "  Receive from a QEMU started with -machine none,memory-backend=ram0 -m 1G and a\n"
+	      "  memory-backend-file of that id:\n"
+	      "    " PROGRAM " --listen unix:mig.sock --block ram0=copy:1G\n"
+	      "    (over QMP there: migrate-set-capabilities multifd on, then migrate\n"
+	      "     uri=unix:mig.sock)\n"
+	      "\n"
+	      "  Four channels, zstd, over TCP; its blocks as `info ramblock` there lists them:\n"
+	      "    " PROGRAM " --listen tcp::4444 --channels 4 --method zstd \\\n"
+	      "      --block pc.ram=ram:256M --block pc.bios=bios:256K --device-state devices\n",
+	      stdout);
+}
+
+static int usage(const struct mfd_error *err)
+{
+	fprintf(stderr, PROGRAM ": %s (see " PROGRAM " --help)\n", err->text);
+	return 2;
+}
+
+static int wrong(struct mfd_error *err, const char *text, const char *arg)
+{
+	err->code = EINVAL;
+	snprintf(err->text, sizeof(err->text), text, arg);
+	return -EINVAL;
+}
+
+static int usage_text(const char *text)
+{
+	struct mfd_error err;
+
+	wrong(&err, "%s", text);
+	return usage(&err);
+}
+
+/* Take IDSTR=FILE:SIZE apart, and append it to the list. */
+static int add_image(struct image **images, const char *arg, struct mfd_error *err)
+{
+	const char *equals = strchr(arg, '='), *colon = strrchr(arg, ':');
+	struct image *image;
+
+	if (!equals || equals == arg || !colon || colon <= equals + 1)
+		return wrong(err, "--block: IDSTR=FILE:SIZE is wanted, not '%.64s'", arg);
+	image = calloc(1, sizeof(*image));
+	if (!image)
+		return wrong(err, "out of memory%s", "");
+	while (*images)
+		images = &(*images)->next;
+	*images = image;
+	image->fd = -1;
+	image->idstr = strndup(arg, equals - arg);
+	image->file = strndup(equals + 1, colon - equals - 1);
+	image->length = size_parse(colon + 1);
+	if (!image->idstr || !image->file)
+		return wrong(err, "out of memory%s", "");
+	if (!image->length)
+		return wrong(err, "--block: a multiple of 4K like 64M or 2G is wanted, not '%.64s'",
+			     colon + 1);
+	return 0;
+}
+
+static void free_images(struct image *image)
+{
+	struct image *next;
+
+	for (; image; image = next) {
+		next = image->next;
+		if (image->fd >= 0)
+			close(image->fd);
+		free(image->idstr);
+		free(image->file);
+		free(image);
+	}
+}
+
+static int parse_method(const char *arg, enum mfd_method *method, struct mfd_error *err)
+{
+	static const char *const names[] = {
+		[MFD_METHOD_NONE] = "none", [MFD_METHOD_ZLIB] = "zlib", [MFD_METHOD_ZSTD] = "zstd",
+	};
+	unsigned int i;
+
+	for (i = 0; i < sizeof(names) / sizeof(*names); i++)
+		if (!strcmp(arg, names[i])) {
+			*method = i;
+			return 0;
+		}
+	return wrong(err, "--method: one of none, zlib, zstd is wanted, not '%.64s'", arg);
+}
+
+static int parse_source(struct options *options, int option, const char *arg,
+			struct mfd_error *err)
+{
+	switch (option) {
+	case OPT_CHANNELS:
+		return parse_number("channels", arg, 1, 255, &options->channels, err);
+	case OPT_METHOD:
+		return parse_method(arg, &options->method, err);
+	case OPT_COMPAT:
+		options->compat_known = true;
+		return mfd_compat_parse(&options->compat, arg, err);
+	case OPT_UUID:
+		return mfd_uuid_parse(options->uuid, arg, err);
+	case OPT_MACHINE:
+		options->machine = arg;
+		return 0;
+	case OPT_TIMEOUT:
+		return parse_number("timeout", arg, 0, 1000000, &options->timeout, err);
+	}
+	return -ENOENT;
+}
+
+static int parse_option(struct options *options, int option, const char *arg,
+			struct mfd_error *err)
+{
+	switch (option) {
+	case OPT_LISTEN:
+		options->listen = arg;
+		return 0;
+	case OPT_BLOCK:
+		return add_image(&options->images, arg, err);
+	case OPT_OVERWRITE:
+		options->overwrite = true;
+		return 0;
+	case OPT_DEVICE_STATE:
+		options->device_state = arg;
+		return 0;
+	case OPT_STATS_JSON:
+		options->stats_json = arg;
+		return 0;
+	case OPT_TRACE:
+		options->trace = true;
+		return 0;
+	case OPT_QUIET:
+		options->quiet = true;
+		return 0;
+	case OPT_JSON:
+		options->json = true;
+		return 0;
+	}
+	return parse_source(options, option, arg, err);
+}
+
+/* Return: -1 to go on, or the exit status. */
+static int parse_options(struct options *options, int argc, char **argv)
+{
+	struct mfd_error err;
+	int option;
+
+	while ((option = getopt_long(argc, argv, "", long_options, NULL)) != -1) {
+		if (option == OPT_HELP) {
+			help();
+			return 0;
+		}
+		if (option == OPT_VERSION) {
+			puts(PROGRAM " " MFD_VERSION);
+			return 0;
+		}
+		if (option == '?')
+			return 2;
+		if (parse_option(options, option, optarg, &err))
+			return usage(&err);
+	}
+	if (optind < argc)
+		return usage_text("there are only options, no other arguments");
+	if (!options->listen)
+		return usage_text("--listen is missing");
+	if (!options->images)
+		return usage_text("--block is missing");
+	return -1;
+}
+
+static int file_error(const char *file, const char *why, struct mfd_error *err)
+{
+	err->code = errno ? errno : EEXIST;
+	snprintf(err->text, sizeof(err->text), "%.128s: %.96s", file, why);
+	return -err->code;
+}
+
+/* Pages that the source does not mention are zero, so the file has to be empty first. */
+static int open_image(struct image *image, bool overwrite, struct mfd_error *err)
+{
+	struct stat st;
+
+	image->fd = open(image->file, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+	if (image->fd < 0 || fstat(image->fd, &st))
+		return file_error(image->file, strerror(errno), err);
+	if (!overwrite && st.st_size && lseek(image->fd, 0, SEEK_DATA) >= 0) {
+		errno = EEXIST;
+		return file_error(image->file, "it holds data already (--overwrite loses it)", err);
+	}
+	if (ftruncate(image->fd, 0) || ftruncate(image->fd, image->length))
+		return file_error(image->file, strerror(errno), err);
+	return 0;
+}
+
+static int add_blocks(struct mfd_recv *recv, const struct options *options,
+		      struct mfd_error *err)
+{
+	struct image *image;
+	int ret = 0;
+
+	for (image = options->images; image && !ret; image = image->next) {
+		ret = open_image(image, options->overwrite, err);
+		if (!ret)
+			ret = mfd_recv_block_add_fd(recv, image->idstr, image->fd, 0,
+						    image->length, err);
+	}
+	return ret;
+}
+
+static int keep_device_state(const void *data, size_t size, void *opaque)
+{
+	struct run *run = opaque;
+	const char *from = data;
+	ssize_t n;
+
+	while (size && run->device_state >= 0) {
+		n = write(run->device_state, from, size);
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0)
+			return -errno;
+		from += n;
+		size -= n;
+	}
+	return 0;
+}
+
+static void trace_packet(const struct mfd_recv_packet *packet, void *opaque)
+{
+	(void)opaque;
+	fprintf(stderr,
+		"multifd_recv channel %u packet_num %ju normal pages %u zero pages %u flags 0x%x next packet size %u\n",
+		packet->channel, (uintmax_t)packet->packet_num, packet->normal_pages,
+		packet->zero_pages, packet->flags, packet->payload_size);
+}
+
+/* To the line that all programs draw. */
+static void show_progress(const struct mfd_recv_progress *now, void *opaque)
+{
+	struct run *run = opaque;
+	struct mfd_progress progress = {
+		.done = now->normal + now->zero,
+		.normal = now->normal,
+		.zero = now->zero,
+		.bytes = now->bytes,
+	};
+
+	report_progress(&progress, &run->report);
+}
+
+static void set_params(const struct options *options, struct run *run,
+		       struct mfd_recv_params *params)
+{
+	mfd_recv_params_init(params);
+	params->channels = options->channels;
+	params->method = options->method;
+	params->compat = options->compat_known ? &options->compat : NULL;
+	memcpy(params->uuid, options->uuid, sizeof(params->uuid));
+	params->machine = options->machine;
+	params->stall_ms = options->timeout * 1000;
+	params->device_state = keep_device_state;
+	params->packet = options->trace ? trace_packet : NULL;
+	params->progress = show_progress;
+	params->opaque = run;
+}
+
+static int listen_and_run(struct mfd_recv *recv, const struct options *options,
+			  struct run *run, struct mfd_error *err)
+{
+	int ret = mfd_recv_listen(recv, options->listen, err);
+
+	if (ret)
+		return ret;
+	if (!options->quiet)
+		fprintf(stderr, PROGRAM ": listening at %s\n", mfd_recv_address(recv));
+	report_start(&run->report, PROGRAM, options->quiet || options->trace);
+	for (struct image *image = options->images; image; image = image->next)
+		run->report.total += image->length / PAGE;
+	return mfd_recv_run(recv, err);
+}
+
+static int tell(struct mfd_recv *recv, const struct options *options, struct run *run,
+		const struct mfd_error *error, struct mfd_error *err)
+{
+	struct received received = {
+		.recv = recv,
+		.channels = options->channels,
+		.seconds = (now_ns() - run->report.started) / 1e9,
+		.error = error,
+	};
+
+	report_clear(&run->report);
+	if (options->stats_json && received_json_file(&received, options->stats_json))
+		return file_error(options->stats_json, strerror(errno), err);
+	if (error)
+		return 0;
+	if (options->json)
+		return received_json(&received) ? file_error("stdout", strerror(errno), err) : 0;
+	if (!options->quiet)
+		received_summary(&run->report, &received);
+	return 0;
+}
+
+static int open_device_state(const struct options *options, struct run *run,
+			     struct mfd_error *err)
+{
+	if (!options->device_state)
+		return 0;
+	run->device_state = open(options->device_state,
+				 O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+	return run->device_state < 0 ?
+	       file_error(options->device_state, strerror(errno), err) : 0;
+}
+
+static int receive_all(const struct options *options, struct run *run, struct mfd_error *err)
+{
+	struct mfd_recv_params params;
+	struct mfd_error why;
+	struct mfd_recv *recv;
+	int ret;
+
+	set_params(options, run, &params);
+	ret = mfd_recv_open(&recv, &params, err);
+	if (ret)
+		return ret;
+	ret = add_blocks(recv, options, err);
+	if (!ret)
+		ret = open_device_state(options, run, err);
+	if (!ret) {
+		ret = listen_and_run(recv, options, run, err);
+		if (tell(recv, options, run, ret ? err : NULL, &why) && !ret) {
+			*err = why;
+			ret = -why.code;
+		}
+	}
+	mfd_recv_close(recv);
+	if (run->device_state >= 0 && close(run->device_state) && !ret)
+		ret = file_error(options->device_state, strerror(errno), err);
+	return ret;
+}
+
+static int receive(const struct options *options)
+{
+	struct run run = { .device_state = -1 };
+	struct mfd_error err;
+
+	report_start(&run.report, PROGRAM, options->quiet);
+	if (!receive_all(options, &run, &err))
+		return 0;
+	report_error(&run.report, &err);
+	return 1;
+}
+
+int main(int argc, char **argv)
+{
+	struct options options = { .channels = 2, .timeout = 60 };
+	int status = parse_options(&options, argc, argv);
+
+	if (status < 0)
+		status = receive(&options);
+	free_images(options.images);
+	if (fflush(stdout)) {
+		perror(PROGRAM);
+		return status ? status : 1;
+	}
+	return status;
+}
