@@ -471,6 +471,7 @@ static void shmem_huge(void **state)
 	guest_write(g, 512 + 300, DATA);
 	/* one that was set aside; writing to a part of it clears all of it */
 	sys(fallocate(g->fd, 0, 3 * HUGE, HUGE));
+	file_put(THP "shmem_enabled", "never");
 	must(footprint(g).file == 3 * 2048);
 	must(guest_smaps(g, "ShmemPmdMapped") == 4096);
 	g->written = true;
@@ -481,7 +482,6 @@ static void shmem_huge(void **state)
 	guest_check(g);
 	must(guest_smaps(g, "ShmemPmdMapped") == 4096);
 	guest_free(g);
-	file_put(THP "shmem_enabled", "never");
 }
 
 /* A huge page, of which a part was given back. */
@@ -494,6 +494,8 @@ static void shmem_huge_punched(void **state)
 	g = shared_memfd(2 * 512, 0, 0);
 	for (uint64_t page = 0; page < 2 * 512; page++)
 		guest_write(g, page, DATA);
+	/* or khugepaged would fill the hole when it comes by */
+	file_put(THP "shmem_enabled", "never");
 	sys(madvise(g->base + 100 * PAGE, 700 * PAGE, MADV_REMOVE));
 	memset(g->kind + 100, ABSENT, 700);
 	/* where it could not be split, it was cleared instead */
@@ -503,7 +505,6 @@ static void shmem_huge_punched(void **state)
 		must(footprint(g).file == 4 * (1024 - 700), "%ld", footprint(g).file);
 	guest_check(g);
 	guest_free(g);
-	file_put(THP "shmem_enabled", "never");
 }
 
 static void shmem_write_protected(void **state)
