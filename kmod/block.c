@@ -13,6 +13,7 @@
 
 #include "block.h"
 #include "cache.h"
+#include "fault.h"
 #include "grab.h"
 #include "residency.h"
 #include "session.h"
@@ -60,7 +61,7 @@ int mzp_block_look(const struct mzp_block *block, struct mm_struct *mm, u64 page
 		mzp_cache_look(block->file->f_mapping, block->index + page, res->nr, res, 0);
 		return 0;
 	}
-	if (!mmap_read_trylock(mm))
+	if (mzp_fault() || !mmap_read_trylock(mm))
 		return -EAGAIN;
 	mzp_residency_look(mm, mzp_block_addr(block, page), res);
 	mmap_read_unlock(mm);

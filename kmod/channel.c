@@ -41,6 +41,7 @@
 #include <linux/uio.h>
 
 #include "channel.h"
+#include "fault.h"
 #include "packet.h"
 #include "session.h"
 #include "trace.h"
@@ -337,7 +338,7 @@ static ssize_t mzp_channel_splice_buf(struct mzp_channel *channel, struct mzp_pa
 	};
 	ssize_t ret;
 
-	if (buf.len < left && !try_get_page(buf.page))
+	if (buf.len < left && (mzp_fault() || !try_get_page(buf.page)))
 		return -ENOMEM;
 	/* Takes the reference; cannot fail, since the pipe has readers and room. */
 	ret = add_to_pipe(pipe, &buf);

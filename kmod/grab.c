@@ -17,6 +17,7 @@
 #include <linux/userfaultfd_k.h>
 
 #include "compat.h"
+#include "fault.h"
 #include "grab.h"
 
 /**
@@ -32,7 +33,7 @@
  */
 int mzp_grab(unsigned long addr, unsigned int nr, struct page **page)
 {
-	int got = get_user_pages_fast_only(addr, nr, 0, page);
+	int got = mzp_fault() ? 0 : get_user_pages_fast_only(addr, nr, 0, page);
 
 	return got > 0 ? got : -EAGAIN;
 }

@@ -25,6 +25,7 @@
 #include "block.h"
 #include "channel.h"
 #include "compat.h"
+#include "fault.h"
 #include "packet.h"
 #include "producer.h"
 #include "residency.h"
@@ -160,7 +161,7 @@ static ssize_t mzp_producer_compress(struct mzp_channel *channel, struct mzp_pac
 	struct mzp_comp *comp = &channel->comp;
 	ssize_t size;
 
-	size = mzp_comp_pages(comp, batch->page, batch->nr_normal);
+	size = mzp_fault() ? -EIO : mzp_comp_pages(comp, batch->page, batch->nr_normal);
 	if (size > 0)
 		packet->nr += mzp_arena_write(&channel->arena, comp->payload, size,
 					      &packet->buf[packet->nr]);
@@ -251,7 +252,7 @@ static int mzp_producer_add_absent(struct mzp_channel *channel, u64 page)
 		return 0;
 	}
 	/* It must have contents: those of the zero page, which all can see. */
-	if (!try_get_page(zero))
+	if (mzp_fault() || !try_get_page(zero))
 		return -ENOMEM;
 	channel->counts.absent++;
 	mzp_batch_add_normal(&channel->batch, page << PAGE_SHIFT, zero);
@@ -407,7 +408,7 @@ static int mzp_producer_classify_mm(struct mzp_channel *channel)
 	 * The address space goes when its last process does; then there is
 	 * nothing to send.
 	 */
-	if (!mmget_not_zero(mm))
+	if (mzp_fault() || !mmget_not_zero(mm))
 		return -ESRCH;
 	kthread_use_mm(mm);
 	err = mzp_producer_classify(channel);

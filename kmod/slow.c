@@ -31,6 +31,7 @@
 
 #include "block.h"
 #include "channel.h"
+#include "fault.h"
 #include "session.h"
 #include "slow.h"
 #include "worker.h"
@@ -127,6 +128,8 @@ static int mzp_slow_get(struct mzp_channel *channel)
 	case MZP_NEED_LOCK:
 		return mzp_block_wait(mm);
 	case MZP_NEED_PAGE:
+		if (mzp_fault())
+			return -EIO;
 		return mzp_block_fetch(block, mm, fetch->first, min(fetch->nr, MZP_FETCH_PAGES),
 				       fetch->page);
 	case MZP_NEED_MEMORY:
