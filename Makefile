@@ -14,8 +14,8 @@ prefix ?= /usr/local
 DESTDIR ?=
 udevdir ?= /usr/lib/udev/rules.d
 
-.PHONY: all module tools modules_install install uninstall check demo bench-compression docs \
-	netlink clean help
+.PHONY: all module tools modules_install install uninstall check check-full demo \
+	bench-compression docs netlink clean help
 all: module tools
 
 # Each kernel's objects have a tree of their own, of links to the sources, so
@@ -53,6 +53,9 @@ uninstall:
 check:
 	$(top)/tests/check
 
+check-full:
+	$(top)/tests/check --full
+
 demo:
 	$(top)/tests/demo
 
@@ -82,6 +85,7 @@ help:
 	@echo '  make demo             migrates a real memory image into a stock QEMU, in a VM'
 	@echo '  make check            all tests and static checks; ends with "N passed, N failed"'
 	@echo '  make bench-compression  what compression costs, beside stock libraries and QEMU'
+	@echo '  make check-full       the same, and what takes hours: faults, fuzzing, other kernels'
 	@echo '  make docs             HTML documentation in build/docs/html/'
 	@echo '  make netlink          files that are generated from Documentation/netlink/specs'
 	@echo '  make clean            removes build/ and ./multifd_zp.ko'

@@ -1,0 +1,51 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Which code of multifd_zp has been executed, in whatever task: unlike KCOV,
+ * which follows one task, this sees the workers too, and it needs nothing from
+ * the kernel's configuration.
+ *
+ * The module is built with -fsanitize-coverage=trace-pc, so each basic block of
+ * it calls the function below, which sets a bit for the address it was called
+ * from. Only its low bits count: nothing else is built like this.
+ */
+#include <linux/bitops.h>
+#include <linux/debugfs.h>
+#include <linux/module.h>
+
+#define MZP_COV_BITS (1ul << 24)
+
+static unsigned long mzp_cov_bitmap[BITS_TO_LONGS(MZP_COV_BITS)];
+static struct debugfs_blob_wrapper mzp_cov_blob = {
+	.data = mzp_cov_bitmap,
+	.size = sizeof(mzp_cov_bitmap),
+};
+static struct dentry *mzp_cov_file;
+
+void __sanitizer_cov_trace_pc(void);
+
+notrace void __sanitizer_cov_trace_pc(void)
+{
+	unsigned long bit = (unsigned long)__builtin_return_address(0) & (MZP_COV_BITS - 1);
+
+	/* Most are set already; a write would take the line from other CPUs. */
+	if (!test_bit(bit, mzp_cov_bitmap))
+		set_bit(bit, mzp_cov_bitmap);
+}
+EXPORT_SYMBOL_GPL(__sanitizer_cov_trace_pc);
+
+static int __init mzp_cov_init(void)
+{
+	mzp_cov_file = debugfs_create_blob("mzp_cov", 0400, NULL, &mzp_cov_blob);
+	return PTR_ERR_OR_ZERO(mzp_cov_file);
+}
+
+static void __exit mzp_cov_exit(void)
+{
+	debugfs_remove(mzp_cov_file);
+}
+
+module_init(mzp_cov_init);
+module_exit(mzp_cov_exit);
+
+MODULE_LICENSE("GPL");
+MODULE_DESCRIPTION("coverage of multifd_zp's code");

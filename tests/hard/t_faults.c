@@ -1,0 +1,604 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * What goes wrong around a migration and is nobody's call: peers, disks that are
+ * full, memory that breaks, the OOM killer, a machine that is put to sleep; and
+ * whether sessions that compete get the same.
+ */
+#include "frames.h"
+#include "genl.h"
+#include "mem.h"
+
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <poll.h>
+#include <sched.h>
+#include <sys/mman.h>
+#include <sys/mount.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+
+static void all_gone(const struct frames *f)
+{
+	until(!genl_sessions());
+	until(!module_refs());
+	if (f)
+		frames_gone(f);
+}
+
+/* --- the peer of a socket */
+
+struct line {
+	int out, in;		/* ours and the peer's end */
+};
+
+static void line_new(struct line *l)
+{
+	struct sockaddr_in addr = { .sin_family = AF_INET,
+				    .sin_addr = { htonl(INADDR_LOOPBACK) } };
+	socklen_t size = sizeof(addr);
+	int listener = sys(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)), room = 65536;
+
+	sys(bind(listener, (void *)&addr, size));
+	sys(listen(listener, 1));
+	sys(getsockname(listener, (void *)&addr, &size));
+	l->out = sys(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+	/* Much less than there is to send. */
+	sys(setsockopt(listener, SOL_SOCKET, SO_RCVBUF, &room, sizeof(room)));
+	sys(setsockopt(l->out, SOL_SOCKET, SO_SNDBUF, &room, sizeof(room)));
+	sys(connect(l->out, (void *)&addr, size));
+	l->in = sys(accept4(listener, NULL, NULL, SOCK_CLOEXEC));
+	sys(close(listener));
+}
+
+struct peer {
+	struct session s;
+	struct rx rx;
+	struct mem m;
+	struct frames frames;
+	struct line line;
+	int pipe[2];
+	struct sent sent;
+};
+
+enum { PEER_PAGES = 1000 };
+
+static void peer_open(struct peer *p)
+{
+	struct mzp_setup setup = setup_for(1);
+
+	/* Much less than there is to send, too. */
+	setup.ring_packets = 2;
+	session_open(&p->s, &setup);
+	line_new(&p->line);
+	sys(pipe2(p->pipe, O_CLOEXEC));
+	rx_init(&p->rx, &p->s, RX_READ);
+	/* The receiver is behind the socket. */
+	p->rx.chan[0].fd = p->line.in;
+	mem_init(&p->m, "ram", PEER_PAGES);
+	mem_add(&p->m, &p->s, &p->rx);
+	mem_set_range(&p->m, 0, PEER_PAGES, DATA);
+	frames_watch(&p->frames, p->m.base, PEER_PAGES);
+	p->sent = mem_send(&p->m, &p->s, 0, PEER_PAGES, NULL, MZP_SEND_ALL, 0);
+	session_sync(&p->s);
+}
+
+/*
+ * A CPU keeps network buffers that others are done with until a packet comes:
+ * here is one for each.
+ */
+static void flush_network(void)
+{
+	struct sockaddr_in addr = { .sin_family = AF_INET, .sin_port = htons(9),
+				    .sin_addr = { htonl(INADDR_LOOPBACK) } };
+	int fd = sys(socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0));
+	cpu_set_t all, one;
+
+	sys(sched_getaffinity(0, sizeof(all), &all));
+	for (int cpu = 0; cpu < CPU_SETSIZE; cpu++) {
+		if (!CPU_ISSET(cpu, &all))
+			continue;
+		CPU_ZERO(&one);
+		CPU_SET(cpu, &one);
+		sys(sched_setaffinity(0, sizeof(one), &one));
+		sendto(fd, "", 1, 0, (void *)&addr, sizeof(addr));
+	}
+	sys(sched_setaffinity(0, sizeof(all), &all));
+	close(fd);
+}
+
+static void peer_close(struct peer *p)
+{
+	session_close(&p->s);
+	close(p->line.out);
+	if (p->line.in >= 0)
+		close(p->line.in);
+	close(p->pipe[0]);
+	close(p->pipe[1]);
+	rx_free(&p->rx);
+	mem_free(&p->m);
+	flush_network();
+	all_gone(&p->frames);
+}
+
+/* Move what there is. Return: bytes moved, 0 at the end, or -errno. */
+static ssize_t pump(struct peer *p)
+{
+	ssize_t n = splice(p->s.ch[0], NULL, p->pipe[1], NULL, MIB, 0), left, put;
+
+	if (n <= 0)
+		return n ? -errno : 0;
+	for (left = n; left; left -= put) {
+		put = splice(p->pipe[0], NULL, p->line.out, NULL, left, SPLICE_F_MORE);
+		if (put < 0)
+			return -errno;
+	}
+	return n;
+}
+
+static void *pump_thread(void *arg)
+{
+	struct peer *p = arg;
+	ssize_t n;
+
+	do
+		n = pump(p);
+	while (n > 0);
+	return (void *)n;
+}
+
+/* The peer takes a part and resets the connection, with data on the way. */
+static void peer_resets(void **state)
+{
+	static uint8_t buf[100000];
+	struct linger now = { 1, 0 };
+	struct peer p;
+	struct thread t;
+	long err;
+
+	(void)state;
+	peer_open(&p);
+	thread_start(&t, pump_thread, &p);
+	read_exactly(p.line.in, buf, sizeof(buf));
+	sys(setsockopt(p.line.in, SOL_SOCKET, SO_LINGER, &now, sizeof(now)));
+	sys(close(p.line.in));
+	p.line.in = -1;
+	err = -(long)thread_join(&t);
+	must(err == ECONNRESET || err == EPIPE, "%s", kit_errno(err));
+	/* The session knows nothing of sockets: its reader decides. */
+	works(mzp_cancel(p.s.fd));
+	peer_close(&p);
+}
+
+/* The peer stops reading for good; everything is given up, and its pages with it. */
+static void peer_stalls(void **state)
+{
+	struct linger now = { 1, 0 };
+	struct peer p;
+	struct thread t;
+
+	(void)state;
+	peer_open(&p);
+	thread_start(&t, pump_thread, &p);
+	until_blocked_in(getpid(), t.tid, SYS_splice);
+	/* Nothing moves any more: the job waits for room, and nobody else for it. */
+	gives(ETIMEDOUT, mzp_wait(p.s.fd, p.sent.job, 0, &(struct mzp_wait){ 0 }));
+	works(mzp_cancel(p.s.fd));
+	sys(setsockopt(p.line.out, SOL_SOCKET, SO_LINGER, &now, sizeof(now)));
+	sys(shutdown(p.line.out, SHUT_RDWR));
+	must((long)thread_join(&t) < 0);
+	peer_close(&p);
+}
+
+/* The peer has nothing to say any more, and goes on listening. */
+static void peer_half_closes(void **state)
+{
+	struct peer p;
+	struct thread t;
+
+	(void)state;
+	peer_open(&p);
+	sys(shutdown(p.line.in, SHUT_WR));
+	thread_start(&t, pump_thread, &p);
+	while (!p.rx.chan[0].syncs)
+		must(rx_some(&p.rx.chan[0]) > 0);
+	mem_check_job(&p.s, &p.sent);
+	mem_check(&p.m);
+	works(mzp_cancel(p.s.fd));
+	must((long)thread_join(&t) == -ECANCELED);
+	peer_close(&p);
+}
+
+/* --- memory that is short, or broken */
+
+/* Sending a file's holes takes no place, even where there is none left. */
+static void file_system_full(void **state)
+{
+	enum { PAGES = 600 };
+	struct mzp_setup setup = setup_for(2);
+	struct statvfs before, after;
+	struct session s;
+	struct mem m, n;
+	struct rx rx;
+	int fd, filler;
+	ssize_t put;
+
+	(void)state;
+	sys(mkdir("/tmp/full", 0700));
+	sys(mount("full", "/tmp/full", "tmpfs", 0, "size=1M"));
+	fd = sys(open("/tmp/full/ram", O_RDWR | O_CREAT | O_CLOEXEC, 0600));
+	sys(ftruncate(fd, PAGES * PAGE));
+	session_open(&s, &setup);
+	rx_init(&rx, &s, RX_READ);
+	mem_init_at(&m, "mapped", PAGES, mmap(NULL, PAGES * PAGE, PROT_READ | PROT_WRITE,
+					      MAP_SHARED, fd, 0), true);
+	mem_add(&m, &s, &rx);
+	for (unsigned int i = 0; i < 100; i++)
+		mem_set(&m, i * 6 + 1, i % 3 ? DATA : ONE);
+	filler = sys(open("/tmp/full/filler", O_RDWR | O_CREAT | O_CLOEXEC, 0600));
+	do
+		put = write(filler, s.setup.uuid, sizeof(s.setup.uuid));
+	while (put > 0);
+	must(errno == ENOSPC);
+	sys(statvfs("/tmp/full", &before));
+	must(!before.f_bfree);
+	/* the same memory once more, by its file */
+	n = m;
+	memcpy(n.idstr, "file", 5);
+	n.dst_kind = calloc(PAGES, 1);
+	n.dst_version = calloc(PAGES, sizeof(*n.dst_version));
+	n.sent = calloc(PAGES, 1);
+	mem_add_fd(&n, &s, &rx, fd, 0);
+	for (unsigned int round = 0; round < 2; round++) {
+		uint32_t flags = round ? 0 : MZP_SEND_FRESH;
+		struct sent a = mem_send(&m, &s, 0, PAGES, NULL, MZP_SEND_ALL, flags);
+		struct sent b = mem_send(&n, &s, 0, PAGES, NULL, MZP_SEND_ALL, flags);
+
+		session_sync(&s);
+		rx_round(&rx);
+		mem_check_job(&s, &a);
+		mem_check_job(&s, &b);
+		mem_check(&m);
+		mem_check(&n);
+		rx_next_round(&rx);
+	}
+	sys(statvfs("/tmp/full", &after));
+	must(!after.f_bfree);
+	session_close(&s);
+	rx_free(&rx);
+	mem_free(&m);
+	close(fd);
+	close(filler);
+	all_gone(NULL);
+	sys(umount("/tmp/full"));
+}
+
+/* Pages break after they were handed over: in a ring, and in a pipe. */
+static void breaks_on_the_way(void **state)
+{
+	enum { PAGES = 64 };
+	struct mzp_setup setup = setup_for(1);
+	static uint8_t buf[MIB];
+	struct session s;
+	struct mem m;
+	int pipe[2];
+	uint64_t job;
+
+	(void)state;
+	session_open(&s, &setup);
+	mem_init(&m, "ram", PAGES);
+	mem_add(&m, &s, NULL);
+	mem_set_range(&m, 0, PAGES, DATA);
+	sys(pipe2(pipe, O_CLOEXEC));
+	sys(fcntl(pipe[1], F_SETPIPE_SZ, MIB));
+	job = session_send(&s, m.block_id, 0, PAGES, 0);
+	session_wait(&s, job);
+	must(splice(s.ch[0], NULL, pipe[1], NULL, 20 * PAGE, 0) > 0);
+	for (unsigned int page = 0; page < PAGES; page += 16) {
+		if (madvise(m.base + page * PAGE, PAGE, MADV_HWPOISON)) {
+			print_message("# SKIP the kernel cannot break memory\n");
+			session_close(&s);
+			return;
+		}
+	}
+	/* Whoever reads what is broken is told, or gets what was there; all else goes on. */
+	while (readable(pipe[0]))
+		must(read(pipe[0], buf, sizeof(buf)) != 0);
+	while (readable(s.ch[0]))
+		must(read(s.ch[0], buf, sizeof(buf)) > 0);
+	/* Now it is known to be broken, and said to be. */
+	job = session_send(&s, m.block_id, 0, PAGES, 0);
+	{
+		struct mzp_wait w = { 0 };
+
+		works(mzp_wait(s.fd, job, -1, &w));
+		must(w.error == EHWPOISON || w.error == EFAULT, "%s", kit_errno(w.error));
+		must(!w.error_offset);
+	}
+	/* And the memory between is as good as before. */
+	job = session_send(&s, m.block_id, 1, 15, 0);
+	session_wait(&s, job);
+	session_close(&s);
+	close(pipe[0]);
+	close(pipe[1]);
+	munmap(m.base, PAGES * PAGE);
+	all_gone(NULL);
+}
+
+#define CGROUP "/sys/fs/cgroup/faults"
+
+/* Until the OOM killer comes, which it must: there is no swap. */
+static void greedy(void *arg)
+{
+	struct mzp_setup setup = setup_for(2);
+	struct session s;
+	uint8_t *base;
+	char text[32];
+	int fd;
+
+	(void)arg;
+	snprintf(text, sizeof(text), "%d", getpid());
+	file_put(CGROUP "/cgroup.procs", text);
+	base = mmap(NULL, 256 * MIB, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	must(base != MAP_FAILED);
+	session_open(&s, &setup);
+	session_block(&s, "ram", base, 256 * MIB);
+	for (uint64_t at = 0; at < 256 * MIB; at += PAGE) {
+		base[at] = 1;
+		/* jobs are under way all the time */
+		if (at % (4 * MIB) == 0)
+			mzp_send_all(s.fd, 1, 0, at / PAGE + 1, 0, NULL);
+	}
+	fd = sys(open("/tmp/survived", O_CREAT | O_CLOEXEC, 0600));
+	close(fd);
+}
+
+static void oom_killer(void **state)
+{
+	(void)state;
+	if (access("/sys/fs/cgroup/cgroup.controllers", R_OK)) {
+		print_message("# SKIP there are no memory cgroups\n");
+		return;
+	}
+	file_put("/sys/fs/cgroup/cgroup.subtree_control", "+memory");
+	sys(mkdir(CGROUP, 0755));
+	file_put(CGROUP "/memory.max", "50331648");
+	if (!access(CGROUP "/memory.swap.max", W_OK))
+		file_put(CGROUP "/memory.swap.max", "0");
+	for (unsigned int round = 0; round < 4; round++) {
+		reap(child(greedy, NULL), SIGKILL);
+		all_gone(NULL);
+	}
+	until(!rmdir(CGROUP));
+}
+
+/* --- the machine */
+
+/* Somebody tries to unload the module all the time. */
+static bool unloader_stop;
+
+static void *unloader(void *arg)
+{
+	unsigned long tries = 0;
+
+	(void)arg;
+	while (!__atomic_load_n(&unloader_stop, __ATOMIC_RELAXED)) {
+		must(syscall(SYS_delete_module, "multifd_zp", O_NONBLOCK) == -1 &&
+		     errno == EWOULDBLOCK, "%s", kit_errno(errno));
+		tries++;
+	}
+	return (void *)tries;
+}
+
+static void rounds(unsigned int nr, void (*between)(unsigned int round))
+{
+	struct mzp_setup setup = setup_for(3);
+	uint64_t random = 5;
+	struct session s;
+	struct mem m;
+	struct rx rx;
+
+	session_open(&s, &setup);
+	rx_init(&rx, &s, RX_READ);
+	mem_init(&m, "ram", 2000);
+	mem_add(&m, &s, &rx);
+	for (unsigned int round = 0; round < nr; round++) {
+		struct sent sent;
+
+		mem_shuffle(&m, &random);
+		sent = mem_send(&m, &s, 0, m.pages, NULL, MZP_SEND_ALL, 0);
+		session_sync(&s);
+		/* the rings are full, and workers wait for room */
+		between(round);
+		rx_round(&rx);
+		mem_check_job(&s, &sent);
+		mem_check(&m);
+		rx_next_round(&rx);
+	}
+	session_wait(&s, 0);
+	session_close(&s);
+	rx_free(&rx);
+	mem_free(&m);
+	all_gone(NULL);
+}
+
+static void nothing(unsigned int round)
+{
+	(void)round;
+}
+
+static void unload_throughout(void **state)
+{
+	/* So that it never becomes unused. */
+	int keep = mzp_open();
+	struct mzp_setup setup = setup_for(2);
+	struct thread t;
+	struct session s;
+	unsigned long tries;
+
+	(void)state;
+	thread_start(&t, unloader, NULL);
+	for (unsigned int i = 0; i < 30; i++) {
+		session_open(&s, &setup);
+		session_close(&s);
+	}
+	__atomic_store_n(&unloader_stop, true, __ATOMIC_RELAXED);
+	tries = (unsigned long)thread_join(&t);
+	print_message("# %lu tries\n", tries);
+	must(tries);
+	close(keep);
+	rounds(2, nothing);
+}
+
+static void sleep_once(unsigned int round)
+{
+	(void)round;
+	file_put("/sys/power/pm_test", "freezer");
+	file_put("/sys/power/state", "freeze");
+	file_put("/sys/power/pm_test", "none");
+}
+
+/*
+ * All tasks are frozen and thawed, workers in the middle of their work. Devices
+ * stay awake: that of the VM's root file system would not come back.
+ */
+static void suspend(void **state)
+{
+	(void)state;
+	if (access("/sys/power/pm_test", W_OK)) {
+		print_message("# SKIP the kernel cannot test suspend\n");
+		return;
+	}
+	rounds(3, sleep_once);
+}
+
+/* --- fairness */
+
+/* Zero pages: much to look at for a worker, and packets without contents. */
+enum { SESSIONS = 200, FAIR_PAGES = 8192, FAIR_PACKETS = FAIR_PAGES / 128 };
+
+/*
+ * (Σx)² / n Σx²: 1 if all have the same, 1/n if one has everything.
+ */
+static double jain(const uint64_t *x, unsigned int n)
+{
+	double sum = 0, squares = 0;
+
+	for (unsigned int i = 0; i < n; i++) {
+		sum += x[i];
+		squares += (double)x[i] * x[i];
+	}
+	return sum * sum / (n * squares);
+}
+
+static uint64_t packets_of(const struct session *s)
+{
+	char path[64];
+
+	snprintf(path, sizeof(path), "/proc/self/fdinfo/%d", s->fd);
+	return file_number(path, "mzp-packets:");
+}
+
+static void compete(struct session *s, unsigned int i, const struct mem *m, bool equal)
+{
+	struct mzp_setup setup = setup_for(equal ? 2 : 1 + i % 2 * 3);
+	cpu_set_t cpus;
+
+	CPU_ZERO(&cpus);
+	CPU_SET(0, &cpus);
+	setup.cpus = equal ? 0 : (uintptr_t)&cpus;
+	setup.cpus_size = equal ? 0 : sizeof(cpus);
+	/* Room for all that there is, so that nobody depends on readers; or for nearly nothing. */
+	setup.ring_packets = i ? 2 * FAIR_PACKETS : 2;
+	session_open(s, &setup);
+	session_block(s, "ram", m->base, FAIR_PAGES * PAGE);
+}
+
+static uint64_t all_packets(const struct session *s, uint64_t *packets)
+{
+	uint64_t total = 0;
+
+	for (unsigned int i = 0; i < SESSIONS - 1; i++)
+		total += packets[i] = packets_of(&s[i + 1]);
+	return total;
+}
+
+/*
+ * Sessions with the same to do, and one more whose reader never reads. What the
+ * workers do for each is compared, from when all have something to do to when
+ * the first ones are about to be done.
+ */
+static void compare(bool equal)
+{
+	static uint64_t before[SESSIONS], got[SESSIONS];
+	static struct session s[SESSIONS];
+	struct rlimit files = { 4096, 4096 };
+	uint64_t total, least = ~0ull, most = 0;
+	double index;
+	struct mem m;
+
+	sys(setrlimit(RLIMIT_NOFILE, &files));
+	mem_init(&m, "ram", FAIR_PAGES);
+	for (uint64_t page = 0; page < FAIR_PAGES; page++)
+		((volatile uint8_t *)m.base)[page * PAGE] = 0;
+	for (unsigned int i = 0; i < SESSIONS; i++)
+		compete(&s[i], i, &m, equal);
+	for (unsigned int i = 0; i < SESSIONS; i++)
+		session_send(&s[i], 1, 0, FAIR_PAGES, 0);
+	total = all_packets(s, before);
+	while (all_packets(s, got) < total + (SESSIONS - 1) * FAIR_PACKETS / 4)
+		;
+	for (unsigned int i = 0; i < SESSIONS - 1; i++) {
+		must(got[i] < FAIR_PACKETS, "too late for a comparison");
+		got[i] -= before[i];
+		least = min(least, got[i]);
+		most = got[i] > most ? got[i] : most;
+	}
+	index = jain(got, SESSIONS - 1);
+	print_message("# Jain index %.4f; %lu to %lu packets\n", index, least, most);
+	must(index >= 0.95);
+	/* All get done, but for the one that nobody reads, which is as full as can be. */
+	for (unsigned int i = 1; i < SESSIONS; i++)
+		must(session_wait(&s[i], 0).zero == FAIR_PAGES);
+	must(packets_of(&s[0]) <= 4);
+	gives(ETIMEDOUT, mzp_wait(s[0].fd, 0, 0, &(struct mzp_wait){ 0 }));
+	for (unsigned int i = 0; i < SESSIONS; i++)
+		session_close(&s[i]);
+	mem_free(&m);
+	all_gone(NULL);
+}
+
+static void fairness(void **state)
+{
+	(void)state;
+	compare(true);
+}
+
+/* On one CPU, half of them with more channels, which is of no advantage. */
+static void fairness_of_channels(void **state)
+{
+	(void)state;
+	compare(false);
+}
+
+int main(int argc, char **argv)
+{
+	static const struct CMUnitTest tests[] = {
+		cmocka_unit_test(peer_resets),
+		cmocka_unit_test(peer_stalls),
+		cmocka_unit_test(peer_half_closes),
+		cmocka_unit_test(file_system_full),
+		cmocka_unit_test(breaks_on_the_way),
+		cmocka_unit_test(oom_killer),
+		cmocka_unit_test(unload_throughout),
+		cmocka_unit_test(suspend),
+		cmocka_unit_test(fairness),
+		cmocka_unit_test(fairness_of_channels),
+	};
+
+	return kit_main(tests, ARRAY_SIZE(tests), argc, argv);
+}
