@@ -60,8 +60,11 @@ static void one_check(struct one *o)
 
 static void one_close(struct one *o)
 {
+	struct mzp_wait w = { 0 };
 	char c;
 
+	/* a SYNC that was read is perhaps not done yet, and would be cut off */
+	works(mzp_wait(o->s.fd, 0, -1, &w));
 	sys(close(o->s.fd));
 	must(sys(read(o->ch, &c, 1)) == 0);
 	sys(close(o->ch));

@@ -50,17 +50,23 @@ def add_up(session, channels):
     must(session["bytes-read"] <= session["bytes-out"], session)
 
 
-def quiet(number):
-    """Wait until workers have filled the rings, and nothing changes any more."""
+def settled(number, enough=lambda session: True):
+    """Wait until nothing changes any more. Return: the session and its channels."""
     last = None
 
     def unchanged():
         nonlocal last
-        before, (last, _) = last, session_stats(number)
-        last = {k: v for k, v in last.items() if k != "age"}
-        return before == last and last["ring-packets"]
+        before, last = last, session_stats(number)
+        del last[0]["age"]
+        return before == last and enough(last[0])
 
-    until(unchanged, "rings that are full")
+    until(unchanged, "counters that stand still")
+    return last
+
+
+def quiet(number):
+    """Wait until workers have filled the rings."""
+    settled(number, lambda session: session["ring-packets"])
 
 
 @test
@@ -120,11 +126,11 @@ def counts_add_up_in_each_round():
     with Session(3) as session:
         session.read_on()
         block = session.block(memory)
-        add_up(*session_stats(session.id))
+        add_up(*settled(session.id))
         session.send(block, 0, memory.pages, FRESH)
         session.sync()
         same(session.wait(), (0, memory.pages, data, zero, absent), "WAIT")
-        shown, channels = session_stats(session.id)
+        shown, channels = settled(session.id)
         add_up(shown, channels)
         for name, want in (("submitted", memory.pages), ("normal", data), ("zero", zero),
                            ("absent", absent), ("lost", 0), ("syncs", 1),
@@ -139,14 +145,14 @@ def counts_add_up_in_each_round():
         session.sync()
         session.send(block, 0, 5)
         session.wait()
-        shown, channels = session_stats(session.id)
+        shown, channels = settled(session.id)
         add_up(shown, channels)
         for name, want in (("submitted", memory.pages + 25), ("normal", data + 15),
                            ("zero", zero + 10), ("absent", absent), ("syncs", 2), ("jobs", 0),
                            ("jobs-unfinished", 0)):
             same(shown[name], want, name)
         until(lambda: session_stats(session.id)[0]["ring-packets"] == 0, "empty rings")
-        shown, channels = session_stats(session.id)
+        shown, channels = settled(session.id)
         add_up(shown, channels)
         same(shown["bytes-read"], shown["bytes-out"], "read and written")
         same(shown["pages-held"], 0, "pages held")
@@ -167,7 +173,7 @@ def a_reader_that_waits_is_seen():
     with Session(2, ring=4) as session:
         session.send(session.block(memory), 0, memory.pages)
         quiet(session.id)
-        shown, channels = session_stats(session.id)
+        shown, channels = settled(session.id)
         add_up(shown, channels)
         same(shown["ring-size"], 8, "room in rings")
         same(shown["ring-packets"], 8, "packets in rings")
@@ -190,7 +196,7 @@ def compression_is_counted():
             session.send(session.block(memory), 0, memory.pages)
             session.sync()
             session.wait()
-            shown, channels = session_stats(session.id)
+            shown, channels = settled(session.id)
             add_up(shown, channels)
             same(shown["bytes-in"], 1000 * PAGE, "bytes in")
             # pages that repeat eight bytes
@@ -207,7 +213,7 @@ def what_is_lost_is_counted():
         quiet(session.id)
         session.cancel()
         same(session.wait()[0], errno.ECANCELED, "WAIT")
-        shown, channels = session_stats(session.id)
+        shown, channels = settled(session.id)
         add_up(shown, channels)
         must(shown["lost"] > 0, "nothing is lost:", shown)
         same(shown["error"], errno.ECANCELED, "error")
@@ -219,7 +225,7 @@ def what_is_lost_is_counted():
         os.truncate(memory.fd, 1500 * PAGE)
         session.send(block, 0, memory.pages)
         same(session.wait()[0], errno.EFAULT, "WAIT")
-        shown, channels = session_stats(session.id)
+        shown, channels = settled(session.id, lambda session: not session["ring-packets"])
         add_up(shown, channels)
         must(shown["lost"] >= 500, "pages that are not there are not lost:", shown)
         same((shown["error"], shown["error-block"], shown["error-offset"]),
