@@ -20,6 +20,7 @@
  */
 #include <linux/atomic.h>
 #include <linux/errno.h>
+#include <linux/minmax.h>
 #include <linux/mm.h>
 #include <linux/slab.h>
 
@@ -65,10 +66,12 @@ void mzp_ring_destroy(struct mzp_ring *ring)
  */
 u32 mzp_ring_fill(const struct mzp_ring *ring)
 {
+	/* Tail first: then the head is not behind it, though it may be too far ahead. */
+	u32 tail = smp_load_acquire(&ring->tail);
 	/* Acquire: who sees a packet here may read it (pairs with publish). */
 	u32 head = smp_load_acquire(&ring->head);
 
-	return head - READ_ONCE(ring->tail);
+	return min(head - tail, ring->size);
 }
 
 static bool mzp_ring_full(const struct mzp_ring *ring)

@@ -4,7 +4,6 @@
  * counting meanwhile, so numbers that are read one after the other need not fit
  * each other to the last page.
  */
-#include <linux/minmax.h>
 #include <linux/mm.h>
 
 #include "channel.h"
@@ -24,14 +23,6 @@ static void mzp_stats_add_counts(struct mzp_counts *sum, const struct mzp_counts
 	sum->lost += READ_ONCE(counts->lost);
 }
 
-static u32 mzp_stats_fill(const struct mzp_ring *ring)
-{
-	/* Tail first: then the head is not behind it, though it may be too far ahead. */
-	u32 tail = smp_load_acquire(&ring->tail);
-
-	return min(READ_ONCE(ring->head) - tail, ring->size);
-}
-
 /* What is in the ring, and is not what it was spared to copy. */
 static void mzp_stats_add_ring(struct mzp_stats *sum, const struct mzp_channel *channel)
 {
@@ -45,7 +36,7 @@ static void mzp_stats_add_ring(struct mzp_stats *sum, const struct mzp_channel *
 		sum->pages_held += mzp_stats_left(READ_ONCE(stats->sent),
 						  READ_ONCE(stats->pages_gone));
 	}
-	sum->ring_packets += mzp_stats_fill(ring);
+	sum->ring_packets += mzp_ring_fill(ring);
 	sum->ring_size += ring->size;
 	sum->memory += sizeof(*channel) + channel->comp.memory + ring->size * sizeof(*ring->slot) +
 		       mzp_stats_left(own, READ_ONCE(stats->own_gone));
