@@ -27,7 +27,6 @@
 #include <fcntl.h>
 #include <linux/sockios.h>
 #include <poll.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <sys/ioctl.h>
 #include <unistd.h>
@@ -37,11 +36,10 @@
 #include "device.h"
 #include "error.h"
 #include "pump.h"
+#include "thread.h"
 
 #define PIPE_SIZE_WANTED	(1 << 20)
 #define PIPE_SIZE_LEAST		(1 << 12)
-/* Little, because a VMM may lock all its memory, and there may be 255 pumps. */
-#define STACK_SIZE		(256 << 10)
 
 struct mfd_pump {
 	struct mfd_session *session;
@@ -217,17 +215,8 @@ static int open_channel(struct mfd_pump *pump, struct mfd_error *err)
 
 static int start_thread(struct mfd_pump *pump, struct mfd_error *err)
 {
-	sigset_t all, before;
-	pthread_attr_t attr;
-	int ret;
+	int ret = mfd_thread_start(&pump->thread, pump_thread, pump);
 
-	pthread_attr_init(&attr);
-	pthread_attr_setstacksize(&attr, STACK_SIZE);
-	sigfillset(&all);
-	pthread_sigmask(SIG_SETMASK, &all, &before);
-	ret = pthread_create(&pump->thread, &attr, pump_thread, pump);
-	pthread_sigmask(SIG_SETMASK, &before, NULL);
-	pthread_attr_destroy(&attr);
 	if (ret)
 		return mfd_error_errno(err, ret, "channel %u: no thread", pump->id);
 	pump->started = true;

@@ -8,13 +8,10 @@
  * channel goes on behind it: the lock orders the one before the other.
  */
 #include <errno.h>
-#include <signal.h>
 
 #include "recv_check.h"
 #include "recv_worker.h"
-
-/* Little, because a VMM may lock all its memory, and there may be 255 of them. */
-#define STACK_SIZE	(256 << 10)
+#include "thread.h"
 
 static struct mfd_recv_worker *worker_of(struct mfd_recv_channel *channel)
 {
@@ -54,20 +51,10 @@ static void *work(void *data)
 	return NULL;
 }
 
-/* All signals are for the program's own threads. */
 static int start(struct mfd_recv_worker *worker, struct mfd_error *err)
 {
-	sigset_t all, before;
-	pthread_attr_t attr;
-	int ret;
+	int ret = mfd_thread_start(&worker->thread, work, worker);
 
-	pthread_attr_init(&attr);
-	pthread_attr_setstacksize(&attr, STACK_SIZE);
-	sigfillset(&all);
-	pthread_sigmask(SIG_SETMASK, &all, &before);
-	ret = pthread_create(&worker->thread, &attr, work, worker);
-	pthread_sigmask(SIG_SETMASK, &before, NULL);
-	pthread_attr_destroy(&attr);
 	if (ret)
 		return mfd_error_errno(err, ret, "channel %u: no thread", worker->channel.id);
 	worker->started = true;
