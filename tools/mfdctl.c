@@ -77,6 +77,26 @@ int ctl_session_argument(int argc, char **argv, bool *given, uint64_t *id,
 	return ctl_parse_id(argv[optind], id, err) ? CTL_USAGE : 0;
 }
 
+int ctl_json_option(int argc, char **argv, bool *json, struct mfd_error *err)
+{
+	static const struct option options[] = {
+		{ "json", no_argument, NULL, 'j' },
+		{ NULL, 0, NULL, 0 },
+	};
+	int option;
+
+	*json = false;
+	while ((option = getopt_long(argc, argv, "", options, NULL)) != -1) {
+		if (option != 'j')
+			return CTL_USAGE;
+		*json = true;
+	}
+	if (optind == argc)
+		return 0;
+	mfd_error_set(err, EINVAL, "unexpected argument '%.64s'", argv[optind]);
+	return CTL_USAGE;
+}
+
 static int run(const struct ctl_command *command, int argc, char **argv)
 {
 	struct mfd_error err = { .text = "" };

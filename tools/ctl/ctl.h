@@ -40,4 +40,7 @@ extern const struct ctl_command ctl_info_command, ctl_stats_command, ctl_top_com
 int ctl_session_argument(int argc, char **argv, bool *given, uint64_t *id,
 			 struct mfd_error *err);
 
+/* For commands that take --json and nothing else. Returns 0 or CTL_USAGE. */
+int ctl_json_option(int argc, char **argv, bool *json, struct mfd_error *err);
+
 #endif /* CTL_H */

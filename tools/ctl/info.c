@@ -1,7 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /* mfdctl info: the module, what it can do, and its limits. */
-#include <errno.h>
-
 #include <json-c/json.h>
 
 #include <linux/multifd_zp.h>
@@ -104,25 +102,14 @@ static void print_json(const struct module *module)
 
 static int run(int argc, char **argv, struct mfd_error *err)
 {
-	static const struct option options[] = {
-		{ "json", no_argument, NULL, 'j' },
-		{ NULL, 0, NULL, 0 },
-	};
 	struct module module = { .info.has = 0 };
 	struct ctl_link *link;
-	bool json = false;
-	int option, ret;
+	bool json;
+	int ret;
 
-	while ((option = getopt_long(argc, argv, "", options, NULL)) != -1) {
-		if (option != 'j')
-			return CTL_USAGE;
-		json = true;
-	}
-	if (optind < argc) {
-		mfd_error_set(err, EINVAL, "unexpected argument '%.64s'", argv[optind]);
-		return CTL_USAGE;
-	}
-	ret = ctl_link_open(&link, err);
+	ret = ctl_json_option(argc, argv, &json, err);
+	if (!ret)
+		ret = ctl_link_open(&link, err);
 	if (ret)
 		return ret;
 	ret = ask(link, &module, err);

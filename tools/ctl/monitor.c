@@ -149,24 +149,13 @@ static int listen_on(struct ctl_link *link, bool json, struct mfd_error *err)
 
 static int run(int argc, char **argv, struct mfd_error *err)
 {
-	static const struct option options[] = {
-		{ "json", no_argument, NULL, 'j' },
-		{ NULL, 0, NULL, 0 },
-	};
 	struct ctl_link *link;
-	bool json = false;
-	int option, ret;
+	bool json;
+	int ret;
 
-	while ((option = getopt_long(argc, argv, "", options, NULL)) != -1) {
-		if (option != 'j')
-			return CTL_USAGE;
-		json = true;
-	}
-	if (optind < argc) {
-		mfd_error_set(err, EINVAL, "unexpected argument '%.64s'", argv[optind]);
-		return CTL_USAGE;
-	}
-	ret = ctl_link_open(&link, err);
+	ret = ctl_json_option(argc, argv, &json, err);
+	if (!ret)
+		ret = ctl_link_open(&link, err);
 	if (ret)
 		return ret;
 	ret = listen_on(link, json, err);
