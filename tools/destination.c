@@ -2,6 +2,7 @@
 /* The options that say where a guest goes, and what its QEMU understands. */
 #include <errno.h>
 #include <stdarg.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

@@ -3,10 +3,7 @@
 #ifndef DESTINATION_H
 #define DESTINATION_H
 
-#include <getopt.h>
-#include <stdbool.h>
-
-#include "lib/mfd.h"
+#include "program.h"
 
 struct destination {
 	const char *to;
@@ -24,7 +21,7 @@ struct destination {
 };
 
 enum {
-	OPT_TO = 0x100,
+	OPT_TO = OPT_PROGRAM,
 	OPT_CHANNELS,
 	OPT_ZERO,
 	OPT_METHOD,

@@ -6,6 +6,7 @@
  * your VMM and KVM, destination.c reads options.
  */
 #include <errno.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,6 +15,7 @@
 
 #include "destination.h"
 #include "guest.h"
+#include "program.h"
 #include "report.h"
 #include "size.h"
 
@@ -227,8 +229,6 @@ enum {
 	OPT_MAX_ROUNDS,
 	OPT_DUMP,
 	OPT_QUIET,
-	OPT_HELP,
-	OPT_VERSION,
 };
 
 static const struct option long_options[] = {
@@ -244,8 +244,7 @@ static const struct option long_options[] = {
 	{ "max-rounds", required_argument, NULL, OPT_MAX_ROUNDS },
 	{ "dump", required_argument, NULL, OPT_DUMP },
 	{ "quiet", no_argument, NULL, OPT_QUIET },
-	{ "help", no_argument, NULL, OPT_HELP },
-	{ "version", no_argument, NULL, OPT_VERSION },
+	PROGRAM_OPTIONS,
 	{ NULL, 0, NULL, 0 },
 };
 
@@ -281,12 +280,6 @@ static void help(void)
 	       destination_help);
 }
 
-static int usage(const struct mfd_error *err)
-{
-	fprintf(stderr, PROGRAM ": %s (see " PROGRAM " --help)\n", err->text);
-	return 2;
-}
-
 static int parse_size(const char *text, uint64_t *size, struct mfd_error *err)
 {
 	*size = size_parse(text);
@@ -311,9 +304,10 @@ static int parse_memory(const char *text, enum guest_memory *memory, struct mfd_
 	return 0;
 }
 
-static int parse_option(struct options *options, int option, const char *arg,
-			struct mfd_error *err)
+static int take_option(void *data, int option, const char *arg, struct mfd_error *err)
 {
+	struct options *options = data;
+
 	switch (option) {
 	case OPT_SIZE:
 		return parse_size(arg, &options->size, err);
@@ -364,37 +358,25 @@ static int choose_size(struct options *options, struct mfd_error *err)
 	return 0;
 }
 
+static const struct program program = {
+	.name = PROGRAM,
+	.options = long_options,
+	.help = help,
+	.take = take_option,
+};
+
 /* Return: -1 to go on, or the exit status. */
 static int parse_options(struct options *options, int argc, char **argv)
 {
 	struct mfd_error err;
-	int option;
+	int status = program_parse(&program, options, argc, argv);
 
-	while ((option = getopt_long(argc, argv, "", long_options, NULL)) != -1) {
-		if (option == OPT_HELP) {
-			help();
-			return 0;
-		}
-		if (option == OPT_VERSION) {
-			puts(PROGRAM " " MFD_VERSION);
-			return 0;
-		}
-		if (option == '?')
-			return 2;
-		if (parse_option(options, option, optarg, &err))
-			return usage(&err);
-	}
-	if (optind < argc) {
-		snprintf(err.text, sizeof(err.text),
-			 "there are only options, no other arguments");
-		return usage(&err);
-	}
+	if (status >= 0)
+		return status;
 	if (choose_size(options, &err))
-		return usage(&err);
-	if (options->size / GUEST_PAGE < options->vcpus) {
-		snprintf(err.text, sizeof(err.text), "the guest needs a page for each vCPU");
-		return usage(&err);
-	}
+		return program_usage(&program, err.text);
+	if (options->size / GUEST_PAGE < options->vcpus)
+		return program_usage(&program, "the guest needs a page for each vCPU");
 	return -1;
 }
 
@@ -407,8 +389,8 @@ static int demonstrate(const struct options *options)
 
 	params.progress = report_progress;
 	params.opaque = &demo.report;
-	if (ret == 2)
-		return usage(&err);
+	if (ret == PROGRAM_USAGE)
+		return program_usage(&program, err.text);
 	if (ret || run(&demo, &params, &err)) {
 		report_error(&demo.report, &err);
 		return 1;

@@ -2,6 +2,7 @@
 /* mfdrecv: receive a QEMU migration's RAM into files. */
 #include <errno.h>
 #include <fcntl.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -9,6 +10,7 @@
 #include <unistd.h>
 
 #include "destination.h"
+#include "program.h"
 #include "received.h"
 #include "size.h"
 
@@ -49,7 +51,7 @@ struct run {
 
 enum {
 	OPT_LISTEN = OPT_OTHERS, OPT_BLOCK, OPT_OVERWRITE, OPT_DEVICE_STATE, OPT_STATS_JSON,
-	OPT_TRACE, OPT_QUIET, OPT_JSON, OPT_HELP, OPT_VERSION,
+	OPT_TRACE, OPT_QUIET, OPT_JSON,
 };
 
 static const struct option long_options[] = {
@@ -67,8 +69,7 @@ static const struct option long_options[] = {
 	{ "trace", no_argument, NULL, OPT_TRACE },
 	{ "quiet", no_argument, NULL, OPT_QUIET },
 	{ "json", no_argument, NULL, OPT_JSON },
-	{ "help", no_argument, NULL, OPT_HELP },
-	{ "version", no_argument, NULL, OPT_VERSION },
+	PROGRAM_OPTIONS,
 	{ NULL, 0, NULL, 0 },
 };
 
@@ -124,25 +125,11 @@ static void help(void)
 	      stdout);
 }
 
-static int usage(const struct mfd_error *err)
-{
-	fprintf(stderr, PROGRAM ": %s (see " PROGRAM " --help)\n", err->text);
-	return 2;
-}
-
 static int wrong(struct mfd_error *err, const char *text, const char *arg)
 {
 	err->code = EINVAL;
 	snprintf(err->text, sizeof(err->text), text, arg);
 	return -EINVAL;
-}
-
-static int usage_text(const char *text)
-{
-	struct mfd_error err;
-
-	wrong(&err, "%s", text);
-	return usage(&err);
 }
 
 /* Take IDSTR=FILE:SIZE apart, and append it to the list. */
@@ -222,9 +209,10 @@ static int parse_source(struct options *options, int option, const char *arg,
 	return -ENOENT;
 }
 
-static int parse_option(struct options *options, int option, const char *arg,
-			struct mfd_error *err)
+static int take_option(void *data, int option, const char *arg, struct mfd_error *err)
 {
+	struct options *options = data;
+
 	switch (option) {
 	case OPT_LISTEN:
 		options->listen = arg;
@@ -253,32 +241,24 @@ static int parse_option(struct options *options, int option, const char *arg,
 	return parse_source(options, option, arg, err);
 }
 
+static const struct program program = {
+	.name = PROGRAM,
+	.options = long_options,
+	.help = help,
+	.take = take_option,
+};
+
 /* Return: -1 to go on, or the exit status. */
 static int parse_options(struct options *options, int argc, char **argv)
 {
-	struct mfd_error err;
-	int option;
+	int status = program_parse(&program, options, argc, argv);
 
-	while ((option = getopt_long(argc, argv, "", long_options, NULL)) != -1) {
-		if (option == OPT_HELP) {
-			help();
-			return 0;
-		}
-		if (option == OPT_VERSION) {
-			puts(PROGRAM " " MFD_VERSION);
-			return 0;
-		}
-		if (option == '?')
-			return 2;
-		if (parse_option(options, option, optarg, &err))
-			return usage(&err);
-	}
-	if (optind < argc)
-		return usage_text("there are only options, no other arguments");
+	if (status >= 0)
+		return status;
 	if (!options->listen)
-		return usage_text("--listen is missing");
+		return program_usage(&program, "--listen is missing");
 	if (!options->images)
-		return usage_text("--block is missing");
+		return program_usage(&program, "--block is missing");
 	return -1;
 }
 

@@ -2,6 +2,7 @@
 /* mfdsend: migrate files that hold guest memory to a stock QEMU. */
 #include <errno.h>
 #include <fcntl.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -10,6 +11,7 @@
 #include <unistd.h>
 
 #include "destination.h"
+#include "program.h"
 #include "report.h"
 
 #define PROGRAM "mfdsend"
@@ -32,7 +34,7 @@ struct options {
 	bool json;
 };
 
-enum { OPT_BLOCK = OPT_OTHERS, OPT_BLOCK_FD, OPT_QUIET, OPT_JSON, OPT_HELP, OPT_VERSION };
+enum { OPT_BLOCK = OPT_OTHERS, OPT_BLOCK_FD, OPT_QUIET, OPT_JSON };
 
 static const struct option long_options[] = {
 	DESTINATION_OPTIONS,
@@ -40,8 +42,7 @@ static const struct option long_options[] = {
 	{ "block-fd", required_argument, NULL, OPT_BLOCK_FD },
 	{ "quiet", no_argument, NULL, OPT_QUIET },
 	{ "json", no_argument, NULL, OPT_JSON },
-	{ "help", no_argument, NULL, OPT_HELP },
-	{ "version", no_argument, NULL, OPT_VERSION },
+	PROGRAM_OPTIONS,
 	{ NULL, 0, NULL, 0 },
 };
 
@@ -81,20 +82,6 @@ static void help(void)
 	       "  The memory of a process that keeps it in a memfd, its fd 5:\n"
 	       "    " PROGRAM " --to unix:mig.sock --block-fd ram0=/proc/4711/fd/5\n",
 	       destination_help);
-}
-
-static int usage(const struct mfd_error *err)
-{
-	fprintf(stderr, PROGRAM ": %s (see " PROGRAM " --help)\n", err->text);
-	return 2;
-}
-
-static int usage_text(const char *text)
-{
-	struct mfd_error err;
-
-	snprintf(err.text, sizeof(err.text), "%s", text);
-	return usage(&err);
 }
 
 /* Take IDSTR=FILE apart, and append it to the list. */
@@ -141,44 +128,39 @@ static void free_images(struct image *image)
 	}
 }
 
+static int take_option(void *data, int option, const char *arg, struct mfd_error *err)
+{
+	struct options *options = data;
+
+	switch (option) {
+	case OPT_BLOCK:
+	case OPT_BLOCK_FD:
+		return add_image(&options->images, arg, option == OPT_BLOCK_FD, err);
+	case OPT_QUIET:
+		options->quiet = true;
+		return 0;
+	case OPT_JSON:
+		options->json = true;
+		return 0;
+	}
+	return destination_option(&options->destination, option, arg, err);
+}
+
+static const struct program program = {
+	.name = PROGRAM,
+	.options = long_options,
+	.help = help,
+	.take = take_option,
+};
+
 /* Return: -1 to go on, or the exit status. */
 static int parse_options(struct options *options, int argc, char **argv)
 {
-	struct mfd_error err;
-	int option, ret;
+	int status = program_parse(&program, options, argc, argv);
 
-	while ((option = getopt_long(argc, argv, "", long_options, NULL)) != -1) {
-		ret = 0;
-		switch (option) {
-		case OPT_BLOCK:
-		case OPT_BLOCK_FD:
-			ret = add_image(&options->images, optarg, option == OPT_BLOCK_FD, &err);
-			break;
-		case OPT_QUIET:
-			options->quiet = true;
-			break;
-		case OPT_JSON:
-			options->json = true;
-			break;
-		case OPT_HELP:
-			help();
-			return 0;
-		case OPT_VERSION:
-			puts(PROGRAM " " MFD_VERSION);
-			return 0;
-		case '?':
-			return 2;
-		default:
-			ret = destination_option(&options->destination, option, optarg, &err);
-		}
-		if (ret)
-			return usage(&err);
-	}
-	if (optind < argc)
-		return usage_text("there are only options, no other arguments");
-	if (!options->images)
-		return usage_text("--block or --block-fd is missing");
-	return -1;
+	if (status < 0 && !options->images)
+		return program_usage(&program, "--block or --block-fd is missing");
+	return status;
 }
 
 static int image_error(const struct image *image, const char *why, struct mfd_error *err)
@@ -290,8 +272,8 @@ static int send_all(const struct options *options)
 	report_start(&report, PROGRAM, options->quiet);
 	params.progress = report_progress;
 	params.opaque = &report;
-	if (ret == 2)
-		return usage(&err);
+	if (ret == PROGRAM_USAGE)
+		return program_usage(&program, err.text);
 	if (ret || run(options, &report, &params, &err)) {
 		report_error(&report, &err);
 		return 1;

@@ -1,0 +1,36 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* What all programs that migrate do with their command line. */
+#include <stdio.h>
+
+#include "program.h"
+
+int program_usage(const struct program *program, const char *wrong)
+{
+	fprintf(stderr, "%s: %s (see %s --help)\n", program->name, wrong, program->name);
+	return PROGRAM_USAGE;
+}
+
+int program_parse(const struct program *program, void *options, int argc, char **argv)
+{
+	struct mfd_error err;
+	int option;
+
+	while ((option = getopt_long(argc, argv, "", program->options, NULL)) != -1) {
+		switch (option) {
+		case OPT_HELP:
+			program->help();
+			return 0;
+		case OPT_VERSION:
+			printf("%s %s\n", program->name, MFD_VERSION);
+			return 0;
+		case '?':
+			/* getopt has said why */
+			return PROGRAM_USAGE;
+		}
+		if (program->take(options, option, optarg, &err))
+			return program_usage(program, err.text);
+	}
+	if (optind < argc)
+		return program_usage(program, "there are only options, no other arguments");
+	return -1;
+}

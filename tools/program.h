@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* What all programs that migrate do with their command line. */
+#ifndef PROGRAM_H
+#define PROGRAM_H
+
+#include <getopt.h>
+
+#include "lib/mfd.h"
+
+/* The exit status when a program was called wrongly. */
+#define PROGRAM_USAGE 2
+
+/**
+ * struct program - how a program is called
+ * @name: its name
+ * @options: for getopt_long(), with PROGRAM_OPTIONS among them
+ * @help: print what --help shows
+ * @take: keep one option's @arg in the @options that program_parse() was given.
+ *	Returns 0, or something else with a message.
+ */
+struct program {
+	const char *name;
+	const struct option *options;
+	void (*help)(void);
+	int (*take)(void *options, int option, const char *arg, struct mfd_error *err);
+};
+
+enum {
+	OPT_HELP = 0x100,
+	OPT_VERSION,
+	OPT_PROGRAM,		/* others' start here */
+};
+
+/* For a program's struct option array. */
+#define PROGRAM_OPTIONS \
+	{ "help", no_argument, NULL, OPT_HELP }, \
+	{ "version", no_argument, NULL, OPT_VERSION }
+
+/* Take the command line apart. Return: -1 to go on, or the exit status. */
+int program_parse(const struct program *program, void *options, int argc, char **argv);
+
+/* Say what is wrong with the command line. Return: PROGRAM_USAGE. */
+int program_usage(const struct program *program, const char *wrong);
+
+#endif /* PROGRAM_H */
