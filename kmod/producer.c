@@ -14,13 +14,14 @@
  * out. What became of pages is accounted for when their packet is in the ring,
  * so that a job is done no sooner.
  */
+#include <linux/bitmap.h>
 #include <linux/bvec.h>
-#include <linux/highmem.h>
 #include <linux/jiffies.h>
 #include <linux/kthread.h>
 #include <linux/memcontrol.h>
 #include <linux/mm.h>
 #include <linux/sched/mm.h>
+#include <linux/string.h>
 
 #include "block.h"
 #include "channel.h"
@@ -259,25 +260,27 @@ static int mzp_producer_add_absent(struct mzp_channel *channel, u64 page)
 	return 0;
 }
 
-static bool mzp_producer_is_zero(struct page *page)
+/* Classify @nr pages from the one with that @number on, whose references become the batch's. */
+static void mzp_producer_add_held(struct mzp_channel *channel, u64 number, struct page **page,
+				  unsigned int nr)
 {
-	void *contents = kmap_local_page(page);
-	bool zero = mzp_page_is_zero(contents);
+	DECLARE_BITMAP(zero, MZP_WIRE_PAGES);
+	unsigned int i;
 
-	kunmap_local(contents);
-	return zero;
-}
-
-static void mzp_producer_add_held(struct mzp_channel *channel, u64 number, struct page *page)
-{
-	if (channel->session->detection != MZP_DETECTION_NONE && mzp_producer_is_zero(page)) {
-		put_page(page);
-		channel->counts.zero++;
-		mzp_producer_add_zero(channel, number);
-		return;
+	if (channel->session->detection == MZP_DETECTION_NONE)
+		bitmap_zero(zero, nr);
+	else
+		mzp_zero_find(page, nr, zero);
+	for (i = 0; i < nr; i++) {
+		if (test_bit(i, zero)) {
+			put_page(page[i]);
+			channel->counts.zero++;
+			mzp_producer_add_zero(channel, number + i);
+		} else {
+			channel->counts.normal++;
+			mzp_batch_add_normal(&channel->batch, (number + i) << PAGE_SHIFT, page[i]);
+		}
 	}
-	channel->counts.normal++;
-	mzp_batch_add_normal(&channel->batch, number << PAGE_SHIFT, page);
 }
 
 /* Grab and classify @nr pages of the residency from @at on, which are MZP_HELD. */
@@ -287,7 +290,7 @@ static int mzp_producer_grab(struct mzp_channel *channel, u64 first, unsigned in
 	struct page **page = &channel->residency.page[at];
 	struct mzp_fetch *fetch = &channel->fetch;
 	unsigned int done;
-	int i, got;
+	int got;
 
 	for (done = 0; done < nr; done += got) {
 		got = mzp_block_grab(channel->job->block, first + at + done, nr - done, page);
@@ -297,8 +300,7 @@ static int mzp_producer_grab(struct mzp_channel *channel, u64 first, unsigned in
 			fetch->nr = nr - done;
 			return got;
 		}
-		for (i = 0; i < got; i++)
-			mzp_producer_add_held(channel, first + at + done + i, page[i]);
+		mzp_producer_add_held(channel, first + at + done, page, got);
 		channel->take.pos += got;
 	}
 	return 0;
@@ -312,15 +314,17 @@ static int mzp_producer_classify_alike(struct mzp_channel *channel, u64 first, u
 	unsigned int i;
 	int err = 0;
 
-	if (res->state[at] == MZP_HELD)
+	switch (res->state[at]) {
+	case MZP_HELD:
 		return mzp_producer_grab(channel, first, at, nr);
+	case MZP_TAKEN:
+		mzp_producer_add_held(channel, first + at, &res->page[at], nr);
+		memset(&res->state[at], MZP_HELD, nr);
+		channel->take.pos += nr;
+		return 0;
+	}
 	for (i = at; i < at + nr && !err; i++) {
-		if (res->state[i] == MZP_TAKEN) {
-			mzp_producer_add_held(channel, first + i, res->page[i]);
-			res->state[i] = MZP_HELD;
-		} else {
-			err = mzp_producer_add_absent(channel, first + i);
-		}
+		err = mzp_producer_add_absent(channel, first + i);
 		channel->take.pos += !err;
 	}
 	return err;

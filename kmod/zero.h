@@ -4,6 +4,10 @@
 
 #include <linux/types.h>
 
-bool mzp_page_is_zero(const void *page);
+#include <linux/multifd_wire.h>
+
+struct page;
+
+void mzp_zero_find(struct page *const *page, unsigned int nr, unsigned long *zero);
 
 #endif /* MZP_ZERO_H */

@@ -1,34 +1,86 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* kmod/zero.c: each single bit of a page counts. */
+/* kmod/zero.c: each single bit of a page counts, wherever among others the page is. */
 #include "unit.h"
 
 #include "shim/kernel.h"
 #include "zero.h"
 
-TEST(every_bit)
+/* Each is exactly a page of memory, so that reading on is seen. */
+static void make(struct page *page, struct page **pages, unsigned int nr)
 {
-	/* exactly a page, so that reading on is seen */
-	unsigned char *page = aligned_alloc(PAGE_SIZE, PAGE_SIZE);
 	unsigned int i;
 
-	assert_non_null(page);
-	memset(page, 0, PAGE_SIZE);
-	assert_true(mzp_page_is_zero(page));
-	for (i = 0; i < PAGE_SIZE * 8; i++) {
-		page[i / 8] = 1u << (i % 8);
-		assert_false(mzp_page_is_zero(page));
-		page[i / 8] = 0;
+	for (i = 0; i < nr; i++) {
+		page[i].bytes = aligned_alloc(PAGE_SIZE, PAGE_SIZE);
+		assert_non_null(page[i].bytes);
+		memset(page[i].bytes, 0, PAGE_SIZE);
+		pages[i] = &page[i];
 	}
-	assert_true(mzp_page_is_zero(page));
-	memset(page, 0xff, PAGE_SIZE);
-	assert_false(mzp_page_is_zero(page));
-	free(page);
+}
+
+static void destroy(struct page *page, unsigned int nr)
+{
+	while (nr--)
+		free(page[nr].bytes);
+}
+
+static bool is_zero(struct page **page)
+{
+	unsigned long zero = ~0ul;
+
+	mzp_zero_find(page, 1, &zero);
+	/* bits beyond the pages mean nothing */
+	return zero & 1;
+}
+
+TEST(every_bit)
+{
+	struct page page, *pages;
+	unsigned int i;
+
+	make(&page, &pages, 1);
+	assert_true(is_zero(&pages));
+	for (i = 0; i < PAGE_SIZE * 8; i++) {
+		page.bytes[i / 8] = 1u << (i % 8);
+		assert_false(is_zero(&pages));
+		page.bytes[i / 8] = 0;
+	}
+	assert_true(is_zero(&pages));
+	memset(page.bytes, 0xff, PAGE_SIZE);
+	assert_false(is_zero(&pages));
+	destroy(&page, 1);
+}
+
+/* Any number of pages, of which each is zero, shows at once that it is not, or late. */
+TEST(mixed)
+{
+	struct page page[MZP_WIRE_PAGES], *pages[MZP_WIRE_PAGES];
+	unsigned int round, i, nr, byte[MZP_WIRE_PAGES];
+
+	make(page, pages, MZP_WIRE_PAGES);
+	for (round = 0; round < 2000; round++) {
+		unsigned long zero[MZP_WIRE_PAGES / 64];
+
+		nr = 1 + unit_random() % MZP_WIRE_PAGES;
+		memset(zero, round % 2 ? 0xff : 0, sizeof(zero));
+		for (i = 0; i < nr; i++) {
+			byte[i] = unit_random() % 3 * (1 + unit_random() % (PAGE_SIZE / 2 - 1));
+			page[i].bytes[byte[i]] = !!byte[i];
+		}
+		mzp_zero_find(pages, nr, zero);
+		for (i = 0; i < nr; i++) {
+			assert_int_equal(zero[i / 64] >> (i % 64) & 1, !byte[i]);
+			page[i].bytes[byte[i]] = 0;
+		}
+	}
+	destroy(page, MZP_WIRE_PAGES);
 }
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(every_bit),
+		cmocka_unit_test(mixed),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

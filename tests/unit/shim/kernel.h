@@ -57,6 +57,7 @@ typedef unsigned int gfp_t;
 #define WRITE_ONCE(x, value) __atomic_store_n(&(x), value, __ATOMIC_RELAXED)
 #define smp_load_acquire(p) __atomic_load_n(p, __ATOMIC_ACQUIRE)
 #define smp_store_release(p, value) __atomic_store_n(p, value, __ATOMIC_RELEASE)
+#define prefetch(address) __builtin_prefetch(address)
 #define smp_mb() __atomic_thread_fence(__ATOMIC_SEQ_CST)
 #define xchg(p, value) __atomic_exchange_n(p, value, __ATOMIC_SEQ_CST)
 
@@ -97,6 +98,16 @@ static inline u64 DIV64_U64_ROUND_UP(u64 dividend, u64 divisor)
 static inline bool test_bit(unsigned long bit, const unsigned long *bitmap)
 {
 	return bitmap[bit / 64] >> (bit % 64) & 1;
+}
+
+static inline void __set_bit(unsigned long bit, unsigned long *bitmap)
+{
+	bitmap[bit / 64] |= 1ul << (bit % 64);
+}
+
+static inline void bitmap_zero(unsigned long *bitmap, unsigned int bits)
+{
+	memset(bitmap, 0, (bits + 63) / 64 * sizeof(*bitmap));
 }
 
 static inline unsigned long hweight_long(unsigned long word)
