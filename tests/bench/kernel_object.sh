@@ -11,6 +11,7 @@
 kernel_object() {
 	local kdir=$1 dir=$2 renamed=() function
 	shift 2
+	# shellcheck disable=SC2154
 	cp -r "$top/kmod" "$top/uapi" "$dir"
 	{
 		echo 'obj-m := bench.o'
