@@ -29,7 +29,6 @@
 #include <linux/hugetlb.h>
 #include <linux/magic.h>
 #include <linux/pagemap.h>
-#include <linux/pagevec.h>
 #include <linux/shmem_fs.h>
 
 #include "cache.h"

@@ -7,8 +7,20 @@
 #define MZP_COMPAT_H
 
 #include <linux/mm.h>
+#include <linux/userfaultfd_k.h>
 #include <linux/version.h>
 #include <net/genetlink.h>
+
+/* A header of its own since 7.1, of another name before. */
+#if KERNEL_VERSION(7, 1, 0) > LINUX_VERSION_CODE
+#include <linux/pagevec.h>
+#else
+#include <linux/folio_batch.h>
+#endif
+
+#if KERNEL_VERSION(6, 19, 0) <= LINUX_VERSION_CODE
+#include <linux/leafops.h>
+#endif
 
 /*
  * Offsets on the wire, dirty bitmaps and counters assume these. Each could be
@@ -39,6 +51,16 @@
 #else
 #define mzp_pmd_is_zero(pmd) pmd_special(pmd)
 #endif
+
+/* The marker for a hole that userfaultfd protects got its name from leafops.h in 6.19. */
+#if KERNEL_VERSION(6, 19, 0) > LINUX_VERSION_CODE
+#define mzp_pte_is_uffd_marker(pte) pte_marker_uffd_wp(pte)
+#else
+#define mzp_pte_is_uffd_marker(pte) pte_is_uffd_wp_marker(pte)
+#endif
+
+/* vmalloc() that fails frees what it got from a work item since 6.19. */
+#define MZP_VMALLOC_FAILS_LATE (KERNEL_VERSION(6, 19, 0) <= LINUX_VERSION_CODE)
 
 /* The attributes of a dump's request went into a struct genl_info in 6.6. */
 #if KERNEL_VERSION(6, 6, 0) > LINUX_VERSION_CODE

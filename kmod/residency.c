@@ -183,7 +183,7 @@ static enum mzp_resident mzp_present_means(enum mzp_tables tables, bool zero)
 static enum mzp_resident mzp_pte_means(pte_t pte, enum mzp_tables tables)
 {
 	/* That a hole is write-protected makes it no less a hole. */
-	if (pte_none(pte) || pte_marker_uffd_wp(pte))
+	if (pte_none(pte) || mzp_pte_is_uffd_marker(pte))
 		return mzp_none_means(tables);
 	if (!pte_present(pte))
 		return MZP_HELD;
