@@ -93,7 +93,7 @@ static void *mzp_zstd_create(int level)
 
 	if (!zstd)
 		return ERR_PTR(-ENOMEM);
-	zstd->workspace = kvmalloc(size, MZP_GFP_LARGE);
+	zstd->workspace = mzp_large_alloc(1, size, 0);
 	if (zstd->workspace)
 		zstd->cstream = zstd_init_cstream(&params, 0, zstd->workspace, size);
 	if (!zstd->cstream) {

@@ -382,7 +382,7 @@ static int mzp_send_check(const struct mzp_session *session, const struct mzp_se
 
 static unsigned long *mzp_bitmap_alloc(u64 bits)
 {
-	return kvcalloc(BITS_TO_LONGS(bits), sizeof(long), MZP_GFP_LARGE);
+	return mzp_large_alloc(BITS_TO_LONGS(bits), sizeof(long), __GFP_ZERO);
 }
 
 static int mzp_send_copy_bitmap(struct mzp_job *job, const struct mzp_send *arg)
@@ -438,8 +438,8 @@ static int mzp_send_copy_ranges(struct mzp_job *job, const struct mzp_send *arg)
 	int err;
 
 	job->cursor.nr_spans = arg->nr_ranges;
-	job->cursor.span = kvcalloc(arg->nr_ranges, sizeof(*job->cursor.span),
-				    MZP_GFP_LARGE);
+	job->cursor.span = mzp_large_alloc(arg->nr_ranges, sizeof(*job->cursor.span),
+					   __GFP_ZERO);
 	if (!job->cursor.span)
 		return -ENOMEM;
 	job->memory += arg->nr_ranges * sizeof(*job->cursor.span);

@@ -3,6 +3,7 @@
 #define MZP_LARGE_H
 
 #include <linux/gfp.h>
+#include <linux/types.h>
 
 /*
  * For kvmalloc() and its like, of sizes that the caller of an ioctl chooses. If
@@ -10,5 +11,8 @@
  * make room; nor is it worth a warning.
  */
 #define MZP_GFP_LARGE (GFP_KERNEL_ACCOUNT | __GFP_RETRY_MAYFAIL | __GFP_NOWARN)
+
+/* The same for what may be many megabytes. */
+void *mzp_large_alloc(size_t nr, size_t size, gfp_t zero);
 
 #endif /* MZP_LARGE_H */

@@ -90,6 +90,12 @@ void *__kvmalloc_node_noprof(size_t size, unsigned int flags, int node)
 	return kvmalloc_node(size, flags, node);
 }
 
+void *mzp_large_alloc(size_t nr, size_t size, unsigned int zero)
+{
+	(void)zero;
+	return take_zeroed(nr * size);
+}
+
 void *kmalloc_trace(void *cache, unsigned int flags, size_t size)
 {
 	(void)cache, (void)flags;

@@ -4,3 +4,8 @@
 unsigned int shim_fail;
 unsigned int shim_folios;
 u64 shim_now;
+
+void *mzp_large_alloc(size_t nr, size_t size, gfp_t zero)
+{
+	return zero ? kvcalloc(nr, size, zero) : kvmalloc(nr * size, zero);
+}
