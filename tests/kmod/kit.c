@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <sys/ioctl.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
 
@@ -371,6 +372,26 @@ void file_put(const char *path, const char *text)
 	must(write(fd, text, strlen(text)) == (ssize_t)strlen(text), "%s: %s", path,
 	     strerror(errno));
 	close(fd);
+}
+
+bool thp_there(void)
+{
+	return !access("/sys/kernel/mm/transparent_hugepage", F_OK);
+}
+
+void thp_off(void *base, uint64_t length)
+{
+	if (thp_there())
+		sys(madvise(base, length, MADV_NOHUGEPAGE));
+	else
+		refuses(EINVAL, madvise(base, length, MADV_NOHUGEPAGE));
+}
+
+void thp_on(void *base, uint64_t length)
+{
+	if (!thp_there())
+		skip_since("the kernel has no transparent huge pages");
+	sys(madvise(base, length, MADV_HUGEPAGE));
 }
 
 long module_refs(void)

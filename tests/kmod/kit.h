@@ -153,6 +153,20 @@ long file_number(const char *path, const char *key);
 void file_put(const char *path, const char *text);
 long module_refs(void);
 
+/* Ends the test as one that cannot run here, and says why. */
+#define skip_since(why)                                                        \
+	do {                                                                   \
+		printf("# skipped: %s\n", why);                                \
+		skip();                                                        \
+	} while (0)
+
+/* Whether the kernel has huge pages for anonymous memory; one for real-time may not. */
+bool thp_there(void);
+/* Have only small pages in this memory. */
+void thp_off(void *base, uint64_t length);
+/* Have huge pages in this memory, or skip the test. */
+void thp_on(void *base, uint64_t length);
+
 /* Numbers that look random and are the same in each run. */
 uint64_t rnd(uint64_t *state);
 uint64_t rnd_below(uint64_t *state, uint64_t n);

@@ -52,7 +52,7 @@ void mem_init(struct mem *m, const char *idstr, uint64_t pages)
 			  MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 
 	mem_init_at(m, idstr, pages, base, false);
-	sys(madvise(base, pages * PAGE, MADV_NOHUGEPAGE));
+	thp_off(base, pages * PAGE);
 }
 
 void mem_add(struct mem *m, struct session *s, struct rx *rx)

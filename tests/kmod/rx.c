@@ -343,8 +343,8 @@ void rx_next_round(struct rx *rx)
 	for (unsigned int i = 0; i < rx->blocks; i++) {
 		struct rx_block *b = &rx->block[i];
 
-		/* a page is cheaper to give back than to clear */
-		sys(madvise(b->seen, b->pages, MADV_DONTNEED));
+		/* not given back: with the pages, kernels may free tables for them */
+		memset(b->seen, RX_NOTHING, b->pages);
 		b->normal = b->zero = 0;
 	}
 }

@@ -154,7 +154,7 @@ static void fresh_8g_huge(void **state)
 	struct rx rx;
 
 	(void)state;
-	sys(madvise(base, 8 * GIB, MADV_HUGEPAGE));
+	thp_on(base, 8 * GIB);
 	session_open(&s, &setup);
 	rx_init(&rx, &s, RX_READ);
 	b = rx_add_block(&rx, IDSTR, pages, base);
@@ -267,7 +267,7 @@ static void sparse(void **state)
 	struct rx rx;
 
 	(void)state;
-	sys(madvise(base, 8 * GIB, MADV_NOHUGEPAGE));
+	thp_off(base, 8 * GIB);
 	session_open(&s, &setup);
 	rx_init(&rx, &s, RX_READ);
 	b = rx_add_block(&rx, IDSTR, pages, base);
@@ -292,32 +292,44 @@ static void sparse(void **state)
 }
 
 /* Only ever read: the kernel's zero page, or its huge one, is mapped there. */
-static void only_read(void **state)
+static void send_read(uint8_t *base, uint64_t length)
 {
 	struct mzp_setup setup = setup_for(1);
-	uint64_t length = 8 * MIB, pages = length / PAGE;
+	uint64_t pages = length / PAGE;
+	struct session s;
+	struct rx_block *b;
+	struct mzp_wait w;
+	struct rx rx;
+
+	for (uint64_t i = 0; i < pages; i++)
+		must(!*(volatile uint8_t *)(base + i * PAGE));
+	session_open(&s, &setup);
+	rx_init(&rx, &s, RX_READ);
+	b = rx_add_block(&rx, IDSTR, pages, base);
+	w = send_and_compare(&s, &rx, b, IDSTR, base, 0);
+	must(!w.normal && w.zero + w.absent == pages);
+	must(b->zero == pages);
+	session_close(&s);
+	rx_free(&rx);
+	munmap(base, length);
+}
+
+static void only_read(void **state)
+{
+	uint8_t *base = untouched(8 * MIB);
 
 	(void)state;
-	for (unsigned int huge = 0; huge < 2; huge++) {
-		uint8_t *base = untouched(length);
-		struct session s;
-		struct rx_block *b;
-		struct mzp_wait w;
-		struct rx rx;
+	thp_off(base, 8 * MIB);
+	send_read(base, 8 * MIB);
+}
 
-		sys(madvise(base, length, huge ? MADV_HUGEPAGE : MADV_NOHUGEPAGE));
-		for (uint64_t i = 0; i < pages; i++)
-			must(!*(volatile uint8_t *)(base + i * PAGE));
-		session_open(&s, &setup);
-		rx_init(&rx, &s, RX_READ);
-		b = rx_add_block(&rx, IDSTR, pages, base);
-		w = send_and_compare(&s, &rx, b, IDSTR, base, 0);
-		must(!w.normal && w.zero + w.absent == pages);
-		must(b->zero == pages);
-		session_close(&s);
-		rx_free(&rx);
-		munmap(base, length);
-	}
+static void only_read_huge(void **state)
+{
+	uint8_t *base = untouched(8 * MIB);
+
+	(void)state;
+	thp_on(base, 8 * MIB);
+	send_read(base, 8 * MIB);
 }
 
 /* What was given back is as if it had never been there. */
@@ -332,7 +344,7 @@ static void given_back(void **state)
 	struct rx rx;
 
 	(void)state;
-	sys(madvise(base, length, MADV_NOHUGEPAGE));
+	thp_off(base, length);
 	memset(base, 0x42, length);
 	sys(madvise(base, length, MADV_DONTNEED));
 	session_open(&s, &setup);
@@ -485,6 +497,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(not_fresh_legacy),
 		cmocka_unit_test(sparse),
 		cmocka_unit_test(only_read),
+		cmocka_unit_test(only_read_huge),
 		cmocka_unit_test(given_back),
 		cmocka_unit_test(memfd),
 		cmocka_unit_test(hugetlb),

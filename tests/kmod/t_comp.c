@@ -101,7 +101,7 @@ static uint8_t *memory(uint64_t pages)
 			   MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 
 	must(at != MAP_FAILED);
-	sys(madvise(at, pages * PAGE, MADV_NOHUGEPAGE));
+	thp_off(at, pages * PAGE);
 	return at;
 }
 

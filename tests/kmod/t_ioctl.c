@@ -1298,7 +1298,7 @@ static void wait_zero_bitmap(void **state)
 	munmap(f.ram, RAM_PAGES * PAGE);
 	f.ram = mmap(NULL, 200 * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	must(f.ram != MAP_FAILED);
-	sys(madvise(f.ram, 200 * PAGE, MADV_NOHUGEPAGE));
+	thp_off(f.ram, 200 * PAGE);
 	for (unsigned int i = 0; i < 200; i++)
 		memset(f.ram + i * PAGE, i % 3, PAGE);
 	setup.detection = MZP_DETECTION_LEGACY;

@@ -305,7 +305,7 @@ static void close_in_any_order(void **state)
 		int p[2];
 
 		must(ram != MAP_FAILED);
-		sys(madvise(ram, 512 * PAGE, MADV_NOHUGEPAGE));
+		thp_off(ram, 512 * PAGE);
 		memset(ram, 1, 512 * PAGE);
 		frames->nr = 0;
 		frames_watch(frames, ram, 512);
@@ -550,7 +550,7 @@ static void mortal(void *arg)
 	char c;
 
 	must(ram != MAP_FAILED);
-	sys(madvise(ram, MORTAL_PAGES * PAGE, MADV_NOHUGEPAGE));
+	thp_off(ram, MORTAL_PAGES * PAGE);
 	for (uint64_t i = 0; i < MORTAL_PAGES; i++)
 		page_fill(ram + i * PAGE, DATA, 77, i, 0);
 	frames_watch(m->frames, ram, MORTAL_PAGES);
@@ -1135,7 +1135,7 @@ static void pages_outlive_memory(void **state)
 					     MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 
 			must(more != MAP_FAILED);
-			sys(madvise(more, 16 * MIB, MADV_NOHUGEPAGE));
+			thp_off(more, 16 * MIB);
 			for (uint64_t at = 0; at < 16 * MIB; at += PAGE)
 				memcpy(more + at, garbage, PAGE);
 			/* kept until the end of the test */

@@ -643,7 +643,7 @@ static void transparent_huge(void **state)
 
 	(void)state;
 	mem_init_at(&m, "thp", 1536, base, false);
-	sys(madvise(base, 6 * MIB, MADV_HUGEPAGE));
+	thp_on(base, 6 * MIB);
 	/* touching one page brings in the neighbours, as zeros */
 	mem_set(&m, 0, DATA);
 	memset(m.kind + 1, HOLE, 511);
@@ -876,25 +876,35 @@ static void not_readable(void **state)
 	struct session s;
 	struct rx rx;
 	void *map = mmap(NULL, PAGE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-	uint32_t id[3];
+	uint32_t id[4];
 	unsigned int blocks = 0;
-	char line[256];
-	FILE *maps;
+	void *vvar = NULL;
+	char line[256], name[32];
+	FILE *smaps;
 	int fd;
 
 	(void)state;
 	session_open(&s, &setup);
 	rx_init(&rx, &s, RX_READ);
 	id[blocks++] = session_block(&s, "none", map, PAGE);
-	/* the kernel's own pages, in a process's address space */
-	maps = fopen("/proc/self/maps", "re");
-	must(maps);
-	while (fgets(line, sizeof(line), maps)) {
-		if (strstr(line, "[vvar]"))
-			id[blocks++] = session_block(&s, "vvar",
-						     (void *)strtoul(line, NULL, 16), PAGE);
+	/*
+	 * The kernel's own pages, in a process's address space. Since 7.1, those
+	 * that are not as a device's may be read like any.
+	 */
+	smaps = fopen("/proc/self/smaps", "re");
+	must(smaps);
+	while (fgets(line, sizeof(line), smaps)) {
+		if (strstr(line, " [vvar")) {
+			vvar = (void *)strtoul(line, NULL, 16);
+			must(sscanf(strchr(line, '['), "[%31[a-z_]]", name) == 1);
+		} else if (!strncmp(line, "VmFlags:", 8)) {
+			if (vvar && strstr(line, " io "))
+				id[blocks++] = session_block(&s, name, vvar, PAGE);
+			vvar = NULL;
+		}
 	}
-	fclose(maps);
+	fclose(smaps);
+	must(blocks == 2 || blocks == 3);
 	fd = syscall(SYS_memfd_secret, O_CLOEXEC);
 	if (fd >= 0) {
 		sys(ftruncate(fd, PAGE));
