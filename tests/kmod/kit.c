@@ -274,6 +274,12 @@ void reap(pid_t pid, int sig)
 		must(!status, "status %x", status);
 }
 
+void become(uid_t uid)
+{
+	sys(setresgid(uid, uid, uid));
+	sys(setresuid(uid, uid, uid));
+}
+
 static void *thread_main(void *arg)
 {
 	struct thread *t = arg;

@@ -120,6 +120,10 @@ pid_t child(void (*fn)(void *), void *arg);
 /* The child must end by itself with status 0, or by signal @sig if not 0. */
 void reap(pid_t pid, int sig);
 
+/* From now on be another user, without privileges. */
+#define SOMEBODY 54321
+void become(uid_t uid);
+
 /* A thread whose id is known, so that others can look at its state. */
 struct thread {
 	pthread_t pthread;

@@ -654,14 +654,6 @@ static void setup_cpus(void **state)
 	munmap(end, PAGE);
 }
 
-#define SOMEBODY 54321
-
-static void become(uid_t uid)
-{
-	sys(setresgid(uid, uid, uid));
-	sys(setresuid(uid, uid, uid));
-}
-
 /* Without CAP_SYS_NICE, a session does not get farther than its process could. */
 static void setup_cpus_child(void *arg)
 {

@@ -1512,8 +1512,6 @@ static void unanswered_fault(void **state)
 	munmap(ram, 100 * PAGE);
 }
 
-#define SOMEBODY 54322
-
 static void unanswered_and_closed_child(void *arg)
 {
 	struct mzp_setup setup = setup_for(1);
@@ -1530,7 +1528,8 @@ static void unanswered_and_closed_child(void *arg)
 	uffd = never_there(ram, 100 * PAGE);
 	setup.ring_packets = 4;
 	setup.packet_pages = 8;
-	sys(setresuid(SOMEBODY, SOMEBODY, SOMEBODY));
+	/* one who is charged for nothing else */
+	become(SOMEBODY + 1);
 	sys(setrlimit(RLIMIT_MEMLOCK, &limit));
 	session_open(&s, &setup);
 	session_send(&s, session_block(&s, "never", ram, 100 * PAGE), 0, 100, 0);

@@ -7,11 +7,13 @@ import struct
 
 from genl import ACK, DUMP, NR, Link, Refused, attr, text, u32, u64
 from kit import must, same, session_stats, stats, test
-from sender import Session
+from sender import ZSTD, Session
 
 # What the kernel's parser of lists says, and what is said of things that are none.
 PARSER = (errno.EINVAL, errno.ERANGE, errno.EOVERFLOW)
 NONE = (errno.EINVAL, errno.ERANGE, errno.EOPNOTSUPP, errno.ENOENT)
+# MULTIFD_ZP_CPUS_LEN
+CPUS_LEN = 2048
 
 
 def refused(code, said, call, *arguments):
@@ -116,6 +118,43 @@ def cpus_that_cannot_be():
                 u64("SESSION_RATE", (1 << 64) - 1))
         shown, _ = session_stats(session.id)
         same((shown["cpus"], shown["rate"]), (before["cpus"], (1 << 64) - 1), "what is in force")
+    link.close()
+
+
+@test
+def the_last_of_each_kind():
+    """What is there is there up to the last one; the next one is refused."""
+    link = Link()
+    workers = len(stats("--workers")["workers"])
+    with Session(3) as session:
+        good = u64("SESSION_ID", session.id)
+        newest = session.id + 1
+        for cmd in ("SESSION_GET", "SESSION_CANCEL", "SESSION_LIMIT"):
+            refused(errno.ENOENT, "no session", link.do, cmd, u64("SESSION_ID", newest))
+        with Session(0) as other:
+            same(other.id, newest, "the next session's id")
+            link.do("SESSION_GET", u64("SESSION_ID", newest))
+        channel = u64("CHANNEL_SESSION", session.id)
+        link.do("CHANNEL_GET", channel + u32("CHANNEL_ID", 2))
+        refused(errno.ENOENT, "channel", link.do, "CHANNEL_GET", channel + u32("CHANNEL_ID", 3))
+        link.do("WORKER_GET", u32("WORKER_CPU", workers - 1))
+        refused(errno.ENOENT, "CPU", link.do, "WORKER_GET", u32("WORKER_CPU", workers))
+        link.do("INFO_GET", u32("INFO_METHOD", ZSTD))
+        refused(errno.ERANGE, "", link.do, "INFO_GET", u32("INFO_METHOD", ZSTD + 1))
+        last = str(workers - 1)
+        link.do("SESSION_LIMIT", good + text("SESSION_CPUS", last))
+        same(session_stats(session.id)[0]["cpus"], last, "CPUs")
+        refused(PARSER, "list of CPUs", link.do, "SESSION_LIMIT",
+                good + text("SESSION_CPUS", str(workers)))
+        # a list of as many characters as it may have, without the NUL, and one more
+        longest = "0," * (CPUS_LEN // 2 - 1) + "00"
+        same(len(longest), CPUS_LEN, "the longest list")
+        link.do("SESSION_LIMIT", good + text("SESSION_CPUS", longest))
+        same(session_stats(session.id)[0]["cpus"], "0", "CPUs")
+        refused(errno.EINVAL, "", link.do, "SESSION_LIMIT",
+                good + text("SESSION_CPUS", longest + "0"))
+        link.do("SESSION_LIMIT", good + u64("SESSION_RATE", 1))
+        same(session_stats(session.id)[0]["rate"], 1, "rate")
     link.close()
 
 
