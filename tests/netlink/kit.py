@@ -21,6 +21,9 @@ AS_NOBODY = ("setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-group
 
 with open("/proc/self/comm", encoding="utf-8") as _comm:
     COMM = _comm.read().rstrip("\n")
+# All there are, as a list such as 0-2.
+with open("/sys/devices/system/cpu/possible", encoding="ascii") as _cpus:
+    CPUS = _cpus.read().rstrip("\n")
 
 TESTS = []
 
@@ -161,8 +164,9 @@ def _run(function, limit):
     return status == 0
 
 
-def main(names, limit=200):
+def main(names):
     """Run those tests whose names have been given, or all."""
+    limit = int(os.environ.get("MZP_TEST_TIMEOUT", "200"))
     chosen = [f for f in TESTS if not names or f.__name__ in names or f.__module__ in names]
     failed = not chosen
     for function in chosen:

@@ -50,15 +50,29 @@ class Session:
         self.channels = []
         self.readers = []
         self.read = [0] * channels
-        if channels:
-            _ioctl(self.fd, 1, "IIIiIII16sQII", 0, channels, method, 0, MULTIFD, packet_pages,
-                   ring, uuid, 0, 0, 0)
-            self.channels = [_ioctl(self.fd, 4, "IIi", 0, n, 0)[2] for n in range(channels)]
+        try:
+            if channels:
+                self.set_up(channels, method, ring, packet_pages, uuid)
+            for n in range(channels):
+                self.channels.append(_ioctl(self.fd, 4, "IIi", 0, n, 0)[2])
+        except OSError:
+            self.close()
+            raise
+
+    def set_up(self, channels, method=NONE, ring=0, packet_pages=0, uuid=bytes(16)):
+        _ioctl(self.fd, 1, "IIIiIII16sQII", 0, channels, method, 0, MULTIFD, packet_pages,
+               ring, uuid, 0, 0, 0)
 
     def block(self, memory, idstr=b"ram0"):
         buffer = ctypes.create_string_buffer(idstr)
         return _ioctl(self.fd, 2, "IQIIQQiIQ", BLOCK_FD, ctypes.addressof(buffer), len(idstr), 0,
                       memory.pages * PAGE, 0, memory.fd, 0, 0)[3]
+
+    def block_at(self, address, pages, idstr=b"ram0"):
+        """Memory of this process."""
+        buffer = ctypes.create_string_buffer(idstr)
+        return _ioctl(self.fd, 2, "IQIIQQiIQ", 0, ctypes.addressof(buffer), len(idstr), 0,
+                      pages * PAGE, address, 0, 0, 0)[3]
 
     def send(self, block, first, count, flags=0):
         """Hand pages over; the job."""

@@ -4,9 +4,9 @@
 import errno
 import os
 
-from kit import mfdctl, must, same, session_stats, stats, test, until
+from kit import CPUS, mfdctl, must, same, session_stats, stats, test, until
 from sender import PACKET, PAGE, Memory, Session
-from t_stats import quiet
+from t_stats import quiet, settled
 
 # What a packet is at most, with its header; and how much of a rate can be saved up.
 PACKET_BYTES = PACKET * PAGE + 4096
@@ -76,13 +76,55 @@ def the_lowest_rate_holds_nothing_up():
 
 
 @test
+def the_rate_is_for_pages_only():
+    """The first packet is free. The next one would have to wait for days, but there is none:
+    a SYNC goes out at once, and the session ends when it is closed."""
+    memory = Memory(PACKET)
+    with Session(2) as session:
+        session.read_on()
+        mfdctl("limit", session.id, "--rate", "1")
+        session.send(session.block(memory), 0, memory.pages)
+        same(session.wait(), (0, PACKET, PACKET, 0, 0), "WAIT")
+        session.sync()
+        same(session.wait()[0], 0, "WAIT for the SYNC")
+        session.close_device()
+        for reader in session.readers:
+            reader.join()
+        same(session_stats(session.id)[0]["state"], "ended", "state")
+    until(lambda: not stats()["sessions"], "no sessions")
+
+
+@test
+def all_channels_go_on_when_the_limit_does():
+    """They all wait, without looking again; then each of them hears of it."""
+    channels, packet = 32, 16
+    memory = Memory(channels * 4 * packet)
+    with Session(channels, packet_pages=packet) as session:
+        session.read_on()
+        block = session.block(memory)
+        for rate in ("none", "10G"):
+            mfdctl("limit", session.id, "--rate", "1")
+            before = {one["id"]: one["throttled"] for one in session_stats(session.id)[1]}
+            session.send(block, 0, memory.pages)
+            session.sync()
+            until(lambda: all(one["throttled"] > before[one["id"]]  # noqa: B023
+                              for one in session_stats(session.id)[1]),
+                  "channels that are all held back")
+            shown, _ = settled(session.id)
+            must(shown["jobs-unfinished"] == 2, "it is over already:", shown)
+            mfdctl("limit", session.id, "--rate", rate)
+            same(session.wait()[0], 0, f"WAIT, with rate {rate}")
+
+
+def packets():
+    """What each CPU's worker has made."""
+    return {worker["cpu"]: worker["packets"] for worker in stats("--workers")["workers"]}
+
+
+@test
 def the_work_moves_to_other_cpus():
     """What is done after the limit is done by these workers only."""
     memory = Memory(3000)
-
-    def packets():
-        return {worker["cpu"]: worker["packets"] for worker in stats("--workers")["workers"]}
-
     with Session(3) as session:
         session.read_on()
         block = session.block(memory)
@@ -102,7 +144,7 @@ def the_work_moves_to_other_cpus():
                  {c: (c == cpu) * (shown["packets"] - sent) for c in after}, "packets by CPU")
             same({channel["cpu"] for channel in channels}, {cpu}, "where channels were last")
         mfdctl("limit", session.id, "--cpus", "all")
-        same(session_stats(session.id)[0]["cpus"], "0-1", "CPUs")
+        same(session_stats(session.id)[0]["cpus"], CPUS, "CPUs")
 
 
 @test
@@ -113,11 +155,70 @@ def the_work_moves_in_the_middle():
         session.send(session.block(memory), 0, memory.pages)
         quiet(session.id)
         mfdctl("limit", session.id, "--cpus", "0")
-        before = stats("--workers")["workers"]
+        before = packets()
         session.read_on()
         same(session.wait()[0], 0, "WAIT")
-        after = stats("--workers")["workers"]
-        same(after[1]["packets"], before[1]["packets"], "packets that CPU 1 has made")
+        after = packets()
+        for cpu in before.keys() - {0}:
+            same(after[cpu], before[cpu], f"packets that CPU {cpu} has made")
+
+
+def online(cpu, value):
+    with open(f"/sys/devices/system/cpu/cpu{cpu}/online", "w", encoding="ascii") as file:
+        file.write(str(value))
+
+
+@test
+def a_limit_leads_nowhere_else():
+    """When the CPU that a session is limited to goes away, it goes on on its others, and on
+    no CPU that it was not set up with."""
+    memory = Memory(2000)
+    everywhere = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {1, 2})
+    with Session(2) as session:
+        os.sched_setaffinity(0, everywhere)
+        session.read_on()
+        block = session.block(memory)
+        mfdctl("limit", session.id, "--cpus", "2")
+        online(2, 0)
+        try:
+            before, sent = packets(), session_stats(session.id)[0]["packets"]
+            session.send(block, 0, memory.pages)
+            session.sync()
+            same(session.wait()[0], 0, "WAIT")
+            after, sent = packets(), session_stats(session.id)[0]["packets"] - sent
+            same({cpu: after[cpu] - before[cpu] for cpu in after}, {0: 0, 1: sent, 2: 0},
+                 "packets by CPU")
+            same(session_stats(session.id)[0]["cpus"], "2", "what it is limited to")
+        finally:
+            online(2, 1)
+        # where it may be, now that it can be
+        before = packets()
+        session.send(block, 0, memory.pages)
+        same(session.wait()[0], 0, "WAIT")
+        must(packets()[2] > before[2], "it does not come back")
+
+
+@test
+def cancel_empties_what_has_ended():
+    """All is done and in the rings, the device is closed, and nobody reads: an administrator
+    can have that memory back. A reader is not to take it for complete."""
+    memory = Memory(PACKET)
+    with Session() as session:
+        session.send(session.block(memory), 0, memory.pages)
+        same(session.wait()[0], 0, "WAIT")
+        session.close_device()
+        shown, _ = session_stats(session.id)
+        same((shown["state"], shown["pages-held"]), ("ended", PACKET), "state and pages")
+        mfdctl("cancel", session.id)
+        shown, _ = settled(session.id)
+        same((shown["state"], shown["pages-held"]), ("failed", 0), "state and pages")
+        try:
+            os.read(session.channels[0], 1)
+        except OSError as error:
+            same(error.errno, errno.ECANCELED, "a reader")
+        else:
+            must(False, "a reader goes on")
 
 
 @test

@@ -1,13 +1,14 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """Requests that are wrong: each gets an error and an explanation, and changes nothing."""
 
+import contextlib
 import errno
 import os
 import struct
 
 from genl import ACK, DUMP, NR, Link, Refused, attr, text, u32, u64
-from kit import must, same, session_stats, stats, test
-from sender import ZSTD, Session
+from kit import must, same, session_stats, stats, test, until
+from sender import ZLIB, ZSTD, Session
 
 # What the kernel's parser of lists says, and what is said of things that are none.
 PARSER = (errno.EINVAL, errno.ERANGE, errno.EOVERFLOW)
@@ -156,6 +157,72 @@ def the_last_of_each_kind():
         link.do("SESSION_LIMIT", good + u64("SESSION_RATE", 1))
         same(session_stats(session.id)[0]["rate"], 1, "rate")
     link.close()
+
+
+@contextlib.contextmanager
+def hardly_any_time():
+    """A cgroup whose processes get 3 ms of a CPU in a second; the functions to join and to end
+    it."""
+    top = "/sys/fs/cgroup"
+    folder = f"{top}/slow"
+
+    def put(file, value):
+        with open(file, "w", encoding="ascii") as knob:
+            knob.write(value)
+
+    put(f"{top}/cgroup.subtree_control", "+cpu")
+    os.mkdir(folder)
+    put(f"{folder}/cpu.max", "3000 1000000")
+    try:
+        yield (lambda: put(f"{folder}/cgroup.procs", str(os.getpid())),
+               lambda: put(f"{folder}/cpu.max", "max 1000000"))
+    finally:
+        until(lambda: not open(f"{folder}/cgroup.procs", encoding="ascii").read(), "no process")
+        os.rmdir(folder)
+
+
+def refused_setup(session):
+    """All that it takes in user space has been done once afterwards, and is in memory."""
+    try:
+        session.set_up(0)
+    except OSError as error:
+        same(error.errno, errno.EINVAL, "no channels")
+    else:
+        must(False, "no channels are enough")
+
+
+def in_setup(pid):
+    with open(f"/proc/{pid}/stack", encoding="ascii") as stack:
+        return "mzp_ioctl_setup" in stack.read()
+
+
+@test
+def a_setup_that_takes_long_holds_nobody_up():
+    """By a process that gets hardly any CPU time: meanwhile, others can look at all sessions,
+    that one too, and ask for families."""
+    with hardly_any_time() as (join, end), Session(0) as session:
+        child = os.fork()
+        if not child:
+            status = 1
+            try:
+                refused_setup(session)
+                join()
+                # much memory to be cleared
+                session.set_up(255, ZLIB, ring=1)
+                status = 0
+            finally:
+                os._exit(status)
+        try:
+            until(lambda: in_setup(child), "SETUP")
+            for _ in range(3):
+                link = Link()
+                same(len(link.dump("SESSION_GET")), 1, "sessions")
+                link.do("SESSION_GET", u64("SESSION_ID", session.id))
+                link.close()
+            must(in_setup(child), "SETUP was too fast to tell")
+        finally:
+            end()
+        same(os.waitpid(child, 0)[1], 0, "status of the one who sets up")
 
 
 @test

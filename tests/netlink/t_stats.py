@@ -1,9 +1,14 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """Counters: that they are right, and that mfdctl shows what the kernel says."""
 
+import ctypes
 import errno
+import fcntl
 import json
+import mmap
 import os
+import select
+import struct
 import sys
 
 import yaml
@@ -231,6 +236,46 @@ def what_is_lost_is_counted():
         same((shown["error"], shown["error-block"], shown["error-offset"]),
              (errno.EFAULT, "pc.ram", 1500 * PAGE), "where it failed")
         must("pc.ram, at 0x5dc000" in mfdctl("stats", session.id), "mfdctl does not say where")
+
+
+# linux/userfaultfd.h; what the device's ioctl takes is flags
+UFFD_NEW, UFFD_API, UFFD_REGISTER = 0xaa00, 0xc018aa3f, 0xc020aa00
+UFFD_VERSION, UFFD_MISSING = 0xaa, 1
+
+
+def never_there(address, length):
+    """From now on, reading this memory takes a handler, which does nothing. Its descriptor."""
+    with open("/dev/userfaultfd", "rb", buffering=0) as device:
+        # one that could block cannot be polled
+        handler = fcntl.ioctl(device, UFFD_NEW, os.O_CLOEXEC | os.O_NONBLOCK)
+    fcntl.ioctl(handler, UFFD_API, struct.pack("=QQQ", UFFD_VERSION, 0, 0))
+    fcntl.ioctl(handler, UFFD_REGISTER,
+                struct.pack("=QQQQ", address, length, UFFD_MISSING, 0))
+    return handler
+
+
+@test
+def what_a_channel_has_in_hand_is_lost():
+    """A packet that is half done waits for a page, when the session is cancelled: none of its
+    pages were sent, so its channel and the session both count all of them as lost."""
+    memory = mmap.mmap(-1, PACKET * PAGE, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+    for page in range(PACKET // 2):
+        memory[page * PAGE] = 1
+    address = ctypes.addressof(ctypes.c_char.from_buffer(memory))
+    handler = never_there(address + PACKET // 2 * PAGE, PACKET // 2 * PAGE)
+    with Session() as session:
+        session.read_on()
+        session.send(session.block_at(address, PACKET), 0, PACKET)
+        must(select.select([handler], [], [], 60)[0], "nobody asks for the page")
+        session.cancel()
+        same(session.wait()[0], errno.ECANCELED, "WAIT")
+        # the worker comes to it when it likes
+        until(lambda: session_stats(session.id)[1][0]["lost"], "lost pages of the channel")
+        shown, channels = settled(session.id)
+        add_up(shown, channels)
+        for one in (shown, channels[0]):
+            same([one[name] for name in ("normal", "zero", "absent", "lost", "bytes-in")],
+                 [0, 0, 0, PACKET, 0], "what became of the pages")
 
 
 @test
