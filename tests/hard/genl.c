@@ -130,17 +130,36 @@ static void take_family(const uint8_t *attrs, size_t size, void *arg)
 	memcpy(&family, find(attrs, size, CTRL_ATTR_FAMILY_ID, sizeof(family)), sizeof(family));
 }
 
-int genl_open(void)
+static int ask_family(int fd)
 {
 	struct genl_request r;
-	int fd = sys(socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_GENERIC));
 
-	if (!family) {
-		begin(&r, GENL_ID_CTRL, CTRL_CMD_GETFAMILY, NLM_F_ACK);
-		genl_put(&r, CTRL_ATTR_FAMILY_NAME, MZP_GENL_NAME, sizeof(MZP_GENL_NAME));
-		works(genl_ask(fd, &r, take_family, NULL));
-	}
+	begin(&r, GENL_ID_CTRL, CTRL_CMD_GETFAMILY, NLM_F_ACK);
+	genl_put(&r, CTRL_ATTR_FAMILY_NAME, MZP_GENL_NAME, sizeof(MZP_GENL_NAME));
+	return genl_ask(fd, &r, take_family, NULL);
+}
+
+static int genl_socket(void)
+{
+	return sys(socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_GENERIC));
+}
+
+int genl_open(void)
+{
+	int fd = genl_socket();
+
+	if (!family)
+		works(ask_family(fd));
 	return fd;
+}
+
+bool genl_known(void)
+{
+	int fd = genl_socket(), err = ask_family(fd);
+
+	must(!err || err == ENOENT, "%s", kit_errno(err));
+	close(fd);
+	return !err;
 }
 
 static void take_sessions(const uint8_t *attrs, size_t size, void *arg)

@@ -13,6 +13,9 @@
 /* A socket; the family's number is asked for once. */
 int genl_open(void);
 
+/* Whether there is the family, whose number is new each time that it is loaded. */
+bool genl_known(void);
+
 /* A request under construction. */
 struct genl_request {
 	uint32_t length;

@@ -7,10 +7,14 @@
  * The module is built with -fsanitize-coverage=trace-pc, so each basic block of
  * it calls the function below, which sets a bit for the address it was called
  * from. Only its low bits count: nothing else is built like this.
+ *
+ * With fail_first, the task that calls it next gets that fail-nth: when the
+ * module is loaded, failures can thus be counted from its own first step on.
  */
 #include <linux/bitops.h>
 #include <linux/debugfs.h>
 #include <linux/module.h>
+#include <linux/sched.h>
 
 #define MZP_COV_BITS (1ul << 24)
 
@@ -21,12 +25,28 @@ static struct debugfs_blob_wrapper mzp_cov_blob = {
 };
 static struct dentry *mzp_cov_file;
 
+#ifdef CONFIG_FAULT_INJECTION
+static unsigned int mzp_cov_fail_first;
+module_param_named(fail_first, mzp_cov_fail_first, uint, 0600);
+
+static notrace void mzp_cov_fail(void)
+{
+	if (unlikely(READ_ONCE(mzp_cov_fail_first)))
+		WRITE_ONCE(current->fail_nth, xchg(&mzp_cov_fail_first, 0));
+}
+#else
+static notrace void mzp_cov_fail(void)
+{
+}
+#endif
+
 void __sanitizer_cov_trace_pc(void);
 
 notrace void __sanitizer_cov_trace_pc(void)
 {
 	unsigned long bit = (unsigned long)__builtin_return_address(0) & (MZP_COV_BITS - 1);
 
+	mzp_cov_fail();
 	/* Most are set already; a write would take the line from other CPUs. */
 	if (!test_bit(bit, mzp_cov_bitmap))
 		set_bit(bit, mzp_cov_bitmap);
