@@ -19,6 +19,7 @@
 #include <linux/highmem.h>
 #include <linux/kernel.h>
 #include <linux/mm.h>
+#include <linux/nospec.h>
 #include <linux/sched.h>
 #include <linux/slab.h>
 #include <linux/string.h>
@@ -33,17 +34,6 @@ static const struct mzp_comp_ops *const mzp_comps[] = {
 };
 
 /**
- * mzp_comp_known - whether there is such a method
- * @method: of enum mzp_method, or anything
- *
- * Context: any.
- */
-bool mzp_comp_known(u32 method)
-{
-	return method == MZP_METHOD_NONE || (method < ARRAY_SIZE(mzp_comps) && mzp_comps[method]);
-}
-
-/**
  * mzp_comp_ops - a method's description
  * @method: mzp_comp_known()
  *
@@ -52,7 +42,19 @@ bool mzp_comp_known(u32 method)
  */
 const struct mzp_comp_ops *mzp_comp_ops(u32 method)
 {
-	return mzp_comps[method];
+	return mzp_comps[array_index_nospec(method, ARRAY_SIZE(mzp_comps))];
+}
+
+/**
+ * mzp_comp_known - whether there is such a method
+ * @method: of enum mzp_method, or anything
+ *
+ * Context: any.
+ */
+bool mzp_comp_known(u32 method)
+{
+	return method == MZP_METHOD_NONE ||
+	       (method < ARRAY_SIZE(mzp_comps) && mzp_comp_ops(method));
 }
 
 /**
@@ -63,9 +65,12 @@ const struct mzp_comp_ops *mzp_comp_ops(u32 method)
  */
 bool mzp_comp_available(u32 method)
 {
+	const struct mzp_comp_ops *ops;
+
 	if (!mzp_comp_known(method))
 		return false;
-	return !mzp_comps[method] || mzp_comps[method]->available();
+	ops = mzp_comp_ops(method);
+	return !ops || ops->available();
 }
 
 /**

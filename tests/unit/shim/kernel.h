@@ -36,6 +36,7 @@ typedef unsigned int gfp_t;
 #define PAGE_SIZE (1ul << PAGE_SHIFT)
 #define ALIGN(x, a) (((x) + (a) - 1) / (a) * (a))
 #define ARRAY_SIZE(a) (sizeof(a) / sizeof((a)[0]))
+#define array_index_nospec(index, size) (index)
 #define ____cacheline_aligned_in_smp __attribute__((aligned(64)))
 
 #define min(a, b) ({ __typeof__(a) _a = (a); __typeof__(b) _b = (b); _a < _b ? _a : _b; })
