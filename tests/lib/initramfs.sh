@@ -19,7 +19,7 @@ fill_initramfs() {
 	install -m 755 "$busybox" "$tmp/root/bin/busybox"
 	ln -s busybox "$tmp/root/bin/sh"
 	# shellcheck disable=SC2086
-	for file in $(modules_for "$kernel" $modules); do
+	for file in ${modules:+$(modules_for "$kernel" $modules)}; do
 		name=$n-$(basename "$file")
 		case $file in
 		*.xz) xz -dc "$file" >"$tmp/root/modules/${name%.xz}" ;;
