@@ -17,6 +17,7 @@
 
 #include <fcntl.h>
 #include <linux/falloc.h>
+#include <linux/netlink.h>
 #include <poll.h>
 #include <sched.h>
 #include <sys/ioctl.h>
@@ -37,6 +38,8 @@ enum {
 	GENES = 8, CALLS = 384, THREADS = 2, LIVES = 4, CORPUS = 4096,
 	DEVICES = 4, CHANNELS = 8, PIPES = 3, FILES = 3,
 	MEMORY_PAGES = 1024,
+	/* results of a call beside 0: an errno, or these */
+	NO_ERRNO = 250, NOT_MADE, RESULTS,
 };
 
 struct genes {
@@ -47,7 +50,11 @@ struct genes {
 /* What all processes of a run share. */
 static struct shared {
 	uint64_t calls, good, lives, bad_errno;
-	uint64_t per_call[64];
+	uint64_t results[64][RESULTS];
+	struct progress {
+		pid_t tid;
+		unsigned int calls;
+	} progress[LIVES][THREADS];
 } *shared;
 
 /* What the threads of a life share; each place is taken out by exchange, so nobody closes twice. */
@@ -57,6 +64,7 @@ static uint64_t call_gene[CALLS];
 static unsigned int next_call;
 static int nth_usable;
 static __thread int nth = -1;
+static __thread bool nth_set;
 
 /* --- small things */
 
@@ -344,7 +352,7 @@ static int call_cancel(uint64_t *r)
 
 	/* Too often, and nothing else would ever happen. */
 	if (chance(r, 70))
-		return 1;
+		return NOT_MADE;
 	return ask_spoiled(any(device, DEVICES, r), MZP_IOC_CANCEL, &cancel, sizeof(cancel), r);
 }
 
@@ -593,10 +601,11 @@ static int call_netlink(uint64_t *r)
 		MZP_NL_CMD_WORKER_GET, MZP_NL_CMD_SESSION_LIMIT, MZP_NL_CMD_SESSION_CANCEL,
 	};
 	uint8_t cmd = chance(r, 95) ? commands[pick(r, ARRAY_SIZE(commands))] : number(r);
-	int dev = any(device, DEVICES, r), fd;
+	int dev = any(device, DEVICES, r), fd, err = 0;
 	struct genl_request request;
 	char path[64], text[64];
-	uint8_t buf[16384];
+	uint8_t buf[16384] __attribute__((aligned(NLMSG_ALIGNTO)));
+	struct nlmsghdr *answer = (struct nlmsghdr *)buf;
 	uint64_t id = number(r);
 	ssize_t n;
 
@@ -639,9 +648,12 @@ static int call_netlink(uint64_t *r)
 		request.bytes[pick(r, request.length)] ^= 1 << pick(r, 8);
 	if (send(netlink, request.bytes, request.length, MSG_DONTWAIT) < 0)
 		return 1;
-	while (recv(netlink, buf, sizeof(buf), MSG_DONTWAIT) > 0)
-		;
-	return 0;
+	while (recv(netlink, buf, sizeof(buf), MSG_DONTWAIT) > 0) {
+		if (answer->nlmsg_type == NLMSG_ERROR)
+			err = -((struct nlmsgerr *)NLMSG_DATA(answer))->error;
+	}
+	errno = err;
+	return err;
 }
 
 static void in_child(uint64_t *r)
@@ -663,10 +675,10 @@ static int call_fork(uint64_t *r)
 
 	/* Expensive. */
 	if (chance(r, 80))
-		return 1;
+		return NOT_MADE;
 	pid = fork();
 	if (!pid) {
-		alarm(1);
+		ualarm(50000, 0);
 		in_child(r);
 		_exit(0);
 	}
@@ -692,7 +704,8 @@ static int call_fault(uint64_t *r)
 	int length = snprintf(text, sizeof(text), "%lu", 1 + pick(r, 30));
 
 	if (nth < 0)
-		return 1;
+		return NOT_MADE;
+	nth_set = true;
 	return pwrite(nth, text, length, 0) < 0;
 }
 
@@ -766,17 +779,28 @@ static void express(const struct genes *g)
 	}
 }
 
+/* Make a call, and count what came of it. */
+static void make(unsigned int which, uint64_t *r)
+{
+	int result;
+
+	errno = 0;
+	result = calls[which].fn(r);
+	if (result == 1)
+		result = errno ? errno : NO_ERRNO;
+	must(result >= 0 && result < RESULTS);
+	__atomic_fetch_add(&shared->results[which][result], 1, __ATOMIC_RELAXED);
+	if (result == NOT_MADE)
+		return;
+	__atomic_fetch_add(&shared->calls, 1, __ATOMIC_RELAXED);
+	__atomic_fetch_add(&shared->good, !result, __ATOMIC_RELAXED);
+}
+
 static void *live(void *arg)
 {
-	struct sigevent event = { .sigev_notify = SIGEV_THREAD_ID, .sigev_signo = SIGUSR1 };
-	struct itimerspec each = { { 0, 5000000 }, { 0, 5000000 } };
-	timer_t timer;
+	struct progress *progress = arg;
 
-	(void)arg;
-	/* No call waits for long. */
-	event._sigev_un._tid = gettid();
-	if (!timer_create(CLOCK_MONOTONIC, &event, &timer))
-		timer_settime(timer, 0, &each, NULL);
+	__atomic_store_n(&progress->tid, gettid(), __ATOMIC_RELAXED);
 	nth = nth_usable ? open("/proc/thread-self/fail-nth", O_RDWR | O_CLOEXEC) : -1;
 	for (;;) {
 		unsigned int at = __atomic_fetch_add(&next_call, 1, __ATOMIC_RELAXED), which;
@@ -786,11 +810,12 @@ static void *live(void *arg)
 			break;
 		r = call_gene[at];
 		which = which_call(&r);
-		__atomic_fetch_add(&shared->good, !calls[which].fn(&r), __ATOMIC_RELAXED);
-		__atomic_fetch_add(&shared->calls, 1, __ATOMIC_RELAXED);
-		__atomic_fetch_add(&shared->per_call[which], 1, __ATOMIC_RELAXED);
-		if (nth >= 0 && calls[which].fn != call_fault)
+		make(which, &r);
+		__atomic_fetch_add(&progress->calls, 1, __ATOMIC_RELAXED);
+		if (nth_set && calls[which].fn != call_fault) {
 			(void)!pwrite(nth, "0", 1, 0);
+			nth_set = false;
+		}
 	}
 	return NULL;
 }
@@ -800,7 +825,7 @@ static void nothing(int sig)
 	(void)sig;
 }
 
-static void life(const struct genes *g)
+static void life(const struct genes *g, struct progress *progress)
 {
 	struct sigaction action = { .sa_handler = nothing };
 	pthread_t thread[THREADS];
@@ -830,7 +855,7 @@ static void life(const struct genes *g)
 	}
 	express(g);
 	for (unsigned int i = 0; i < THREADS; i++)
-		must(!pthread_create(&thread[i], NULL, live, NULL));
+		must(!pthread_create(&thread[i], NULL, live, &progress[i]));
 	/* Some end in the middle of it. */
 	if (r & 2) {
 		while (__atomic_load_n(&next_call, __ATOMIC_RELAXED) < (r >> 8) % CALLS)
@@ -952,8 +977,10 @@ static void hotplug(void)
 	close(fd);
 }
 
-static void begin_life(struct running *run, uint64_t *r, const struct genes *only, int log)
+static void begin_life(struct running *run, struct progress *progress, uint64_t *r,
+		       const struct genes *only, int log)
 {
+	memset(progress, 0, sizeof(*progress) * THREADS);
 	run->genes = only ? *only : conceive(r);
 	run->since = now();
 	genes_log(log, &run->genes);
@@ -961,7 +988,23 @@ static void begin_life(struct running *run, uint64_t *r, const struct genes *onl
 	must(run->pid >= 0);
 	if (!run->pid) {
 		prctl(PR_SET_PDEATHSIG, SIGKILL);
-		life(&run->genes);
+		life(&run->genes, progress);
+	}
+}
+
+/* No call waits for long: threads that are where they were get a signal. */
+static void nudge(const struct running *run, const struct progress *progress)
+{
+	static unsigned int before[LIVES][THREADS];
+	unsigned int life = (progress - shared->progress[0]) / THREADS;
+
+	for (unsigned int i = 0; i < THREADS && run->pid; i++) {
+		pid_t tid = __atomic_load_n(&progress[i].tid, __ATOMIC_RELAXED);
+		unsigned int nr = __atomic_load_n(&progress[i].calls, __ATOMIC_RELAXED);
+
+		if (tid && nr == before[life][i])
+			syscall(SYS_tgkill, run->pid, tid, SIGUSR1);
+		before[life][i] = nr;
 	}
 }
 
@@ -983,20 +1026,50 @@ static void end_life(struct running *run, int status)
 
 static void report(time_t start)
 {
-	printf("# %ld s: %lu calls (%lu returned no error), %lu lives, %u kept, %u points of code\n",
-	       now() - start, shared->calls, shared->good, shared->lives, corpus_nr, cov_seen);
+	time_t took = now() - start;
+
+	printf("# %ld s: %lu calls, %lu a second (%lu returned no error), %lu lives, %u kept, %u points of code\n",
+	       took, shared->calls, shared->calls / (took ? took : 1), shared->good, shared->lives,
+	       corpus_nr, cov_seen);
 	fflush(stdout);
+}
+
+/* What came of one kind of call: the three results that were most frequent. */
+static void report_results(const char *name, const uint64_t *results)
+{
+	uint64_t made = 0, left[NOT_MADE];
+
+	for (unsigned int i = 0; i < NOT_MADE; i++)
+		made += left[i] = results[i];
+	printf("# %8lu %-12s", made, name);
+	for (unsigned int nr = 0; nr < 3 && made; nr++) {
+		unsigned int most = 0;
+
+		for (unsigned int i = 0; i < NOT_MADE; i++)
+			most = left[i] > left[most] ? i : most;
+		if (!left[most])
+			break;
+		printf(" %5.1f %% %-12s", 100.0 * left[most] / made,
+		       !most ? "no error" : most == NO_ERRNO ? "no errno" : kit_errno(most));
+		left[most] = 0;
+	}
+	printf("\n");
 }
 
 static void evolve(time_t seconds, uint64_t most, const struct genes *only)
 {
 	int log = sys(open("/dev/kmsg", O_WRONLY | O_CLOEXEC)), keep = mzp_open(), status;
+	const struct timespec a_moment = { 0, 5000000 };
 	time_t start = now(), told = start;
 	struct running run[LIVES] = { };
+	sigset_t child;
 	uint64_t r = seed;
 	unsigned int alive = 0;
 	bool over = false;
 
+	sigemptyset(&child);
+	sigaddset(&child, SIGCHLD);
+	sys(sigprocmask(SIG_BLOCK, &child, NULL));
 	while (!over || alive) {
 		pid_t pid;
 
@@ -1004,13 +1077,15 @@ static void evolve(time_t seconds, uint64_t most, const struct genes *only)
 		for (unsigned int i = 0; i < LIVES && !over; i++) {
 			if (run[i].pid)
 				continue;
-			begin_life(&run[i], &r, only, log);
+			begin_life(&run[i], shared->progress[i], &r, only, log);
 			alive++;
 		}
 		hotplug();
 		pid = waitpid(-1, &status, WNOHANG);
 		if (pid <= 0)
-			usleep(10000);
+			sigtimedwait(&child, NULL, &a_moment);
+		for (unsigned int i = 0; i < LIVES && pid <= 0; i++)
+			nudge(&run[i], shared->progress[i]);
 		for (unsigned int i = 0; i < LIVES; i++) {
 			if (pid > 0 && run[i].pid == pid) {
 				end_life(&run[i], status);
@@ -1080,7 +1155,7 @@ int main(int argc, char **argv)
 	cov_open();
 	evolve(seconds, most, again ? &only : NULL);
 	for (unsigned int i = 0; i < ARRAY_SIZE(calls); i++)
-		printf("# %-12s %lu\n", calls[i].name, shared->per_call[i]);
+		report_results(calls[i].name, shared->results[i]);
 	/* Nothing is left of anybody. */
 	until(!genl_sessions());
 	until(!module_refs());
