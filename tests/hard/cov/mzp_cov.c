@@ -10,10 +10,15 @@
  *
  * With fail_first, the task that calls it next gets that fail-nth: when the
  * module is loaded, failures can thus be counted from its own first step on.
+ *
+ * Where there is only one CPU, tasks meet in the middle of something only if one
+ * is preempted there; a timer does that too seldom. With yield=N a task gives way to
+ * others at one in N basic blocks, by chance, wherever it may be preempted at all.
  */
 #include <linux/bitops.h>
 #include <linux/debugfs.h>
 #include <linux/module.h>
+#include <linux/preempt.h>
 #include <linux/sched.h>
 
 #define MZP_COV_BITS (1ul << 24)
@@ -24,6 +29,22 @@ static struct debugfs_blob_wrapper mzp_cov_blob = {
 	.size = sizeof(mzp_cov_bitmap),
 };
 static struct dentry *mzp_cov_file;
+static unsigned int mzp_cov_yield;
+module_param_named(yield, mzp_cov_yield, uint, 0444);
+MODULE_PARM_DESC(yield, "give way at one in so many basic blocks (0: nowhere)");
+
+/* Two CPUs that take the same number do no harm. */
+static notrace bool mzp_cov_one_in(unsigned int n)
+{
+	static u32 state = 1;
+	u32 x = READ_ONCE(state);
+
+	x ^= x << 13;
+	x ^= x >> 17;
+	x ^= x << 5;
+	WRITE_ONCE(state, x);
+	return x % n == 0;
+}
 
 #ifdef CONFIG_FAULT_INJECTION
 static unsigned int mzp_cov_fail_first;
@@ -50,6 +71,10 @@ notrace void __sanitizer_cov_trace_pc(void)
 	/* Most are set already; a write would take the line from other CPUs. */
 	if (!test_bit(bit, mzp_cov_bitmap))
 		set_bit(bit, mzp_cov_bitmap);
+#ifdef CONFIG_PREEMPTION
+	if (mzp_cov_yield && preemptible() && mzp_cov_one_in(mzp_cov_yield))
+		preempt_schedule();
+#endif
 }
 EXPORT_SYMBOL_GPL(__sanitizer_cov_trace_pc);
 
