@@ -15,7 +15,7 @@ DESTDIR ?=
 udevdir ?= /usr/lib/udev/rules.d
 
 .PHONY: all module tools modules_install install uninstall check check-full demo \
-	bench-compression docs netlink clean help
+	bench bench-quick bench-compression docs netlink clean help
 all: module tools
 
 # Each kernel's objects have a tree of their own, of links to the sources, so
@@ -59,6 +59,20 @@ check-full:
 demo:
 	$(top)/tests/demo
 
+bench: tools
+	$(top)/tests/setup bench
+	$(MAKE) module KDIR=$$($(top)/tests/vm/kernel 6.1)/build
+	$(top)/tests/bench/migration
+	$(top)/tests/bench/report table $(build)/bench/migration.json
+	$(top)/tests/bench/report plots $(build)/bench/migration.json $(build)/bench
+
+bench-quick: tools
+	$(top)/tests/setup bench
+	$(MAKE) module KDIR=$$($(top)/tests/vm/kernel 6.1)/build
+	$(top)/tests/bench/migration --quick --json $(build)/bench/quick.json
+	$(top)/tests/bench/report table $(build)/bench/quick.json
+	$(top)/tests/bench/report check $(build)/bench/quick.json
+
 bench-compression: module tools
 	$(top)/tests/bench/compression
 
@@ -84,6 +98,8 @@ help:
 	@echo 'To see it work:'
 	@echo '  make demo             migrates a real memory image into a stock QEMU, in a VM'
 	@echo '  make check            all tests and static checks; ends with "N passed, N failed"'
+	@echo '  make bench            whole migrations beside a stock QEMU, in a VM; figures and plots'
+	@echo '  make bench-quick      the same in minutes, to see that it works'
 	@echo '  make bench-compression  what compression costs, beside stock libraries and QEMU'
 	@echo '  make check-full       the same, and what takes hours: faults, fuzzing, other kernels'
 	@echo '  make docs             HTML documentation in build/docs/html/'

@@ -1,0 +1,144 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * How late a thread gets its CPU: what a vCPU feels of a migration.
+ *
+ * Usage: latency
+ *
+ * On each CPU that it may use, a thread sleeps a millisecond again and again,
+ * and takes down by how much each sleep was too long: what a timer of a guest
+ * would be late. Prints an empty line when all have begun. Ends when stdin does,
+ * and prints the distribution, in microseconds: a JSON list of [up to, how often].
+ */
+#define _GNU_SOURCE
+#include <err.h>
+#include <errno.h>
+#include <poll.h>
+#include <pthread.h>
+#include <sched.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <time.h>
+#include <unistd.h>
+
+#define PERIOD_NS 1000000ull
+/* Eight classes for each doubling: within 12 % of the true value. */
+#define CLASSES_LOG 3
+#define CLASSES (1 << CLASSES_LOG)
+#define BUCKETS (40 * CLASSES)
+
+struct probe {
+	pthread_t thread;
+	pthread_barrier_t *begun;
+	int cpu;
+	unsigned long count[BUCKETS];
+};
+
+static atomic_bool over;
+
+static unsigned int bucket_of(uint64_t ns)
+{
+	unsigned int log;
+
+	if (ns < CLASSES)
+		return ns;
+	log = 63 - __builtin_clzll(ns);
+	log = (log - CLASSES_LOG + 1) * CLASSES + (ns >> (log - CLASSES_LOG)) - CLASSES;
+	return log < BUCKETS ? log : BUCKETS - 1;
+}
+
+/* The first value that is not in the bucket any more. */
+static uint64_t bucket_end(unsigned int bucket)
+{
+	unsigned int log = bucket / CLASSES;
+
+	if (!log)
+		return bucket + 1;
+	return (uint64_t)(bucket % CLASSES + CLASSES + 1) << (log - 1);
+}
+
+static uint64_t now(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return ts.tv_sec * 1000000000ull + ts.tv_nsec;
+}
+
+static void *run(void *arg)
+{
+	struct probe *probe = arg;
+	struct timespec ts;
+	uint64_t then;
+	cpu_set_t set;
+
+	CPU_ZERO(&set);
+	CPU_SET(probe->cpu, &set);
+	if (sched_setaffinity(0, sizeof(set), &set))
+		err(1, "CPU %d", probe->cpu);
+	pthread_barrier_wait(probe->begun);
+	while (!over) {
+		then = now() + PERIOD_NS;
+		ts.tv_sec = then / 1000000000;
+		ts.tv_nsec = then % 1000000000;
+		while (clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &ts, NULL) == EINTR)
+			;
+		probe->count[bucket_of(now() - then)]++;
+	}
+	return NULL;
+}
+
+static void print(const struct probe *probes, int nr)
+{
+	const char *comma = "";
+	unsigned int bucket;
+
+	printf("[");
+	for (bucket = 0; bucket < BUCKETS; bucket++) {
+		unsigned long count = 0;
+
+		for (int i = 0; i < nr; i++)
+			count += probes[i].count[bucket];
+		if (!count)
+			continue;
+		printf("%s[%.3f, %lu]", comma, bucket_end(bucket) / 1e3, count);
+		comma = ", ";
+	}
+	printf("]\n");
+}
+
+int main(void)
+{
+	struct pollfd in = { .fd = STDIN_FILENO, .events = POLLIN };
+	struct probe *probes = calloc(CPU_SETSIZE, sizeof(*probes));
+	pthread_barrier_t begun;
+	cpu_set_t set;
+	int nr = 0;
+
+	if (!probes || sched_getaffinity(0, sizeof(set), &set))
+		err(1, "CPUs");
+	mlockall(MCL_CURRENT | MCL_FUTURE);
+	for (int cpu = 0; cpu < CPU_SETSIZE; cpu++)
+		if (CPU_ISSET(cpu, &set))
+			probes[nr++].cpu = cpu;
+	pthread_barrier_init(&begun, NULL, nr + 1);
+	for (int i = 0; i < nr; i++) {
+		probes[i].begun = &begun;
+		errno = pthread_create(&probes[i].thread, NULL, run, &probes[i]);
+		if (errno)
+			err(1, "thread");
+	}
+	pthread_barrier_wait(&begun);
+	puts("");
+	fflush(stdout);
+	while (poll(&in, 1, -1) < 0 && errno == EINTR)
+		;
+	over = true;
+	for (int i = 0; i < nr; i++)
+		pthread_join(probes[i].thread, NULL);
+	print(probes, nr);
+	return 0;
+}
