@@ -62,13 +62,16 @@ demo:
 bench: tools
 	$(top)/tests/setup bench
 	$(MAKE) module KDIR=$$($(top)/tests/vm/kernel 6.1)/build
-	$(top)/tests/bench/migration
+	$(top)/tests/bench/scan
+	$(top)/tests/bench/compression
+	$(top)/tests/bench/migration $(BENCH_ARGS)
 	$(top)/tests/bench/report table $(build)/bench/migration.json
 	$(top)/tests/bench/report plots $(build)/bench/migration.json $(build)/bench
 
 bench-quick: tools
 	$(top)/tests/setup bench
 	$(MAKE) module KDIR=$$($(top)/tests/vm/kernel 6.1)/build
+	$(top)/tests/bench/scan --runs 3 --megabytes 128
 	$(top)/tests/bench/migration --quick --json $(build)/bench/quick.json
 	$(top)/tests/bench/report table $(build)/bench/quick.json
 	$(top)/tests/bench/report check $(build)/bench/quick.json
@@ -98,8 +101,9 @@ help:
 	@echo 'To see it work:'
 	@echo '  make demo             migrates a real memory image into a stock QEMU, in a VM'
 	@echo '  make check            all tests and static checks; ends with "N passed, N failed"'
-	@echo '  make bench            whole migrations beside a stock QEMU, in a VM; figures and plots'
-	@echo '  make bench-quick      the same in minutes, to see that it works'
+	@echo '  make bench            zero pages and compressors natively, whole migrations in a VM, beside'
+	@echo '                        stock ones; tables, plots. BENCH_ARGS=: see tests/bench/migration'
+	@echo '  make bench-quick      the same in five minutes, to see that it works'
 	@echo '  make bench-compression  what compression costs, beside stock libraries and QEMU'
 	@echo '  make check-full       the same, and what takes hours: faults, fuzzing, other kernels'
 	@echo '  make docs             HTML documentation in build/docs/html/'
