@@ -126,13 +126,22 @@ static void announce_zero_pages(struct mfd_session *session, const struct mfd_jo
 				      session->zero_bitmap[i / 64]);
 }
 
+/*
+ * Failures and a cancel end the wait by themselves. Only progress, and a
+ * destination that is silent for too long, have to be looked for.
+ */
+static unsigned int wait_ms(const struct mfd_session *session)
+{
+	return session->params.progress ? MFD_TICK_MS : MFD_LONG_TICK_MS;
+}
+
 static int finish_job(struct mfd_session *session, struct mfd_job *job,
 		      struct mfd_error *err)
 {
 	struct mzp_wait wait = {
 		.size = sizeof(wait),
 		.job_id = job->id,
-		.timeout_ns = MFD_TICK_MS * 1000000ll,
+		.timeout_ns = wait_ms(session) * 1000000ll,
 	};
 	bool legacy = wants_zero_bitmap(job, session);
 	uint64_t words = (job->page_count + 63) / 64;

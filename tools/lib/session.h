@@ -71,6 +71,8 @@ struct mfd_session {
  * How often a waiting function looks around, and calls the progress function.
  */
 #define MFD_TICK_MS 100
+/* The same where nobody wants to see progress: as fine as params.timeout is. */
+#define MFD_LONG_TICK_MS 1000
 
 static inline uint64_t mfd_now(void)
 {
