@@ -305,10 +305,48 @@ void *thread_join(struct thread *t)
 	return result;
 }
 
+long huge_pool(long pages)
+{
+	static const char nr[] = "/proc/sys/vm/nr_hugepages";
+	char text[20];
+
+	if (access(nr, F_OK)) {
+		print_message("# the kernel has no huge pages\n");
+		return 0;
+	}
+	snprintf(text, sizeof(text), "%ld", pages);
+	file_put(nr, text);
+	return file_number(nr, NULL);
+}
+
+uint64_t task_size(void)
+{
+	uint64_t low = 0, high = (1ul << 47) - PAGE;
+
+	/* Some architectures end before. What is in use already is told from what cannot be. */
+	while (low < high) {
+		uint64_t middle = (low + (high - low) / 2) & -PAGE;
+		void *at = mmap((void *)middle, PAGE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS |
+				MAP_NORESERVE | MAP_FIXED_NOREPLACE, -1, 0);
+
+		if (at != MAP_FAILED)
+			sys(munmap(at, PAGE));
+		if (at != MAP_FAILED || errno == EEXIST || middle < GIB)
+			low = middle + PAGE;
+		else
+			high = middle;
+	}
+	return high;
+}
+
 void until_blocked_in(pid_t pid, pid_t tid, long nr)
 {
 	char path[64];
 
+	if (access("/proc/self/syscall", F_OK)) {
+		print_message("# the kernel does not tell where a thread sleeps\n");
+		skip();
+	}
 	snprintf(path, sizeof(path), "/proc/%d/task/%d/syscall", pid, tid);
 	/* "running" while it is not asleep */
 	until(file_number(path, NULL) == nr);

@@ -134,7 +134,12 @@ struct thread {
 void thread_start(struct thread *t, void *(*fn)(void *), void *arg);
 void *thread_join(struct thread *t);
 
-/* Wait until a thread sleeps in system call @nr. */
+/* Have so many huge pages in the pool; how many there are, 0 if the kernel has none. */
+long huge_pool(long pages);
+/* The end of what can be mapped with page tables of 4 levels. */
+uint64_t task_size(void);
+
+/* Wait until a thread sleeps in system call @nr; skips the test if the kernel cannot tell. */
 void until_blocked_in(pid_t pid, pid_t tid, long nr);
 /* Wait until something is true; fail when that takes absurdly long. */
 #define until(cond)                                                            \

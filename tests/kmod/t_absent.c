@@ -438,15 +438,13 @@ static void memfd(void **state)
 /* Huge pages of a file, and private ones, of which a hole must not take any. */
 static void hugetlb(void **state)
 {
-	static const char nr[] = "/proc/sys/vm/nr_hugepages";
 	static const char free_pages[] =
 		"/sys/kernel/mm/hugepages/hugepages-2048kB/free_hugepages";
 	struct mzp_setup setup = setup_for(1);
 	uint64_t length = 8 * MIB, pages = length / PAGE;
 
 	(void)state;
-	file_put(nr, "5");
-	if (file_number(nr, NULL) < 5)
+	if (huge_pool(5) < 5)
 		skip();
 	for (unsigned int how = 0; how < 3; how++) {
 		int fd = sys(memfd_create("huge", MFD_CLOEXEC | MFD_HUGETLB));
@@ -484,7 +482,7 @@ static void hugetlb(void **state)
 		close(fd);
 		until(file_number(free_pages, NULL) == 5);
 	}
-	file_put(nr, "0");
+	huge_pool(0);
 }
 
 int main(int argc, char **argv)

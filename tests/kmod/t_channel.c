@@ -863,7 +863,8 @@ static void faulting_buffer(void **state)
 
 	(void)state;
 	must(two != MAP_FAILED);
-	sys(munmap(end, 32 * PAGE));
+	/* there, so that nothing else is mapped there */
+	sys(mprotect(end, 32 * PAGE, PROT_NONE));
 	one_open(&o, 200, 2, 10);
 	refuses(EFAULT, read(o.ch, (void *)-PAGE, 10));
 	refuses(EFAULT, read(o.ch, two + 32 * PAGE, 10));
@@ -886,7 +887,7 @@ static void faulting_buffer(void **state)
 	}
 	one_check(&o);
 	one_close(&o);
-	munmap(two, 32 * PAGE);
+	munmap(two, 64 * PAGE);
 }
 
 /* tee(2) has two pipes share the pages. */

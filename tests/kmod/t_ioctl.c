@@ -804,7 +804,7 @@ static void block_add_bounds(void **state)
 	static char names[512];
 	uint8_t *two = mmap(NULL, 2 * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS,
 			    -1, 0);
-	const uint64_t task_size = (1ul << 47) - PAGE;
+	const uint64_t end = task_size();
 	struct fix f;
 	union arg a;
 
@@ -847,7 +847,7 @@ static void block_add_bounds(void **state)
 	TRY(EOVERFLOW, a.add.length = 1ul << 63);
 	TRY(EOVERFLOW, (a.add.addr = 0, a.add.length = 1ul << 63));
 	/* with 5-level page tables the end is elsewhere, so only what is far beyond it */
-	TRY(EOVERFLOW, (a.add.addr = task_size - PAGE, a.add.length = 1ul << 57));
+	TRY(EOVERFLOW, (a.add.addr = end - PAGE, a.add.length = 1ul << 57));
 	/* all of these failed without a trace, so the name is still free */
 	TRY(0, (void)0);
 	TRY(EEXIST, (void)0);
@@ -861,7 +861,7 @@ static void block_add_bounds(void **state)
 		a.add.addr = (uintptr_t)(two + PAGE)));
 	TRY(0, (a.add.idstr = (uintptr_t)"again", a.add.idstr_len = 5));
 	TRY(0, (a.add.idstr = (uintptr_t)"all", a.add.idstr_len = 3, a.add.addr = 0,
-		a.add.length = task_size));
+		a.add.length = end));
 #undef TRY
 	fix_close(&f);
 	munmap(two, PAGE);
@@ -1132,6 +1132,7 @@ static void send_errors(void **state)
 static void enormous_block(void **state)
 {
 	struct mzp_setup setup = setup_for(1);
+	const uint64_t pages = task_size() / PAGE;
 	struct mzp_send send;
 	struct fix f;
 	uint32_t id;
@@ -1139,7 +1140,7 @@ static void enormous_block(void **state)
 	(void)state;
 	fix_open_bare(&f);
 	works(mzp_setup(f.fd, &setup));
-	works(mzp_block_add(f.fd, "all", NULL, (1ul << 47) - PAGE, &id));
+	works(mzp_block_add(f.fd, "all", NULL, pages * PAGE, &id));
 	for (unsigned int shift = 26; shift < 36; shift++) {
 		/* in between it is a lot, but can be had */
 		if (shift >= 29 && shift <= 33)
@@ -1148,7 +1149,7 @@ static void enormous_block(void **state)
 			.size = sizeof(send),
 			.block_id = id,
 			.format = MZP_SEND_BITMAP,
-			.page_count = min(1ul << shift, (1ul << 35) - 1),
+			.page_count = min(1ul << shift, pages),
 		};
 		/* not there, so nothing of it can be read */
 		must(mzp(f.fd, MZP_IOC_SEND, &send) != 0);
@@ -1160,7 +1161,7 @@ static void enormous_block(void **state)
 		.size = sizeof(send),
 		.flags = MZP_SEND_ZERO_BITMAP,
 		.block_id = id,
-		.page_count = (1ul << 35) - 1,
+		.page_count = pages,
 	};
 	gives(ENOMEM, mzp(f.fd, MZP_IOC_SEND, &send));
 	/* the session is as it was */

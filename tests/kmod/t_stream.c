@@ -450,13 +450,11 @@ static void memfd_by_fd(void **state)
 
 static void memfd_huge(void **state)
 {
-	static const char nr[] = "/proc/sys/vm/nr_hugepages";
 	struct mem m;
 	int fd;
 
 	(void)state;
-	file_put(nr, "4");
-	if (file_number(nr, NULL) < 4)
+	if (huge_pool(4) < 4)
 		skip();
 	fd = sys(memfd_create("huge", MFD_CLOEXEC | MFD_HUGETLB));
 	sys(ftruncate(fd, 8 * MIB));
@@ -487,7 +485,7 @@ static void memfd_huge(void **state)
 	m.pages = 2048;
 	mem_free(&m);
 	close(fd);
-	file_put(nr, "0");
+	huge_pool(0);
 }
 
 /* Allocated, and never written: logically zero, whatever is in that memory. */
@@ -668,13 +666,11 @@ static void transparent_huge(void **state)
 
 static void hugetlb(void **state)
 {
-	static const char nr[] = "/proc/sys/vm/nr_hugepages";
 	struct mem m;
 	void *base;
 
 	(void)state;
-	file_put(nr, "4");
-	if (file_number(nr, NULL) < 2)
+	if (huge_pool(4) < 2)
 		skip();
 	base = mmap(NULL, 4 * MIB, PROT_READ | PROT_WRITE,
 		    MAP_PRIVATE | MAP_ANONYMOUS | MAP_HUGETLB, -1, 0);
@@ -686,7 +682,7 @@ static void hugetlb(void **state)
 	mem_set(&m, 700, DATA);
 	one_round(&m, 0);
 	mem_free(&m);
-	file_put(nr, "0");
+	huge_pool(0);
 }
 
 /* What is in swap is data. */
