@@ -1163,7 +1163,10 @@ static void enormous_block(void **state)
 		.block_id = id,
 		.page_count = pages,
 	};
-	gives(ENOMEM, mzp(f.fd, MZP_IOC_SEND, &send));
+	if (pages / 8 > INT32_MAX)
+		gives(ENOMEM, mzp(f.fd, MZP_IOC_SEND, &send));
+	else
+		print_message("# address spaces are too small for a result of 4 GiB\n");
 	/* the session is as it was */
 	works(mzp_sync(f.fd, NULL));
 	fix_close(&f);
