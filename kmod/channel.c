@@ -76,7 +76,6 @@ struct mzp_channel *mzp_channel_new(struct mzp_session *session, unsigned int id
 				    const struct mzp_setup *setup)
 {
 	struct mzp_channel *channel = kzalloc(sizeof(*channel), GFP_KERNEL_ACCOUNT);
-
 	int err;
 
 	if (!channel)
