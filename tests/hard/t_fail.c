@@ -708,9 +708,11 @@ static int act_splice(struct state *st)
 	if (got < 0)
 		return errno;
 	n = read(st->pipe[0], st->buf, sizeof(st->buf));
-	/* It was the pipe's reader that failed; the bytes are still in there. */
+	/* It was the pipe's reader that failed, maybe behind a buffer; the rest is still there. */
 	if (n < 0)
-		n = sys(read(st->pipe[0], st->buf, sizeof(st->buf)));
+		n = 0;
+	if (n < got)
+		n += sys(read(st->pipe[0], st->buf + n, sizeof(st->buf) - n));
 	must(n == got);
 	rx_feed(&st->rx.chan[0], st->buf, n);
 	return 0;
