@@ -90,7 +90,7 @@ int mzp_comp_init(struct mzp_comp *comp, u32 method, int level)
 	if (!ops)
 		return 0;
 	comp->page = (void *)__get_free_page(GFP_KERNEL_ACCOUNT);
-	comp->payload = kvmalloc(MZP_COMP_MAX, MZP_GFP_LARGE);
+	comp->payload = mzp_large_alloc(1, MZP_COMP_MAX, 0);
 	if (!comp->page || !comp->payload)
 		return -ENOMEM;
 	stream = ops->create(level);

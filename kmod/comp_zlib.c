@@ -70,7 +70,7 @@ static void *mzp_zlib_create(int level)
 
 	if (!zlib)
 		return ERR_PTR(-ENOMEM);
-	zlib->strm.workspace = kvzalloc(mzp_zlib_memory(level), MZP_GFP_LARGE);
+	zlib->strm.workspace = mzp_large_alloc(1, mzp_zlib_memory(level), __GFP_ZERO);
 	if (!zlib->strm.workspace) {
 		kfree(zlib);
 		return ERR_PTR(-ENOMEM);

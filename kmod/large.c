@@ -17,6 +17,12 @@
 #include "compat.h"
 #include "large.h"
 
+/*
+ * If the memory cgroup has no room, the caller gets ENOMEM, and nobody is killed
+ * to make room; nor is it worth a warning.
+ */
+#define MZP_GFP_LARGE (GFP_KERNEL_ACCOUNT | __GFP_RETRY_MAYFAIL | __GFP_NOWARN)
+
 static void mzp_free_pages(struct page **page, unsigned int nr)
 {
 	while (nr--)

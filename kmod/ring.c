@@ -37,7 +37,7 @@
  */
 int mzp_ring_init(struct mzp_ring *ring, u32 size)
 {
-	ring->slot = kvcalloc(size, sizeof(*ring->slot), MZP_GFP_LARGE);
+	ring->slot = mzp_large_alloc(size, sizeof(*ring->slot), __GFP_ZERO);
 	if (!ring->slot)
 		return -ENOMEM;
 	ring->size = size;

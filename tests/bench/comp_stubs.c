@@ -79,17 +79,6 @@ static void *take_zeroed(size_t size)
 	return memory ? memset(memory, 0, size) : NULL;
 }
 
-void *kvmalloc_node(size_t size, unsigned int flags, int node)
-{
-	(void)flags, (void)node;
-	return take_zeroed(size);
-}
-
-void *__kvmalloc_node_noprof(size_t size, unsigned int flags, int node)
-{
-	return kvmalloc_node(size, flags, node);
-}
-
 void *mzp_large_alloc(size_t nr, size_t size, unsigned int zero)
 {
 	(void)zero;
