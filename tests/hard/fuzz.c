@@ -15,6 +15,7 @@
  */
 #include "genl.h"
 
+#include <dirent.h>
 #include <fcntl.h>
 #include <linux/falloc.h>
 #include <linux/netlink.h>
@@ -38,6 +39,7 @@ enum {
 	GENES = 8, CALLS = 384, THREADS = 2, LIVES = 4, CORPUS = 4096,
 	DEVICES = 4, CHANNELS = 8, PIPES = 3, FILES = 3,
 	MEMORY_PAGES = 1024,
+	PATIENCE = 120,			/* seconds that a life may last */
 	/* results of a call beside 0: an errno, or these */
 	NO_ERRNO = 250, NOT_MADE, RESULTS,
 };
@@ -49,7 +51,7 @@ struct genes {
 
 /* What all processes of a run share. */
 static struct shared {
-	uint64_t calls, good, lives, bad_errno;
+	uint64_t calls, good, lives, bad_errno, stuck;
 	uint64_t results[64][RESULTS];
 	struct progress {
 		pid_t tid;
@@ -817,6 +819,9 @@ static void *live(void *arg)
 			nth_set = false;
 		}
 	}
+	/* A fault that is left would hit the end of the thread, and nobody would hear of it. */
+	if (nth_set)
+		(void)!pwrite(nth, "0", 1, 0);
 	return NULL;
 }
 
@@ -924,14 +929,16 @@ static struct genes conceive(uint64_t *r)
 	return g;
 }
 
-static void genes_log(int log, const struct genes *g)
+static struct genes_text {
+	char text[GENES * 17 + 1];
+} genes_text(const struct genes *g)
 {
-	char text[256];
-	int n = snprintf(text, sizeof(text), "<7>fuzz: life");
+	struct genes_text to;
+	int n = 0;
 
 	for (unsigned int i = 0; i < g->nr; i++)
-		n += snprintf(text + n, sizeof(text) - n, "%c%lx", i ? ':' : ' ', g->gene[i]);
-	(void)!write(log, text, n);
+		n += sprintf(to.text + n, "%s%lx", i ? ":" : "", g->gene[i]);
+	return to;
 }
 
 static bool genes_parse(const char *text, struct genes *g)
@@ -952,6 +959,7 @@ struct running {
 	pid_t pid;
 	struct genes genes;
 	time_t since;
+	bool stuck;
 };
 
 static time_t now(void)
@@ -983,13 +991,51 @@ static void begin_life(struct running *run, struct progress *progress, uint64_t 
 	memset(progress, 0, sizeof(*progress) * THREADS);
 	run->genes = only ? *only : conceive(r);
 	run->since = now();
-	genes_log(log, &run->genes);
+	run->stuck = false;
+	dprintf(log, "<7>fuzz: life %s\n", genes_text(&run->genes).text);
 	run->pid = fork();
 	must(run->pid >= 0);
 	if (!run->pid) {
 		prctl(PR_SET_PDEATHSIG, SIGKILL);
 		life(&run->genes, progress);
 	}
+}
+
+/* What the kernel says of each thread of a process. */
+static void tell_where(pid_t pid)
+{
+	char path[64], line[256];
+	struct dirent *task;
+	DIR *tasks;
+
+	snprintf(path, sizeof(path), "/proc/%d/task", pid);
+	tasks = opendir(path);
+	while (tasks && (task = readdir(tasks))) {
+		FILE *status;
+
+		snprintf(path, sizeof(path), "/proc/%d/task/%.12s/status", pid, task->d_name);
+		status = fopen(path, "re");
+		while (status && fgets(line, sizeof(line), status))
+			if (!strncmp(line, "State", 5) || !strncmp(line, "Sig", 3) ||
+			    !strncmp(line, "Shd", 3) || !strncmp(line, "Pid", 3))
+				fprintf(stderr, "#   %s", line);
+		if (status)
+			fclose(status);
+	}
+	if (tasks)
+		closedir(tasks);
+}
+
+/* Nothing waits for as long: somebody should have been woken. */
+static void kill_stuck(struct running *run)
+{
+	if (!run->pid || run->stuck || now() - run->since <= PATIENCE)
+		return;
+	fprintf(stderr, "# a life does not end: %s\n", genes_text(&run->genes).text);
+	tell_where(run->pid);
+	run->stuck = true;
+	shared->stuck++;
+	kill(run->pid, SIGKILL);
 }
 
 /* No call waits for long: threads that are where they were get a signal. */
@@ -1090,9 +1136,8 @@ static void evolve(time_t seconds, uint64_t most, const struct genes *only)
 			if (pid > 0 && run[i].pid == pid) {
 				end_life(&run[i], status);
 				alive--;
-			} else if (run[i].pid && now() - run[i].since > 60) {
-				kill(run[i].pid, SIGKILL);
 			}
+			kill_stuck(&run[i]);
 		}
 		if (now() - told >= 30) {
 			told = now();
@@ -1130,7 +1175,7 @@ int main(int argc, char **argv)
 	uint64_t most = ~0ull;
 	time_t seconds = 60;
 	struct genes only;
-	bool again = false;
+	bool again = false, failed;
 
 	for (int i = 1; i < argc; i += 2) {
 		if (i + 1 == argc)
@@ -1159,6 +1204,7 @@ int main(int argc, char **argv)
 	/* Nothing is left of anybody. */
 	until(!genl_sessions());
 	until(!module_refs());
-	printf("%sok fuzz\n", shared->bad_errno ? "not " : "");
-	return !!shared->bad_errno;
+	failed = shared->bad_errno || shared->stuck;
+	printf("%sok fuzz\n", failed ? "not " : "");
+	return failed;
 }
