@@ -25,6 +25,7 @@ FOLDER = "/dev/shm/bench"
 MEMORY = "/dev/shm/memory"
 CONTENTS = "/dev/shm/contents"
 MIB = 1 << 20
+ROUNDS, DIRTY = 6, 5                # how often, and per cent of the pages
 QEMU = "QEMU 10.0"
 ZERO_COPY = "QEMU 10.0, zero-copy"
 LEGACY = "QEMU 10.0, legacy"
@@ -98,6 +99,7 @@ WORKLOADS = {
     "guest image": Workload(image, 192),
     "sparse 1 %": Workload(sparse, 1024),
     "normal, anonymous": Workload(normal, 128, True),
+    "normal, again": Workload(normal, 256),
     "a million pages": Workload(sparse, 4096),
 }
 
@@ -151,16 +153,17 @@ def make_source(who, case, address, hold=False, **options):
         return Ours(*common, private=workload.private, hold=hold, **options)
     qemu = os.environ["MZP_QEMU_11_1" if who.startswith(NEWER) else "MZP_QEMU_10_0"]
     return Stock(qemu, *common, zero="legacy" if who == LEGACY else None, hold=hold,
-                 zero_copy=who in (ZERO_COPY, NEWER_ZERO_COPY), private=workload.private)
+                 zero_copy=who in (ZERO_COPY, NEWER_ZERO_COPY), private=workload.private,
+                 **options)
 
 
-def make_destination(case, sink):
+def make_destination(case, sink=False, machine=None):
     shutil.rmtree(FOLDER, ignore_errors=True)
     os.mkdir(FOLDER)
     if sink:
         return Sink(case.channels)
     arguments = (os.environ["MZP_QEMU_10_0"], FOLDER, case.workload.megabytes * MIB,
-                 case.channels, case.method)
+                 case.channels, case.method, machine)
     try:
         return Receiver(*arguments)
     except NotStarted as error:
@@ -203,7 +206,7 @@ def migrate(who, case, sink=False, watch=False, **options):
 def count(who, case):
     """The same with counters that would be in the way of times."""
     file = make_memory(case.workload)
-    with make_destination(case, False) as destination:
+    with make_destination(case) as destination:
         with make_source(who, case, destination.address, hold=True) as source:
             syscalls = Syscalls(source.pid)
             source.go()
@@ -220,6 +223,25 @@ def count(who, case):
             destination.check(MEMORY)
     put_back(case.workload, file)
     return figures
+
+
+def rounds(who, case):
+    """What is written is sent again: CPU time of the first round, and of the others."""
+    file = make_memory(case.workload)
+    with make_destination(case, machine="pc") as destination:
+        with make_source(who, case, destination.address, hold=True, rounds=ROUNDS,
+                         dirty=DIRTY, machine=destination.machine) as source:
+            first = source.first_round()
+            others = source.other_rounds()
+            source.go_on()
+            destination.arrived()
+            said = source.finish()
+            if who == OURS:
+                source.go()
+            destination.check(MEMORY)
+    put_back(case.workload, file)
+    return {"first_s": first, "others_s": others - said.get("write_s", 0), "others": ROUNDS - 1,
+            "again": DIRTY * (ROUNDS - 1) / 100 * case.workload.megabytes * MIB, **said}
 
 
 # --- the plan
@@ -244,6 +266,15 @@ def counts_of(cases):
         for who in case.peers:
             yield (f"count: {case.title()}: {who}",
                    lambda case=case, who=who: result("count", case, who, 0, count(who, case)))
+
+
+def rounds_of(cases, runs):
+    for case in cases:
+        for run in range(runs):
+            for who in case.peers:
+                yield (f"rounds: {case.title()}: {who}",
+                       lambda case=case, who=who, run=run: result(
+                           "rounds", case, who, run, rounds(who, case)))
 
 
 def latency_idle():
@@ -291,12 +322,13 @@ def plan(arguments):
     watched = [Case("normal"), Case("guest image")]
     alone = [Case("normal", channels=n, peers=BOTH) for n in (1, 2)]
     alone += [Case("guest image", "zstd", n) for n in (1, 2)]
-    rounds = [Case("normal", peers=(OURS,))]
+    again = [Case("normal, again", peers=(OURS, QEMU, ZERO_COPY) + newer)]
     million = [Case("a million pages", peers=(OURS,))]
     if quick:
         everything = [Case("normal", peers=(OURS, QEMU, ZERO_COPY)), Case("untouched"),
                       Case("guest image")]
         compressed, watched, alone = compressed[1:], watched[:1], alone[1:2]
+        again = [Case("normal, again")]
     yield "ceilings", lambda: ceilings(runs)
     yield from runs_of(everything + compressed + channels, runs)
     counted = everything[:1] if quick else everything + compressed
@@ -304,7 +336,7 @@ def plan(arguments):
     yield "latency: idle", latency_idle
     yield from runs_of(watched, 1 if quick else 2 * runs, "latency", watch=True)
     yield from runs_of(alone, runs, "alone", sink=True)
-    yield from runs_of(rounds, runs, "rounds", rounds=6, dirty=5)
+    yield from rounds_of(again, runs)
     yield from runs_of(million, runs, "million", first="bitmap")
 
 

@@ -6,6 +6,7 @@
  * Usage: sender --to ADDRESS --memory FILE [--private] [--channels N]
  *		[--method none|zlib|zstd] [--zero legacy|multifd]
  *		[--first all|bitmap] [--rounds N --dirty PERCENT] [--hold]
+ *		[--machine TYPE]
  *
  * FILE, on tmpfs, holds the memory; it is mapped, or with --private copied to
  * anonymous memory. What the file has pages for is mapped in beforehand, and what
@@ -14,7 +15,8 @@
  * PERCENT of all pages, chosen at random, are written.
  *
  * It says so on a line when it is ready, and when it is through, and then waits
- * for a line on stdin; with --hold also before it ends the stream.
+ * for a line on stdin; with --hold also before it ends the stream, and after the
+ * first of several rounds.
  */
 #define _GNU_SOURCE
 #include <err.h>
@@ -191,9 +193,9 @@ static int migrate(struct mfd_session *session, const struct options *options,
 			result->write_ns += thread_ns() - start;
 		}
 		ret = send_round(session, block, memory, !round, result, error);
+		if (!ret && options->hold && (!round || round + 1 == options->rounds))
+			say("held");
 	}
-	if (!ret && options->hold)
-		say("held");
 	return ret ? ret : mfd_finish(session, error);
 }
 
@@ -235,6 +237,7 @@ static void parse(struct options *options, int argc, char **argv)
 		{ "rounds", required_argument, NULL, 'r' },
 		{ "dirty", required_argument, NULL, 'd' },
 		{ "hold", no_argument, NULL, 'h' },
+		{ "machine", required_argument, NULL, 'T' },
 		{ NULL, 0, NULL, 0 }
 	};
 	int c;
@@ -272,6 +275,9 @@ static void parse(struct options *options, int argc, char **argv)
 			break;
 		case 'h':
 			options->hold = true;
+			break;
+		case 'T':
+			options->params.machine = optarg;
 			break;
 		default:
 			exit(2);

@@ -11,6 +11,8 @@ charged to nobody is in there.
 
 import json
 import os
+import random
+import socket
 import subprocess
 import time
 
@@ -197,10 +199,10 @@ class Ours:
     """The sender of these benchmarks, on libmfd and the module."""
 
     def __init__(self, folder, memory, address, channels, method, zero=None, private=False,
-                 rounds=1, dirty=0, hold=False, first="all"):
+                 rounds=1, dirty=0, hold=False, first="all", machine="none"):
         arguments = [f"{PROGRAMS}/sender", "--to", address, "--memory", memory,
                      "--channels", str(channels), "--method", method, "--first", first,
-                     "--rounds", str(rounds), "--dirty", str(dirty)]
+                     "--machine", machine, "--rounds", str(rounds), "--dirty", str(dirty)]
         arguments += ["--zero", zero] if zero else []
         arguments += ["--private"] if private else []
         arguments += ["--hold"] if hold else []
@@ -229,6 +231,26 @@ class Ours:
         """On with it."""
         self.program.stdin.write("\n")
         self.program.stdin.flush()
+
+    def spent(self):
+        """CPU time of all that work for the migration, so far."""
+        return process_seconds(self.pid) + workers_seconds()
+
+    def first_round(self):
+        """Begin, and stop when all pages have been sent once. Return its CPU time."""
+        before = self.spent()
+        self.go()
+        self.expect("held")
+        return self.spent() - before
+
+    def other_rounds(self):
+        """Send what is written again and again, and stop before the end. Return the CPU
+        time, with that of writing, which is in finish()."""
+        return self.first_round()
+
+    def go_on(self):
+        """To the end."""
+        self.go()
 
     def held(self):
         """When all is in the rings: what the module says of the session."""
@@ -268,6 +290,7 @@ class EventQmp(Qmp):
 
     def __init__(self, path, alive):
         self.states = []
+        self.passes = 0
         super().__init__(path, alive)
         self.sock.settimeout(PATIENCE)
         self("migrate-set-capabilities",
@@ -277,29 +300,78 @@ class EventQmp(Qmp):
         line = super()._line()
         if line.get("event") == "MIGRATION":
             self.states.append(line["data"]["status"])
+        if line.get("event") == "MIGRATION_PASS":
+            self.passes = line["data"]["pass"]
         return line
 
     def until(self, state):
         """Wait for an event that says so."""
+        self._wait(state, lambda: state in self.states, ("failed",))
+
+    def until_pass(self, number):
+        """Wait until it has looked for written pages for that time."""
+        self._wait(f"pass {number}", lambda: self.passes >= number,
+                   ("failed", "pre-switchover", "completed"))
+
+    def _wait(self, what, condition, too_late):
         try:
-            while state not in self.states:
-                if "failed" in self.states:
-                    raise Failed("the migration has failed")
+            while not condition():
+                for state in too_late:
+                    if state in self.states:
+                        raise Failed(f"the migration is {state}, and was not {what}")
                 self._line()
         except OSError as error:
-            raise Failed(f"not {state} after {PATIENCE} s, but {self.states}") from error
+            raise Failed(f"not {what} after {PATIENCE} s, but {self.states}") from error
+
+
+class Writer:
+    """Writes to pages of a QEMU's guest that is stopped, as its devices would."""
+
+    def __init__(self, path):
+        self.sock = socket.socket(socket.AF_UNIX)
+        self.sock.settimeout(PATIENCE)
+        try:
+            self.sock.connect(path)
+        except OSError as error:
+            raise Failed(f"{path}: {error}") from error
+        self.answers = self.sock.makefile("rb")
+
+    def write(self, pages):
+        """Eight bytes of each; QEMU has noted all of them when this returns."""
+        lines = [f"write {page * PAGE:#x} 8 0x{random.randbytes(8).hex()}\n" for page in pages]
+        try:
+            # what they are answered with fits in the socket, so nobody waits for anybody
+            self.sock.sendall("".join(lines).encode())
+            wrong = [line for line in lines if self.answers.readline() != b"OK\n"]
+        except OSError as error:
+            raise Failed(f"QEMU does not write to its memory: {error}") from error
+        if wrong:
+            raise Failed(f"QEMU did not do {len(wrong)} of {len(lines)} writes: {wrong[0]}")
+
+    def close(self):
+        self.answers.close()
+        self.sock.close()
 
 
 class Stock:
-    """A stock QEMU that has this memory."""
+    """A stock QEMU that has this memory.
+
+    With several rounds its guest's pages are written while it migrates. A QEMU makes its
+    rounds by itself, one after the other until few pages are left, so it is held back
+    by its limit of bandwidth at the beginning of each until the pages for the next are
+    written. That makes its rounds last, but is nothing to its CPUs. And it has to be a
+    machine with a CPU, which does not run: QEMU writes through that.
+    """
+
+    FAST, SLOW = 1 << 40, 1 << 20
 
     def __init__(self, qemu, folder, memory, address, channels, method, zero=None,
-                 private=False, zero_copy=False, hold=False):
+                 private=False, zero_copy=False, hold=False, rounds=1, dirty=0, machine=None):
         size = os.path.getsize(memory)
         options = ["-name", "source,debug-threads=on",
                    "-qmp", f"unix:{folder}/events.qmp,server=on,wait=off"]
         settings = {"multifd_channels": channels, "multifd_compression": method,
-                    "max_bandwidth": 1 << 40}
+                    "max_bandwidth": self.FAST if rounds == 1 else self.SLOW}
         if zero:
             settings["zero_page_detection"] = zero
         if hold:
@@ -308,7 +380,15 @@ class Stock:
         if private:
             options += ["-machine", "none,memory-backend=ram0", "-S", "-m", f"{size}B",
                         "-object", f"memory-backend-ram,id=ram0,size={size}"]
+        if rounds > 1:
+            options += ["-machine", machine, "-qtest-log", "none",
+                        "-qtest", f"unix:{folder}/qtest,server=on,wait=off"]
         self.address = address
+        self.rounds = rounds
+        self.dirty = size // PAGE * dirty // 100
+        # below are places that are not memory
+        self.pages = range((1 << 20) // PAGE, size // PAGE)
+        self.writer = None
         self.source = Source(qemu, folder, None if private else memory, size, options, **settings)
         self.pid = self.source.process.pid
         try:
@@ -317,6 +397,8 @@ class Stock:
             self.capability("zero-copy-send", zero_copy)
             self.capability("pause-before-switchover", hold)
             self.bring(memory, size, private)
+            if rounds > 1:
+                self.writer = Writer(f"{folder}/qtest")
         except Failed:
             self.source.kill()
             raise
@@ -352,9 +434,52 @@ class Stock:
     def go(self):
         self.source.migrate(self.address)
 
+    def spent(self):
+        """CPU time of the threads that migrate, so far."""
+        return sum(self.threads().values())
+
+    def first_round(self):
+        """Begin, and hold back when all pages have been sent once. Return its CPU time."""
+        self.go()
+        self.events.until_pass(1)
+        self.dirty_and_on()
+        self.events.until_pass(2)
+        self.speed(self.SLOW)
+        return self.spent()
+
+    def other_rounds(self):
+        """Send what is written again and again, and stop before the end. Return the CPU
+        time; what writes is another thread."""
+        before = self.spent()
+        for number in range(2, self.rounds):
+            self.events.until_pass(number)
+            self.speed(self.SLOW)
+            self.dirty_and_on()
+        self.events.until_pass(self.rounds)
+        self.speed(self.FAST)
+        self.events.until("pre-switchover")
+        return self.spent() - before
+
+    def go_on(self):
+        """To the end."""
+        self.source.qmp("migrate-continue", state="pre-switchover")
+
+    def speed(self, limit):
+        self.source.qmp("migrate-set-parameters", max_bandwidth=limit)
+
+    def dirty_and_on(self):
+        self.writer.write(random.sample(self.pages, self.dirty))
+        self.speed(self.FAST)
+
     def held(self):
         """Before the end: what its threads have spent."""
         self.events.until("pre-switchover")
+        threads = self.threads()
+        self.go_on()
+        return threads
+
+    def threads(self):
+        """What the threads that migrate have spent, by their kind."""
         threads = {}
         for tid in os.listdir(f"/proc/{self.pid}/task"):
             task = f"/proc/{self.pid}/task/{tid}"
@@ -364,7 +489,6 @@ class Stock:
                 threads[kind] = threads.get(kind, 0) + thread_seconds(task)
         if "vmm_s" not in threads:
             raise Failed("QEMU has no migration thread")
-        self.source.qmp("migrate-continue", state="pre-switchover")
         return threads
 
     def finish(self):
@@ -377,6 +501,8 @@ class Stock:
         return self
 
     def __exit__(self, *_):
+        if self.writer:
+            self.writer.close()
         self.events.close()
         self.source.__exit__()
 
@@ -386,8 +512,8 @@ class Stock:
 class Receiver(Destination):
     """A stock QEMU that says when it has everything."""
 
-    def __init__(self, qemu, folder, size, channels, method):
-        super().__init__(qemu, folder, [("ram0", size)], channels, "tcp",
+    def __init__(self, qemu, folder, size, channels, method, machine=None):
+        super().__init__(qemu, folder, [("ram0", size)], channels, "tcp", machine=machine,
                          multifd_compression=method)
         try:
             self.events = EventQmp(self.peer_qmp, lambda: self.process.poll() is None)
