@@ -17,7 +17,8 @@ import time
 
 TOP = os.path.realpath(f"{os.path.dirname(os.path.abspath(__file__))}/../..")
 sys.path[1:1] = [f"{TOP}/tests/interop"]
-from qemu_dest import PAGE, Failed, NotStarted  # noqa: E402
+from qemu import Failed, NotStarted  # noqa: E402
+from qemu_dest import PAGE  # noqa: E402
 from source import (OURS, PROGRAMS, Latency, Ours, Receiver, Sink, Stock,  # noqa: E402
                     Syscalls, Window, status_of)
 

@@ -16,8 +16,9 @@ import socket
 import subprocess
 import time
 
-from qemu_dest import PAGE, Destination, Failed, Qmp, difference
-from recv_source import Source
+from qemu import Failed, Qmp
+from qemu_dest import PAGE, Destination, difference
+from qemu_source import Source
 
 TOP = os.path.realpath(f"{os.path.dirname(os.path.abspath(__file__))}/../..")
 BUILD = os.environ.get("MZP_BUILD", f"{TOP}/build")

@@ -17,8 +17,9 @@ import tempfile
 import threading
 
 sys.path.insert(0, f"{os.path.dirname(os.path.abspath(__file__))}/../interop")
-from qemu_dest import PAGE, Failed  # noqa: E402
-from recv_source import Source  # noqa: E402
+from qemu import Failed  # noqa: E402
+from qemu_dest import PAGE  # noqa: E402
+from qemu_source import Source  # noqa: E402
 
 PAGES = 4
 METHODS = ("none", "zlib", "zstd")

@@ -7,7 +7,8 @@ import subprocess
 import sys
 import time
 
-from qemu_dest import PAGE, Destination, Failed, difference
+from qemu import Failed
+from qemu_dest import PAGE, Destination, difference
 
 TOP = os.path.realpath(f"{os.path.dirname(os.path.abspath(__file__))}/../..")
 FOLDER = "/dev/shm/demo"

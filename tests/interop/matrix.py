@@ -11,7 +11,8 @@ import sys
 import time
 import traceback
 
-from qemu_dest import PAGE, Destination, Failed, NotStarted, difference
+from qemu import Failed, NotStarted
+from qemu_dest import PAGE, Destination, difference
 
 TOP = os.path.realpath(f"{os.path.dirname(os.path.abspath(__file__))}/../..")
 BUILD = f"{TOP}/build"

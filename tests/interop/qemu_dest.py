@@ -1,83 +1,23 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""A stock QEMU as the destination of a migration, driven over QMP.
+"""A stock QEMU as the destination of a migration.
 
-Nothing of ours runs in it. Its RAM blocks are files, so that the memory it
-received can be compared byte for byte. One block: a machine of type "none",
-which is RAM and nothing else. Several blocks: a PC whose NUMA nodes have a
-backend each; the PC's own blocks (firmware) are not in the stream, and QEMU
-leaves alone what the stream does not name.
+Its RAM blocks are files, so that the memory it received can be compared byte for
+byte. One block: a machine of type "none", which is RAM and nothing else. Several
+blocks: a PC whose NUMA nodes have a backend each; the PC's own blocks (firmware)
+are not in the stream, and QEMU leaves alone what the stream does not name.
 
 QEMU wants the sizes of all blocks together to be a multiple of 8 KiB; a
 single block may be an odd number of pages only if there are several.
 """
 
-import json
 import os
-import socket
-import subprocess
-import time
+
+from qemu import Qemu
 
 PAGE = 4096
 
 
-class Failed(Exception):
-    """The destination did not do what it was asked to."""
-
-
-class NotStarted(Failed):
-    """A QEMU could not be made ready; nothing has been sent to it."""
-
-
-class Qmp:
-    """One QMP connection."""
-
-    def __init__(self, path, alive, timeout=60):
-        deadline = time.monotonic() + timeout
-        while True:
-            self.sock = socket.socket(socket.AF_UNIX)
-            self.sock.settimeout(timeout)
-            try:
-                self.sock.connect(path)
-                break
-            except OSError as error:
-                self.sock.close()
-                if not alive():
-                    raise Failed("QEMU ended before it could be spoken to") from error
-                if time.monotonic() > deadline:
-                    raise Failed(f"no QMP after {timeout} s") from error
-                time.sleep(0.05)
-        self.stream = self.sock.makefile("rb")
-        self.greeting = self._line()["QMP"]
-        self("qmp_capabilities")
-
-    def _line(self):
-        line = self.stream.readline()
-        if not line:
-            raise Failed("QEMU closed its QMP connection")
-        return json.loads(line)
-
-    def __call__(self, command, **arguments):
-        """Execute a command; its arguments' names have _ for -."""
-        request = {"execute": command}
-        if arguments:
-            request["arguments"] = {k.replace("_", "-"): v for k, v in arguments.items()}
-        try:
-            self.sock.sendall(json.dumps(request).encode() + b"\n")
-            while True:
-                reply = self._line()
-                if "return" in reply:
-                    return reply["return"]
-                if "error" in reply:
-                    raise Failed(f"{command}: {reply['error']['desc']}")
-        except OSError as error:
-            raise Failed(f"{command}: {error}") from error
-
-    def close(self):
-        self.stream.close()
-        self.sock.close()
-
-
-class Destination:
+class Destination(Qemu):
     """A QEMU that waits for a migration.
 
     qemu      the program
@@ -87,6 +27,8 @@ class Destination:
     machine   the machine type, if it is not to be the default described above
     settings  further migration parameters, by QEMU's name with _ for -
     """
+
+    role = "the destination"
 
     def __init__(self, qemu, folder, blocks, channels, uri="unix", machine=None,
                  uuid=None, **settings):
@@ -114,19 +56,11 @@ class Destination:
                       "-display", "none", "-S", "-incoming", "defer",
                       "-qmp", f"unix:{folder}/qmp,server=on,wait=off",
                       "-qmp", f"unix:{self.peer_qmp},server=on,wait=off"]
-        self.messages = f"{folder}/qemu.messages"
-        with open(self.messages, "wb") as log:
-            self.process = subprocess.Popen(arguments, stdin=subprocess.DEVNULL,
-                                            stdout=log, stderr=log)
-        try:
-            self.qmp = Qmp(f"{folder}/qmp", lambda: self.process.poll() is None)
-            self._prepare(uri, channels, settings)
-        except Failed as error:
-            self.kill()
-            raise NotStarted(f"{error}, status {self.process.returncode}: "
-                             f"{self._said()}") from error
+        self.uri = uri
+        self.settings = {"multifd_channels": channels, **settings}
+        super().__init__(arguments, f"{folder}/qmp", f"{folder}/qemu.messages")
 
-    def _prepare(self, uri, channels, settings):
+    def prepare(self):
         version = self.qmp.greeting["version"]["qemu"]
         self.version = (version["major"], version["minor"])
         if self.machine == "pc":
@@ -136,8 +70,8 @@ class Destination:
                     self.machine = machine["name"]
         self.qmp("migrate-set-capabilities",
                  capabilities=[{"capability": "multifd", "state": True}])
-        self.qmp("migrate-set-parameters", multifd_channels=channels, **settings)
-        if uri == "unix":
+        self.qmp("migrate-set-parameters", **self.settings)
+        if self.uri == "unix":
             self.address = f"unix:{self.folder}/migration"
             self.qmp("migrate-incoming", uri=self.address)
         else:
@@ -149,41 +83,8 @@ class Destination:
         """Path of the file with a block's memory."""
         return f"{self.folder}/{idstr}.memory"
 
-    def _said(self):
-        with open(self.messages, encoding="utf-8", errors="replace") as log:
-            text = " ".join(log.read().split("\n")).strip()
-        return text or "(QEMU said nothing)"
-
-    def wait(self, timeout=60):
-        """Until the migration has arrived. Raises Failed if it does not."""
-        deadline = time.monotonic() + timeout
-        while True:
-            try:
-                status = self.qmp("query-migrate").get("status", "none")
-            except Failed as error:
-                self.kill()
-                raise Failed(f"the destination gave up: {self._said()}") from error
-            if status == "completed":
-                return
-            if status in ("failed", "cancelled"):
-                raise Failed(f"the destination says {status}: {self._said()}")
-            if time.monotonic() > deadline:
-                raise Failed(f"the destination still says {status} after {timeout} s: "
-                             f"{self._said()}")
-            time.sleep(0.05)
-
-    def kill(self):
-        """Away with it, whatever it is doing."""
-        if self.process.poll() is None:
-            self.process.kill()
-        self.process.wait()
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        self.kill()
-        self.qmp.close()
+    def close(self):
+        super().close()
         for idstr, _ in self.blocks:
             try:
                 os.unlink(self.memory(idstr))

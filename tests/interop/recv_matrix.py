@@ -16,7 +16,7 @@ import time
 
 import matrix
 from matrix import PAGE, QEMU, UUID, Failed, case, difference, image
-from recv_source import Source
+from qemu_source import Source
 
 IN_VM = "MZP_IN_VM" in os.environ
 FOLDER = matrix.FOLDER = "/dev/shm/recv"
