@@ -2,12 +2,15 @@
 /*
  * Which pages are all zero?
  *
- * Most pages that are not show it in one of a few words. So first three cache
- * lines of each page are looked at, by loads that wait for memory all at once,
- * since none depends on another. Pages that pass are read whole, eight words at
- * a time, while the lines of the page after the next are being fetched: a guest's
- * pages are scattered, and the CPU's own prefetcher stops at the end of each.
- * Waiting for the first lines of every page takes longer than reading it.
+ * As long as all of them were, the next one is read whole, eight words at a time,
+ * while the lines of the page after the next are being fetched: a guest's pages are
+ * scattered, and the CPU's own prefetcher stops at the end of each.
+ *
+ * From the first one on that is not, many are likely not to be, and most of these show
+ * it in one of a few words. So three cache lines of each page are looked at, by loads
+ * that wait for memory all at once, since none depends on another: waiting for the
+ * first lines of every page takes longer than reading it. Pages that pass are read
+ * whole as above.
  *
  * So plain words keep up with memory, and with what vectors do without prefetch,
  * and no FPU section is needed, in which nobody could preempt us.
@@ -57,25 +60,30 @@ static bool mzp_zero_whole(const u64 *word, const u64 *ahead)
 	return true;
 }
 
-/**
- * mzp_zero_find - find pages that hold nothing but zero bytes
- * @page: @nr pages; others may write to them
- * @nr: 1 to MZP_WIRE_PAGES
- * @zero: bitmap of @nr bits: those of the pages of which each word was zero when
- *	it was read are set, the others cleared
- *
- * Context: any.
- */
-void mzp_zero_find(struct page *const *page, unsigned int nr, unsigned long *zero)
+/* How many pages from the first one on are zero; set their bits. */
+static unsigned int mzp_zero_run(struct page *const *page, unsigned int nr, unsigned long *zero)
+{
+	unsigned int i;
+
+	for (i = 0; i < nr; i++) {
+		unsigned int ahead = min(i + MZP_ZERO_AHEAD, nr - 1);
+
+		if (!mzp_zero_whole(mzp_zero_words(page[i]), mzp_zero_words(page[ahead])))
+			break;
+		__set_bit(i, zero);
+	}
+	return i;
+}
+
+/* Set the bits of the zero pages among [@from, @nr). */
+static void mzp_zero_candidates(struct page *const *page, unsigned int from, unsigned int nr,
+				unsigned long *zero)
 {
 	/* Candidates' indexes, the last one repeated so that there is always one ahead. */
 	u8 like[MZP_WIRE_PAGES + MZP_ZERO_AHEAD];
 	unsigned int i, likes = 0;
 
-	BUILD_BUG_ON(MZP_WIRE_PAGES > 256);
-
-	bitmap_zero(zero, nr);
-	for (i = 0; i < nr; i++) {
+	for (i = from; i < nr; i++) {
 		like[likes] = i;
 		likes += mzp_zero_samples(mzp_zero_words(page[i]));
 	}
@@ -87,4 +95,23 @@ void mzp_zero_find(struct page *const *page, unsigned int nr, unsigned long *zer
 		if (mzp_zero_whole(mzp_zero_words(page[like[i]]),
 				   mzp_zero_words(page[like[i + MZP_ZERO_AHEAD]])))
 			__set_bit(like[i], zero);
+}
+
+/**
+ * mzp_zero_find - find pages that hold nothing but zero bytes
+ * @page: @nr pages; others may write to them
+ * @nr: 1 to MZP_WIRE_PAGES
+ * @zero: bitmap of @nr bits: those of the pages of which each word was zero when
+ *	it was read are set, the others cleared
+ *
+ * Context: any.
+ */
+void mzp_zero_find(struct page *const *page, unsigned int nr, unsigned long *zero)
+{
+	unsigned int nr_zero;
+
+	bitmap_zero(zero, nr);
+	nr_zero = mzp_zero_run(page, nr, zero);
+	if (nr_zero < nr)
+		mzp_zero_candidates(page, nr_zero + 1, nr, zero);
 }
