@@ -76,7 +76,8 @@ bench-quick: tools
 	$(top)/tests/bench/report table $(build)/bench/quick.json
 	$(top)/tests/bench/report check $(build)/bench/quick.json
 
-bench-compression: module tools
+bench-compression: tools
+	$(top)/tests/setup bench
 	$(top)/tests/bench/compression
 
 docs:
@@ -101,11 +102,11 @@ help:
 	@echo 'To see it work:'
 	@echo '  make demo             migrates a real memory image into a stock QEMU, in a VM'
 	@echo '  make check            all tests and static checks; ends with "N passed, N failed"'
+	@echo '  make check-full       that, and two hours of faults, random calls and other kernels'
 	@echo '  make bench            zero pages and compressors natively, whole migrations in a VM, beside'
 	@echo '                        stock ones; tables, plots. BENCH_ARGS=: see tests/bench/migration'
-	@echo '  make bench-quick      the same in five minutes, to see that it works'
-	@echo '  make bench-compression  what compression costs, beside stock libraries and QEMU'
-	@echo '  make check-full       the same, and what takes hours: faults, fuzzing, other kernels'
+	@echo '  make bench-quick      zero pages and migrations in five minutes, to see that it works'
+	@echo '  make bench-compression  what compression costs natively, beside stock libraries'
 	@echo '  make docs             HTML documentation in build/docs/html/'
 	@echo '  make netlink          files that are generated from Documentation/netlink/specs'
 	@echo '  make clean            removes build/ and ./multifd_zp.ko'

@@ -88,7 +88,7 @@ struct mzp_cpus {
  * @channel: the channels
  * @nr_channels: how many
  *
- * @error: why the session is over (-ECANCELED, -EPIPE), or 0. Set once, under
+ * @error: why the session is over (-ECANCELED, -EPIPE, -EIO), or 0. Set once, under
  *	@lock; read anywhere.
  * @last_error: errno that last ended a job or the session, or 0
  * @error_block: idstr of the block where that was, or empty

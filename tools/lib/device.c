@@ -29,7 +29,7 @@ static const struct meaning meanings[] = {
 	{ MZP_IOC_SEND, ERANGE, "the pages reach beyond the end of the block" },
 	{ MZP_IOC_SEND, EINVAL, "ranges must be page-aligned, ascending and not empty" },
 	{ 0, ECANCELED, "the session was cancelled" },
-	{ 0, EIO, "the session belongs to another process" },
+	{ 0, EIO, "the session belongs to another process, or its compressor has failed" },
 	{ 0, ENXIO, "the session has not been set up" },
 	{ 0, ENOTTY, "the loaded multifd_zp.ko is too old for this program" },
 	{ 0, E2BIG, "the loaded multifd_zp.ko is too old for this program" },

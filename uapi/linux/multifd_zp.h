@@ -32,7 +32,7 @@
  *  - EFAULT: a pointer in the arguments leads to memory that is not there.
  *  - EIO: the session belongs to another process: it was set up from another
  *    address space (so a child after fork, or the same process after exec, gets
- *    it too). Not for INFO.
+ *    it too). Not for INFO. Or its compressor has failed, which ends the session.
  *  - ENOMEM: out of memory, or over the memory cgroup's limit.
  *  - ENXIO: the session has not been set up. Not for INFO and SETUP.
  *  - ECANCELED: the session was cancelled.
@@ -476,7 +476,8 @@ struct mzp_sync {
  * EHWPOISON: broken memory; ESRCH: the address space is gone; EBUSY: the page
  * was brought in time and again, and each time was gone or unusable again;
  * ENOMEM: no memory for a header; or what reading it from swap said, such as
- * EIO. If the session is over, @error is ECANCELED or EPIPE.
+ * EIO. If the session is over, @error is ECANCELED, EPIPE, or EIO if a
+ * compressor has failed.
  *
  * Errors: ETIMEDOUT: not done within @timeout_ns. EINTR: a signal came first.
  * ENOSPC: @zero_bitmap_pages does not suffice; ENODATA: a zero bitmap is wanted
@@ -509,9 +510,9 @@ struct mzp_wait {
  * @flags: must be 0
  *
  * End the session at once: jobs that are not done end with ECANCELED, rings are
- * emptied, and readers get ECANCELED. All other commands but INFO and WAIT fail
- * with ECANCELED from now on. Never fails on a session that was set up, however
- * often it is called.
+ * emptied, and readers get ECANCELED. BLOCK_ADD, BLOCK_REMOVE, CHANNEL, SEND and
+ * SYNC fail with ECANCELED from now on. Never fails on a session that was set
+ * up, however often it is called.
  */
 struct mzp_cancel {
 	__u32 size;
