@@ -75,6 +75,25 @@ int mfd_send_bitmap(struct mfd_block *block, uint64_t first_page, uint64_t page_
 	return ret ? ret : send_job(block, &send, err);
 }
 
+/*
+ * The part of the block that @ranges lie in: the module keeps a bitmap as long as
+ * that for each job whose zero pages it has to tell. If they do not lie in it, it
+ * is all of the block, and the module says what is wrong.
+ */
+static void set_window(struct mzp_send *send, const struct mfd_block *block,
+		       const struct mfd_range *ranges, uint32_t nr_ranges)
+{
+	uint64_t page = block->session->page_size;
+	uint64_t start = ranges[0].start - send->ranges_base;
+	uint64_t end = ranges[nr_ranges - 1].end - send->ranges_base;
+
+	send->page_count = block->length / page;
+	if (start >= end || end > block->length)
+		return;
+	send->first_page = start / page;
+	send->page_count = (end + page - 1) / page - send->first_page;
+}
+
 int mfd_send_ranges(struct mfd_block *block, const struct mfd_range *ranges,
 		    uint32_t nr_ranges, uint64_t base, unsigned int flags,
 		    struct mfd_error *err)
@@ -82,7 +101,6 @@ int mfd_send_ranges(struct mfd_block *block, const struct mfd_range *ranges,
 	struct mzp_send send = {
 		.flags = flags,
 		.format = MZP_SEND_RANGES,
-		.page_count = block->length / block->session->page_size,
 		.input = (uintptr_t)ranges,
 		.nr_ranges = nr_ranges,
 		.ranges_base = base,
@@ -91,6 +109,7 @@ int mfd_send_ranges(struct mfd_block *block, const struct mfd_range *ranges,
 
 	if (ret || !nr_ranges)
 		return ret;
+	set_window(&send, block, ranges, nr_ranges);
 	return send_job(block, &send, err);
 }
 
