@@ -672,7 +672,7 @@ static void mzp_wait_report(struct mzp_wait *arg, const struct mzp_job *job)
 static bool mzp_wait_fetch(struct mzp_session *session, struct mzp_job *job)
 {
 	lockdep_assert_held(&session->lock);
-	if (xa_load(&session->jobs, job->id) != job)
+	if (xa_load(&session->jobs, job->id) != job || WARN_ON_ONCE(!job->done))
 		return false;
 	xa_erase(&session->jobs, job->id);
 	session->nr_jobs--;
@@ -683,12 +683,18 @@ static bool mzp_wait_fetch(struct mzp_session *session, struct mzp_job *job)
 
 static int mzp_wait_bitmap(const struct mzp_wait *arg, const struct mzp_job *job)
 {
-	size_t size = BITS_TO_LONGS(job->window.count) * sizeof(long);
+	size_t size = BITS_TO_LONGS(job->window.count) * sizeof(long), done, part;
+	char __user *user = u64_to_user_ptr(arg->zero_bitmap);
 
-	if (!arg->zero_bitmap)
-		return 0;
-	return copy_to_user(u64_to_user_ptr(arg->zero_bitmap), job->zero_bitmap, size) ?
-		-EFAULT : 0;
+	for (done = 0; user && done < size; done += part) {
+		part = min_t(size_t, size - done, MZP_COPY_BYTES);
+		if (copy_to_user(user + done, (char *)job->zero_bitmap + done, part))
+			return -EFAULT;
+		if (fatal_signal_pending(current))
+			return -EINTR;
+		cond_resched();
+	}
+	return 0;
 }
 
 static int mzp_wait_check_bitmap(const struct mzp_wait *arg, const struct mzp_job *job)
@@ -745,36 +751,53 @@ static int mzp_wait_one(struct mzp_cmd *cmd)
 	return err;
 }
 
-/*
- * Add up what jobs came to: those that are done, or (@so_far) all. Return: the
- * id of the last one.
- */
-static u64 mzp_wait_sum(struct mzp_session *session, struct mzp_wait *arg, bool so_far)
+/* Add up what all jobs have come to, whether they are done or not. */
+static void mzp_wait_sum_so_far(struct mzp_session *session, struct mzp_wait *arg)
 {
 	struct mzp_job *job;
 	unsigned long id;
-	u64 last = 0;
 
 	mutex_lock(&session->lock);
-	xa_for_each(&session->jobs, id, job) {
-		/* Handed over after we woke up. */
-		if (!so_far && !job->done)
-			break;
+	xa_for_each(&session->jobs, id, job)
 		mzp_wait_report(arg, job);
-		last = id;
-	}
 	mutex_unlock(&session->lock);
-	return last;
 }
 
-static void mzp_wait_fetch_all(struct mzp_session *session, u64 last)
+/* Add up what those that are done came to. Return: what they are marked with. */
+static u64 mzp_wait_sum(struct mzp_session *session, struct mzp_wait *arg)
+{
+	struct mzp_job *job;
+	unsigned long id;
+	u64 number;
+
+	mutex_lock(&session->lock);
+	number = ++session->waits;
+	xa_for_each(&session->jobs, id, job) {
+		/* Others were handed over after we woke up. */
+		if (!job->done)
+			continue;
+		mzp_wait_report(arg, job);
+		job->told = number;
+	}
+	mutex_unlock(&session->lock);
+	return number;
+}
+
+/*
+ * Forget what this WAIT has told, and nothing else. While the answer was on its way,
+ * for as long as the caller liked, jobs may have become done, and some with a lower
+ * id than others may have come only then: an id is taken before the input is read.
+ * What another WAIT has told since is for that one to forget.
+ */
+static void mzp_wait_fetch_told(struct mzp_session *session, u64 number)
 {
 	struct mzp_job *job;
 	unsigned long id;
 
 	mutex_lock(&session->lock);
-	xa_for_each_range(&session->jobs, id, job, 0, last)
-		mzp_wait_fetch(session, job);
+	xa_for_each(&session->jobs, id, job)
+		if (job->told == number)
+			mzp_wait_fetch(session, job);
 	mutex_unlock(&session->lock);
 }
 
@@ -782,17 +805,21 @@ static int mzp_wait_all(struct mzp_cmd *cmd)
 {
 	struct mzp_session *session = cmd->session;
 	struct mzp_wait *arg = cmd->arg;
-	u64 last;
 	int err, waited;
+	u64 number;
 
 	waited = mzp_wait_sleep(session, NULL, arg->timeout_ns);
-	if (waited && waited != -ETIMEDOUT)
+	if (waited == -ETIMEDOUT) {
+		mzp_wait_sum_so_far(session, arg);
+		return mzp_cmd_reply(cmd) ?: waited;
+	}
+	if (waited)
 		return waited;
-	last = mzp_wait_sum(session, arg, waited);
+	number = mzp_wait_sum(session, arg);
 	err = mzp_cmd_reply(cmd);
-	if (err || waited)
-		return err ?: waited;
-	mzp_wait_fetch_all(session, last);
+	if (err)
+		return err;
+	mzp_wait_fetch_told(session, number);
 	return 0;
 }
 

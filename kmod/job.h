@@ -40,6 +40,7 @@ struct mzp_session;
  * @error: errno that ended the job, or 0
  * @error_page: the page that could not be sent
  * @done: nothing more will happen; the rest does not change any more
+ * @told: number of the WAIT for all jobs that added this one up last, or 0
  *
  * What is not fixed is under the session lock.
  */
@@ -64,6 +65,7 @@ struct mzp_job {
 	int error;
 	u64 error_page;
 	bool done;
+	u64 told;
 };
 
 /**

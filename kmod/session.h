@@ -105,6 +105,7 @@ struct mzp_cpus {
  * @nr_jobs: how many
  * @job_memory: bytes that they take
  * @unfinished: jobs that are not done
+ * @waits: WAITs for all jobs so far
  * @last_job: id of the newest job; atomic, as @last_block
  * @active: jobs that channels still have to start on, in order
  * @epoch: number of SYNCs handed over so far
@@ -160,6 +161,7 @@ struct mzp_session {
 	unsigned int nr_jobs;
 	size_t job_memory;
 	unsigned int unfinished;
+	u64 waits;
 	atomic64_t last_job;
 	struct list_head active;
 	u32 epoch;

@@ -5,6 +5,7 @@
 #include "mem.h"
 
 #include <fcntl.h>
+#include <linux/userfaultfd.h>
 #include <sched.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
@@ -1511,6 +1512,117 @@ static void wait_all_to_nowhere(void **state)
 	fix_close(&f);
 }
 
+struct late {
+	int fd;
+	struct mzp_send send;
+	struct mzp_wait *wait;
+	int err;
+};
+
+static void *send_late(void *arg)
+{
+	struct late *late = arg;
+
+	late->err = mzp(late->fd, MZP_IOC_SEND, &late->send);
+	return NULL;
+}
+
+static void *wait_late(void *arg)
+{
+	struct late *late = arg;
+
+	late->err = mzp(late->fd, MZP_IOC_WAIT, late->wait);
+	return NULL;
+}
+
+static void hear_of_fault(int uffd)
+{
+	struct uffd_msg msg;
+
+	must(sys(read(uffd, &msg, sizeof(msg))) == sizeof(msg));
+}
+
+static void answer_fault(int uffd, void *addr, const void *content)
+{
+	struct uffdio_copy copy = {
+		.dst = (uintptr_t)addr, .src = (uintptr_t)content, .len = PAGE,
+	};
+
+	sys(ioctl(uffd, UFFDIO_COPY, &copy));
+}
+
+/*
+ * A job whose input takes long to read has a lower id than one that is done before it
+ * has begun. WAIT for all, whose answer takes long to write, tells of the latter, and
+ * must not forget the former, which has begun meanwhile.
+ */
+static void wait_all_and_latecomers(void **state)
+{
+	static const uint64_t content[PAGE / 8] = { 1 };
+	struct uffdio_api api = { .api = UFFD_API };
+	struct uffdio_register reg = { .mode = UFFDIO_REGISTER_MODE_MISSING };
+	uint8_t *slow = mmap(NULL, 2 * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS,
+			     -1, 0);
+	int uffd = sys(syscall(SYS_userfaultfd, O_CLOEXEC | O_NONBLOCK));
+	struct late send = { .wait = NULL }, wait = { .wait = (void *)(slow + PAGE) };
+	struct thread sender, waiter;
+	struct mzp_setup setup = setup_for(1);
+	struct mzp_wait w = { 0 };
+	uint8_t buf[4096];
+	struct fix f;
+	int ch;
+
+	(void)state;
+	must(slow != MAP_FAILED);
+	fix_open_bare(&f);
+	setup.packet_pages = 1;
+	setup.ring_packets = 2;
+	works(mzp_setup(f.fd, &setup));
+	works(mzp_block_add(f.fd, "ram", f.ram, RAM_PAGES * PAGE, &f.block));
+	works(mzp_channel(f.fd, 0, MZP_CHANNEL_NONBLOCK, &ch));
+
+	*wait.wait = (struct mzp_wait){ .size = sizeof(w), .timeout_ns = -1 };
+	sys(ioctl(uffd, UFFDIO_API, &api));
+	reg.range.start = (uintptr_t)slow;
+	reg.range.len = 2 * PAGE;
+	sys(ioctl(uffd, UFFDIO_REGISTER, &reg));
+
+	send.fd = wait.fd = f.fd;
+	send.send = (struct mzp_send){
+		.size = sizeof(send.send), .block_id = f.block, .format = MZP_SEND_BITMAP,
+		.page_count = 1, .input = (uintptr_t)slow,
+	};
+	thread_start(&sender, send_late, &send);
+	until(readable(uffd));
+	works(mzp_send_all(f.fd, f.block, 0, 8, 0, &f.job));
+	thread_start(&waiter, wait_late, &wait);
+	until_blocked_in(getpid(), waiter.tid, SYS_ioctl);
+	sys(madvise(slow + PAGE, PAGE, MADV_DONTNEED));
+	hear_of_fault(uffd);
+	/* it is told of when nothing is under way that has begun */
+	while (!readable(uffd))
+		must(read(ch, buf, sizeof(buf)) > 0 || errno == EAGAIN);
+
+	answer_fault(uffd, slow, content);
+	thread_join(&sender);
+	works(send.err);
+	must(send.send.job_id < f.job);
+	answer_fault(uffd, slow + PAGE, content);
+	thread_join(&waiter);
+	works(wait.err);
+	must(wait.wait->submitted == 8 && wait.wait->normal == 8);
+	gives(ENOENT, mzp_wait(f.fd, f.job, 0, &w));
+
+	while (mzp_wait(f.fd, send.send.job_id, 0, &w) == ETIMEDOUT)
+		must(read(ch, buf, sizeof(buf)) > 0 || errno == EAGAIN);
+	must(w.submitted == 1 && w.normal == 1 && !w.error);
+	gives(ENOENT, mzp_wait(f.fd, send.send.job_id, 0, &w));
+	close(uffd);
+	close(ch);
+	munmap(slow, 2 * PAGE);
+	fix_close(&f);
+}
+
 /* WAIT for all tells the first failure. */
 static void wait_all_canceled(void **state)
 {
@@ -1702,6 +1814,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(wait_signal),
 		cmocka_unit_test(cancel),
 		cmocka_unit_test(wait_all_to_nowhere),
+		cmocka_unit_test(wait_all_and_latecomers),
 		cmocka_unit_test(wait_all_canceled),
 		cmocka_unit_test(other_mm),
 		cmocka_unit_test(same_mm),
