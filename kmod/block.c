@@ -5,6 +5,7 @@
 #include <linux/file.h>
 #include <linux/fs.h>
 #include <linux/mm.h>
+#include <linux/oom.h>
 #include <linux/overflow.h>
 #include <linux/sched/mm.h>
 #include <linux/slab.h>
@@ -50,13 +51,20 @@ static unsigned long mzp_block_addr(const struct mzp_block *block, u64 page)
  * @page: first page, from the start of the block
  * @res: initialised; filled in
  *
+ * A killed process can lose its pages before it loses its address space, to the
+ * OOM reaper or to process_mrelease(2). That is noted before the first page goes, so
+ * if it is not noted after the look, what was seen to be absent was never there.
+ *
  * Context: a producer; does not wait.
- * Return: 0, and the page references in @res are the caller's; or -EAGAIN:
- * mmap_lock cannot be had at the moment.
+ * Return: 0, and the page references in @res are the caller's; -EAGAIN:
+ * mmap_lock cannot be had at the moment; -ESRCH: the address space is being
+ * emptied.
  */
 int mzp_block_look(const struct mzp_block *block, struct mm_struct *mm, u64 page,
 		   struct mzp_residency *res)
 {
+	int err = 0;
+
 	if (block->file) {
 		mzp_cache_look(block->file->f_mapping, block->index + page, res->nr, res, 0);
 		return 0;
@@ -64,8 +72,12 @@ int mzp_block_look(const struct mzp_block *block, struct mm_struct *mm, u64 page
 	if (mzp_fault() || !mmap_read_trylock(mm))
 		return -EAGAIN;
 	mzp_residency_look(mm, mzp_block_addr(block, page), res);
+	if (check_stable_address_space(mm)) {
+		mzp_residency_drop(res);
+		err = -ESRCH;
+	}
 	mmap_read_unlock(mm);
-	return 0;
+	return err;
 }
 
 /**
@@ -152,6 +164,9 @@ u64 mzp_block_next(const struct mzp_block *block, struct mm_struct *mm, u64 page
 		return page;
 	addr = mzp_block_addr(block, page);
 	next = mzp_residency_next(mm, addr, mzp_block_addr(block, end));
+	/* As for mzp_block_look(), which is going to say so. */
+	if (check_stable_address_space(mm))
+		next = addr;
 	mmap_read_unlock(mm);
 	return page + ((next - addr) >> PAGE_SHIFT);
 }

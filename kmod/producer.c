@@ -354,10 +354,10 @@ static int mzp_producer_classify_run(struct mzp_channel *channel)
 
 	mzp_residency_init(res, mzp_take_run(take));
 	err = mzp_block_look(channel->job->block, channel->session->mm, first, res);
-	if (err) {
+	if (err == -EAGAIN)
 		channel->fetch.need = MZP_NEED_LOCK;
+	if (err)
 		res->nr = 0;
-	}
 	mzp_producer_trace_residency(channel, first);
 	mzp_producer_use_fetched(channel, first);
 	for (at = 0; at < res->nr && !err; at += nr) {

@@ -11,6 +11,7 @@
 #include <sched.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/ptrace.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -1437,6 +1438,89 @@ static void hundred_sessions(void **state)
 	all_gone(NULL);
 }
 
+enum { REAPED_PAGES = 1024 };
+
+struct reaped {
+	struct mzp_setup setup;
+	int sock[2];
+};
+
+static void reaped_vmm(void *arg)
+{
+	const struct reaped *r = arg;
+	struct session s;
+	uint8_t *ram = mmap(NULL, REAPED_PAGES * PAGE, PROT_READ | PROT_WRITE,
+			    MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	must(ram != MAP_FAILED);
+	memset(ram, 0x5a, REAPED_PAGES * PAGE);
+	session_open(&s, &r->setup);
+	session_send(&s, session_block(&s, "ram", ram, REAPED_PAGES * PAGE), 0, REAPED_PAGES, 0);
+	session_sync(&s);
+	send_fd(r->sock[1], s.ch[0]);
+	close(s.ch[0]);
+	pause();
+}
+
+/* Have the process die, but stop while it still has its address space. */
+static void kill_halfway(pid_t pid)
+{
+	int status;
+
+	sys(ptrace(PTRACE_SEIZE, pid, 0, PTRACE_O_TRACEEXIT));
+	sys(kill(pid, SIGKILL));
+	must(sys(waitpid(pid, &status, 0)) == pid);
+	must(status >> 8 == (SIGTRAP | PTRACE_EVENT_EXIT << 8));
+}
+
+/*
+ * A VMM that is killed can lose its memory to the OOM reaper while jobs are still under
+ * way. What was taken from it was not zero, and the stream is not complete.
+ */
+static void reaped(void **state)
+{
+	struct reaped r = { .setup = setup_for(1) };
+	static uint8_t want[PAGE];
+	struct session s;
+	struct rx_block *block;
+	struct rx rx;
+	ssize_t got;
+	pid_t pid;
+	int pidfd;
+
+	(void)state;
+	memset(want, 0x5a, PAGE);
+	r.setup.ring_packets = 2;
+	sys(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, r.sock));
+	pid = child(reaped_vmm, &r);
+	pidfd = sys(syscall(SYS_pidfd_open, pid, 0));
+	s = (struct session){ .fd = -1, .setup = r.setup, .ch = { receive_fd(r.sock[0]) } };
+	kill_halfway(pid);
+	sys(syscall(SYS_process_mrelease, pidfd, 0));
+
+	rx_init(&rx, &s, RX_READ);
+	block = rx_add_block(&rx, "ram", REAPED_PAGES, NULL);
+	/* to the SYNC, and when the process is gone, to the end */
+	while (!rx.chan[0].syncs && (got = rx_some(&rx.chan[0])) > 0)
+		;
+	sys(ptrace(PTRACE_DETACH, pid, 0, 0));
+	reap(pid, SIGKILL);
+	while ((got = rx_some(&rx.chan[0])) > 0)
+		;
+	must(got == -ECANCELED || got == -EPIPE, "the stream ends with %zd", got);
+	for (unsigned int i = 0; i < REAPED_PAGES; i++) {
+		must(block->seen[i] != RX_ZERO, "page %u", i);
+		must(block->seen[i] != RX_NORMAL ||
+		     !memcmp(block->shadow + i * PAGE, want, PAGE), "page %u", i);
+	}
+	rx_free(&rx);
+	close(s.ch[0]);
+	close(pidfd);
+	close(r.sock[0]);
+	close(r.sock[1]);
+	until(module_refs() == 0);
+}
+
 /* Memory behind a userfaultfd that nobody answers. */
 static int never_there(void *base, uint64_t length)
 {
@@ -1678,6 +1762,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(cpu_hotplug),
 		cmocka_unit_test(only_cpu_offline),
 		cmocka_unit_test(hundred_sessions),
+		cmocka_unit_test(reaped),
 		cmocka_unit_test(unanswered_fault),
 		cmocka_unit_test(unanswered_and_closed),
 		cmocka_unit_test(reader_in_unanswered_fault),
