@@ -279,6 +279,10 @@ int mzp_cache_fetch(struct address_space *mapping, pgoff_t index)
 	page = shmem_read_mapping_page_gfp(mapping, index, mapping_gfp_mask(mapping));
 	if (!IS_ERR(page))
 		put_page(page);
-	/* -EINVAL: the file was truncated meanwhile; the next look will see it. */
-	return IS_ERR(page) && PTR_ERR(page) != -EINVAL ? PTR_ERR(page) : 0;
+	/*
+	 * -EINVAL: the file was truncated meanwhile; the next look will see it.
+	 * -ENOMEM: there may be memory in a moment.
+	 */
+	return PTR_ERR_OR_ZERO(page) == -EINVAL || PTR_ERR_OR_ZERO(page) == -ENOMEM ?
+		0 : PTR_ERR_OR_ZERO(page);
 }

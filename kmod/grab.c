@@ -95,7 +95,8 @@ int mzp_grab_fetch(struct mm_struct *mm, unsigned long addr, unsigned int nr,
 	if (!mzp_vma_lazy(vma)) {
 		nr = min_t(unsigned long, nr, (vma->vm_end - addr) >> PAGE_SHIFT);
 		got = mzp_get_user_pages_remote(mm, addr, nr, FOLL_NOWAIT | FOLL_HWPOISON, page);
-		if (got)
+		/* There may be memory in a moment: the caller looks again, for so long. */
+		if (got && got != -ENOMEM)
 			goto unlock;
 	}
 	return mzp_fault_in(mm, vma, addr);
