@@ -873,6 +873,20 @@ static void nothing(int sig)
 	(void)sig;
 }
 
+/*
+ * So many pages, and one behind them that nobody may touch: the kernel is told to write
+ * across the end at times, and there may be what all lives share.
+ */
+static uint8_t *fenced(size_t pages)
+{
+	uint8_t *at = mmap(NULL, (pages + 1) * PAGE, PROT_NONE,
+			   MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+
+	must(at != MAP_FAILED);
+	sys(mprotect(at, pages * PAGE, PROT_READ | PROT_WRITE));
+	return at;
+}
+
 static void life(const struct genes *g, struct progress *progress)
 {
 	struct sigaction action = { .sa_handler = nothing };
@@ -883,9 +897,7 @@ static void life(const struct genes *g, struct progress *progress)
 	signal(SIGPIPE, SIG_IGN);
 	memset(device, -1, sizeof(device));
 	memset(chan, -1, sizeof(chan));
-	memory = mmap(NULL, MEMORY_PAGES * PAGE, PROT_READ | PROT_WRITE,
-		      MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-	must(memory != MAP_FAILED);
+	memory = fenced(MEMORY_PAGES);
 	netlink = genl_open();
 	for (unsigned int i = 0; i < PIPES; i++)
 		sys(pipe2(pipes[i], O_CLOEXEC | O_NONBLOCK));
