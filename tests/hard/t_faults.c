@@ -228,9 +228,9 @@ static void file_system_full(void **state)
 	ssize_t put;
 
 	(void)state;
-	sys(mkdir("/tmp/full", 0700));
-	sys(mount("full", "/tmp/full", "tmpfs", 0, "size=1M"));
-	fd = sys(open("/tmp/full/ram", O_RDWR | O_CREAT | O_CLOEXEC, 0600));
+	sys(mkdir("/tmp/mzp-full", 0700));
+	sys(mount("full", "/tmp/mzp-full", "tmpfs", 0, "size=1M"));
+	fd = sys(open("/tmp/mzp-full/ram", O_RDWR | O_CREAT | O_CLOEXEC, 0600));
 	sys(ftruncate(fd, PAGES * PAGE));
 	session_open(&s, &setup);
 	rx_init(&rx, &s, RX_READ);
@@ -239,12 +239,12 @@ static void file_system_full(void **state)
 	mem_add(&m, &s, &rx);
 	for (unsigned int i = 0; i < 100; i++)
 		mem_set(&m, i * 6 + 1, i % 3 ? DATA : ONE);
-	filler = sys(open("/tmp/full/filler", O_RDWR | O_CREAT | O_CLOEXEC, 0600));
+	filler = sys(open("/tmp/mzp-full/filler", O_RDWR | O_CREAT | O_CLOEXEC, 0600));
 	do
 		put = write(filler, s.setup.uuid, sizeof(s.setup.uuid));
 	while (put > 0);
 	must(errno == ENOSPC);
-	sys(statvfs("/tmp/full", &before));
+	sys(statvfs("/tmp/mzp-full", &before));
 	must(!before.f_bfree);
 	/* the same memory once more, by its file */
 	n = m;
@@ -266,7 +266,7 @@ static void file_system_full(void **state)
 		mem_check(&n);
 		rx_next_round(&rx);
 	}
-	sys(statvfs("/tmp/full", &after));
+	sys(statvfs("/tmp/mzp-full", &after));
 	must(!after.f_bfree);
 	session_close(&s);
 	rx_free(&rx);
@@ -274,7 +274,7 @@ static void file_system_full(void **state)
 	close(fd);
 	close(filler);
 	all_gone(NULL);
-	sys(umount("/tmp/full"));
+	sys(umount("/tmp/mzp-full"));
 }
 
 /* Pages break after they were handed over: in a ring, and in a pipe. */

@@ -229,7 +229,7 @@ static void bitmap_parts(void **state)
 
 	(void)state;
 	must(bits && ram != MAP_FAILED);
-	sys(madvise(ram, pages * PAGE, MADV_NOHUGEPAGE));
+	thp_off(ram, pages * PAGE);
 	for (unsigned int i = 0; i < ARRAY_SIZE(marked); i++) {
 		page_fill(ram + marked[i] * PAGE, DATA, 4, marked[i], 0);
 		bits[marked[i] / 64] |= 1ull << marked[i] % 64;
