@@ -394,6 +394,35 @@ TEST(listening)
 	finish(0, NULL);
 }
 
+/* What is no socket is not in the way of one, whatever connecting to it says. */
+TEST(a_file_in_the_way)
+{
+	static const char data[] = "precious";
+	uint8_t memory[PAGE] __attribute__((aligned(PAGE)));
+	struct mfd_recv_params params;
+	struct mfd_recv *recv;
+	struct mfd_error err;
+	char found[16] = "";
+	FILE *file = fopen(path, "w");
+	int ret;
+
+	assert_non_null(file);
+	fputs(data, file);
+	fclose(file);
+	mfd_recv_params_init(&params);
+	assert_int_equal(mfd_recv_open(&recv, &params, &err), 0);
+	assert_int_equal(mfd_recv_block_add(recv, "ram0", memory, PAGE, 0, &err), 0);
+	ret = mfd_recv_listen(recv, address, &err);
+	mfd_recv_close(recv);
+	assert_int_equal(ret, -EADDRINUSE);
+	file = fopen(path, "r");
+	assert_non_null(file);
+	assert_non_null(fgets(found, sizeof(found), file));
+	fclose(file);
+	unlink(path);
+	assert_string_equal(found, data);
+}
+
 TEST(parameters)
 {
 	struct mfd_recv_params params;
@@ -585,6 +614,7 @@ int main(void)
 		cmocka_unit_test(flush_by_section),
 		cmocka_unit_test(over_tcp),
 		cmocka_unit_test(listening),
+		cmocka_unit_test(a_file_in_the_way),
 		cmocka_unit_test(parameters),
 		cmocka_unit_test(the_same_id_twice),
 		cmocka_unit_test(two_main_connections),

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/un.h>
 #include <unistd.h>
 
@@ -27,12 +28,19 @@ static int listen_at(const struct sockaddr *addr, socklen_t size, int backlog)
 	return -code;
 }
 
-/* Does nobody listen at this path any more? Then only the name is left. */
+/*
+ * Is this a socket at which nobody listens any more? Then only the name is left.
+ * (To connect to a file that is no socket is refused as well.)
+ */
 static bool abandoned(const struct sockaddr_un *un)
 {
-	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	struct stat st;
 	bool refused;
+	int fd;
 
+	if (lstat(un->sun_path, &st) || !S_ISSOCK(st.st_mode))
+		return false;
+	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 	if (fd < 0)
 		return false;
 	refused = connect(fd, (const struct sockaddr *)un, sizeof(*un)) && errno == ECONNREFUSED;
