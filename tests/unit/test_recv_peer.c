@@ -170,14 +170,36 @@ static void say(int fd, const void *data, size_t size)
 	assert_true(n == (ssize_t)size || (n < 0 && (errno == EPIPE || errno == ECONNRESET)));
 }
 
-static int channel(unsigned int id)
+static int dial_tcp(void)
+{
+	struct sockaddr_in in = { .sin_family = AF_INET };
+	const char *text = mfd_recv_address(it.recv);
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	assert_memory_equal(text, "tcp:127.0.0.1:", 14);
+	in.sin_port = htons(atoi(text + 14));
+	assert_int_not_equal(in.sin_port, 0);
+	inet_pton(AF_INET, "127.0.0.1", &in.sin_addr);
+	assert_int_equal(connect(fd, (struct sockaddr *)&in, sizeof(in)), 0);
+	assert_true(nr_peers < sizeof(peers) / sizeof(*peers));
+	peers[nr_peers++] = fd;
+	return fd;
+}
+
+static void introduce(int fd, unsigned int id)
 {
 	struct mzp_wire_init init = {
 		.magic = htobe32(MZP_WIRE_MAGIC), .version = htobe32(MZP_WIRE_VERSION), .id = id,
 	};
-	int fd = dial();
 
 	say(fd, &init, sizeof(init));
+}
+
+static int channel(unsigned int id)
+{
+	int fd = dial();
+
+	introduce(fd, id);
 	return fd;
 }
 
@@ -221,15 +243,20 @@ static struct {
 	int channel[2];
 } source;
 
+static void set_up(void)
+{
+	SAY(source.main, HEAD SETUP FLUSH END);
+	packet(source.channel[0], MZP_WIRE_SYNC);
+	packet(source.channel[1], MZP_WIRE_SYNC);
+}
+
 /* All connections, and the set-up with its SYNCs. */
 static void begin(void)
 {
 	source.main = dial();
 	source.channel[0] = channel(0);
 	source.channel[1] = channel(1);
-	SAY(source.main, HEAD SETUP FLUSH END);
-	packet(source.channel[0], MZP_WIRE_SYNC);
-	packet(source.channel[1], MZP_WIRE_SYNC);
+	set_up();
 }
 
 static void wait_for(bool (*condition)(void))
@@ -344,22 +371,42 @@ TEST(flush_by_section)
 
 TEST(over_tcp)
 {
-	struct sockaddr_in in = { .sin_family = AF_INET };
-	const char *text;
+	open_at("tcp:127.0.0.1:0", PATIENCE_MS);
+	launch();
+	SAY(dial_tcp(), "HTTP");
+	finish_refused(RECV_MAGIC);
+}
+
+/* Those who look whether a port is open often do not even say goodbye. */
+TEST(reset_without_a_word)
+{
+	struct linger at_once = { .l_onoff = 1 };
 	int fd;
 
 	open_at("tcp:127.0.0.1:0", PATIENCE_MS);
-	text = mfd_recv_address(it.recv);
-	assert_memory_equal(text, "tcp:127.0.0.1:", 14);
-	in.sin_port = htons(atoi(text + 14));
-	assert_int_not_equal(in.sin_port, 0);
-	inet_pton(AF_INET, "127.0.0.1", &in.sin_addr);
+	fd = dial_tcp();
+	setsockopt(fd, SOL_SOCKET, SO_LINGER, &at_once, sizeof(at_once));
+	drop(fd);
+	/* who comes next is listened to */
+	SAY(dial_tcp(), "HTTP");
 	launch();
-	fd = socket(AF_INET, SOCK_STREAM, 0);
-	assert_int_equal(connect(fd, (struct sockaddr *)&in, sizeof(in)), 0);
-	peers[nr_peers++] = fd;
-	SAY(fd, "HTTP");
 	finish_refused(RECV_MAGIC);
+}
+
+/* All places are taken, and one of those who have them has not said yet who it is. */
+TEST(one_too_many_that_has_left)
+{
+	open_at(address, PATIENCE_MS);
+	source.main = dial();
+	source.channel[0] = channel(0);
+	source.channel[1] = dial();
+	drop(dial());
+	launch();
+	introduce(source.channel[1], 1);
+	set_up();
+	SAY(source.main, LAST END FINISH);
+	hang_up();
+	finish(0, NULL);
 }
 
 TEST(listening)
@@ -613,6 +660,8 @@ int main(void)
 		cmocka_unit_test(a_channel_waits_at_sync),
 		cmocka_unit_test(flush_by_section),
 		cmocka_unit_test(over_tcp),
+		cmocka_unit_test(reset_without_a_word),
+		cmocka_unit_test(one_too_many_that_has_left),
 		cmocka_unit_test(listening),
 		cmocka_unit_test(a_file_in_the_way),
 		cmocka_unit_test(parameters),

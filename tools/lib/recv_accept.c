@@ -6,12 +6,13 @@
  * believed to be the source just because it was first: a connection that says
  * something wrong ends the migration before any memory is touched, and so does
  * one that says nothing for as long as a source may be silent. Only who leaves
- * without having said a word is forgotten: that was somebody who looked whether
- * anybody is at home.
+ * without having said a word, politely or by a reset, is forgotten: that was
+ * somebody who looked whether anybody is at home.
  */
 #include <errno.h>
 #include <poll.h>
 #include <stdlib.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include "recv_accept.h"
@@ -42,19 +43,31 @@ static struct newcomer *free_place(struct reception *all)
 	return newcomer;
 }
 
+/* There is no place for @fd; no harm is done if its owner has left already. */
+static int turn_away(struct reception *all, int fd, struct mfd_error *err)
+{
+	char byte;
+	ssize_t n = recv(fd, &byte, sizeof(byte), MSG_PEEK | MSG_DONTWAIT);
+	bool left = !n || (n < 0 && errno == ECONNRESET);
+
+	close(fd);
+	return left ? 0 : mfd_recv_reject(err, RECV_CONNECTIONS, "%u", all->wanted);
+}
+
+/* Return: 1: somebody was at the door, 0: nobody; an error. */
 static int greet(struct reception *all, struct mfd_error *err)
 {
-	int fd = mfd_recv_listener_accept(&all->recv->listener, err);
+	int fd = mfd_recv_listener_accept(&all->recv->listener, err), ret;
 
 	if (fd < 0)
 		return fd == -EAGAIN ? 0 : fd;
 	if (all->known + all->waiting == all->wanted) {
-		close(fd);
-		return mfd_recv_reject(err, RECV_CONNECTIONS, "%u", all->wanted);
+		ret = turn_away(all, fd, err);
+		return ret ? ret : 1;
 	}
 	*free_place(all) = (struct newcomer) { .fd = fd, .since = mfd_recv_now() };
 	all->waiting++;
-	return 0;
+	return 1;
 }
 
 static void forget(struct reception *all, struct newcomer *newcomer)
@@ -94,6 +107,8 @@ static int listen_to(struct reception *all, struct newcomer *newcomer, struct mf
 		n = read(newcomer->fd, hello->bytes + hello->used, need);
 		if (n < 0 && (errno == EAGAIN || errno == EINTR))
 			return 0;
+		if (n < 0 && errno == ECONNRESET && !hello->used)
+			n = 0;
 		if (n < 0)
 			return mfd_error_errno(err, errno, "a new connection");
 		if (!n && hello->used)
@@ -146,7 +161,9 @@ static int serve(struct reception *all, struct mfd_error *err)
 	for (i = 0; i < all->wanted && !ret; i++)
 		if (all->newcomers[i].fd >= 0 && (more || all->fds[i].revents))
 			ret = listen_to(all, &all->newcomers[i], err);
-	return ret || !more ? ret : greet(all, err);
+	if (!ret && more)
+		ret = greet(all, err);
+	return ret < 0 ? ret : 0;
 }
 
 static int receive_all(struct reception *all, struct mfd_error *err)
@@ -164,7 +181,9 @@ static int receive_all(struct reception *all, struct mfd_error *err)
 			ret = mfd_recv_check(all->recv, err);
 	}
 	/* who is in the queue behind them should not be there */
-	return ret ? ret : greet(all, err);
+	while (!ret && (ret = greet(all, err)) > 0)
+		ret = 0;
+	return ret;
 }
 
 static int make_room(struct reception *all)
