@@ -38,20 +38,29 @@ static int qmp_odd(const struct qmp *qmp, struct mfd_error *err)
 	return mfd_error_set(err, EPROTO, "%.108s: this is not QEMU's QMP", qmp->path);
 }
 
+/* The time that is left, or 0. */
+static int left_ms(const struct qmp *qmp)
+{
+	uint64_t now = mfd_now();
+
+	return now < qmp->deadline ? (qmp->deadline - now) / 1000000 + 1 : 0;
+}
+
+static int no_answer(const struct qmp *qmp, struct mfd_error *err)
+{
+	return mfd_error_set(err, ETIMEDOUT,
+			     "%.108s: no answer; QMP serves one client at a time: is another one connected?",
+			     qmp->path);
+}
+
 static int wait_for(const struct qmp *qmp, short events, struct mfd_error *err)
 {
 	struct pollfd fd = { .fd = qmp->fd, .events = events };
-	uint64_t now = mfd_now();
-	int left = now < qmp->deadline ? (qmp->deadline - now) / 1000000 + 1 : 0;
-	int ready = poll(&fd, 1, left);
+	int ready = poll(&fd, 1, left_ms(qmp));
 
 	if (ready < 0 && errno != EINTR)
 		return qmp_error(qmp, errno, err);
-	if (!ready)
-		return mfd_error_set(err, ETIMEDOUT,
-				     "%.108s: no answer; QMP serves one client at a time: is another one connected?",
-				     qmp->path);
-	return 0;
+	return ready ? 0 : no_answer(qmp, err);
 }
 
 static int qmp_connect(struct qmp *qmp, struct mfd_error *err)
@@ -62,8 +71,16 @@ static int qmp_connect(struct qmp *qmp, struct mfd_error *err)
 		return qmp_error(qmp, ENAMETOOLONG, err);
 	strcpy(un.sun_path, qmp->path);
 	qmp->fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-	if (qmp->fd < 0 || connect(qmp->fd, (struct sockaddr *)&un, sizeof(un)))
+	if (qmp->fd < 0)
 		return qmp_error(qmp, errno, err);
+	while (connect(qmp->fd, (struct sockaddr *)&un, sizeof(un))) {
+		/* as many wait already as may, and poll() cannot tell when one leaves */
+		if (errno != EAGAIN && errno != EINTR)
+			return qmp_error(qmp, errno, err);
+		if (!left_ms(qmp))
+			return no_answer(qmp, err);
+		poll(NULL, 0, left_ms(qmp) < MFD_TICK_MS ? left_ms(qmp) : MFD_TICK_MS);
+	}
 	return 0;
 }
 
@@ -121,14 +138,27 @@ static int qmp_read(struct qmp *qmp, struct json_object **object, struct mfd_err
 						qmp->size - qmp->used);
 		state = json_tokener_get_error(qmp->tokener);
 		qmp->used += json_tokener_get_parse_end(qmp->tokener);
-		if (state == json_tokener_success && *object)
+		if (json_object_is_type(*object, json_type_object))
 			return 0;
-		if (state != json_tokener_continue && state != json_tokener_success)
+		json_object_put(*object);
+		if (state != json_tokener_continue)
 			return qmp_odd(qmp, err);
 		ret = qmp_fill(qmp, err);
 		if (ret)
 			return ret;
 	}
+}
+
+/* QEMU's own words why a command has failed. */
+static int qmp_refused(const struct qmp *qmp, struct json_object *error, struct mfd_error *err)
+{
+	struct json_object *text;
+
+	if (!json_object_object_get_ex(error, "desc", &text) ||
+	    !json_object_is_type(text, json_type_string))
+		return qmp_odd(qmp, err);
+	return mfd_error_set(err, EPROTO, "%.108s: QEMU says: %.120s", qmp->path,
+			     json_object_get_string(text));
 }
 
 /*
@@ -151,11 +181,9 @@ static int qmp_expect(struct qmp *qmp, const char *key, struct json_object **val
 			return 0;
 		}
 		if (json_object_object_get_ex(object, "error", &member)) {
-			json_object_object_get_ex(member, "desc", &member);
-			mfd_error_set(err, EPROTO, "%.108s: QEMU says: %.120s", qmp->path,
-				      json_object_get_string(member));
+			ret = qmp_refused(qmp, member, err);
 			json_object_put(object);
-			return -EPROTO;
+			return ret;
 		}
 		json_object_put(object);	/* an event */
 	}
@@ -183,21 +211,28 @@ static int qmp_greeting(struct qmp *qmp, struct mfd_error *err)
 	return ret;
 }
 
+/* The member @key, which must be a natural number. */
+static bool get_number(struct json_object *object, const char *key, unsigned int *number)
+{
+	struct json_object *value;
+
+	if (!json_object_object_get_ex(object, key, &value) ||
+	    !json_object_is_type(value, json_type_int) || json_object_get_int(value) < 0)
+		return false;
+	*number = json_object_get_int(value);
+	return true;
+}
+
 static int ask_version(struct qmp *qmp, struct mfd_peer *peer, struct mfd_error *err)
 {
-	struct json_object *value, *qemu, *major, *minor;
+	struct json_object *value, *qemu;
 	int ret = qmp_command(qmp, "{\"execute\":\"query-version\"}\n", &value, err);
 
 	if (ret)
 		return ret;
-	if (json_object_object_get_ex(value, "qemu", &qemu) &&
-	    json_object_object_get_ex(qemu, "major", &major) &&
-	    json_object_object_get_ex(qemu, "minor", &minor)) {
-		peer->major = json_object_get_int(major);
-		peer->minor = json_object_get_int(minor);
-	} else {
+	if (!json_object_object_get_ex(value, "qemu", &qemu) ||
+	    !get_number(qemu, "major", &peer->major) || !get_number(qemu, "minor", &peer->minor))
 		ret = qmp_odd(qmp, err);
-	}
 	json_object_put(value);
 	return ret;
 }
@@ -215,50 +250,63 @@ static void compat_of_machine(struct mfd_peer *peer)
 		mfd_compat_version(&peer->compat, peer->major, peer->minor);
 }
 
-static int ask_machine(struct qmp *qmp, struct mfd_peer *peer, struct mfd_error *err)
+static void keep_machine(struct mfd_peer *peer, const char *type)
 {
 	static const char suffix[] = "-machine";
-	struct json_object *value;
 	size_t length;
+
+	snprintf(peer->machine, sizeof(peer->machine), "%s", type);
+	length = strlen(peer->machine);
+	if (length >= strlen(suffix) &&
+	    !strcmp(peer->machine + length - strlen(suffix), suffix))
+		peer->machine[length - strlen(suffix)] = '\0';
+	compat_of_machine(peer);
+}
+
+static int ask_machine(struct qmp *qmp, struct mfd_peer *peer, struct mfd_error *err)
+{
+	struct json_object *value;
 	int ret = qmp_command(qmp,
 			      "{\"execute\":\"qom-get\",\"arguments\":{\"path\":\"/machine\",\"property\":\"type\"}}\n",
 			      &value, err);
 
 	if (ret)
 		return ret;
-	snprintf(peer->machine, sizeof(peer->machine), "%s", json_object_get_string(value));
-	json_object_put(value);
-	length = strlen(peer->machine);
-	if (length >= strlen(suffix) &&
-	    !strcmp(peer->machine + length - strlen(suffix), suffix))
-		peer->machine[length - strlen(suffix)] = '\0';
-	compat_of_machine(peer);
-	return 0;
-}
-
-static int ask_channels(struct qmp *qmp, struct mfd_peer *peer, struct mfd_error *err)
-{
-	struct json_object *value, *channels;
-	int ret = qmp_command(qmp, "{\"execute\":\"query-migrate-parameters\"}\n", &value, err);
-
-	if (ret)
-		return ret;
-	if (json_object_object_get_ex(value, "multifd-channels", &channels))
-		peer->channels = json_object_get_int(channels);
+	if (json_object_is_type(value, json_type_string))
+		keep_machine(peer, json_object_get_string(value));
 	else
 		ret = qmp_odd(qmp, err);
 	json_object_put(value);
 	return ret;
 }
 
-static bool is_multifd_on(struct json_object *entry)
+static int ask_channels(struct qmp *qmp, struct mfd_peer *peer, struct mfd_error *err)
+{
+	struct json_object *value;
+	int ret = qmp_command(qmp, "{\"execute\":\"query-migrate-parameters\"}\n", &value, err);
+
+	if (ret)
+		return ret;
+	if (!get_number(value, "multifd-channels", &peer->channels))
+		ret = qmp_odd(qmp, err);
+	json_object_put(value);
+	return ret;
+}
+
+/* Return: 0; -EPROTO: @entry is no capability. */
+static int look_at_capability(const struct qmp *qmp, struct json_object *entry,
+			      struct mfd_peer *peer, struct mfd_error *err)
 {
 	struct json_object *name, *state;
 
-	return json_object_object_get_ex(entry, "capability", &name) &&
-	       json_object_object_get_ex(entry, "state", &state) &&
-	       !strcmp(json_object_get_string(name), "multifd") &&
-	       json_object_get_boolean(state);
+	if (!json_object_object_get_ex(entry, "capability", &name) ||
+	    !json_object_is_type(name, json_type_string) ||
+	    !json_object_object_get_ex(entry, "state", &state) ||
+	    !json_object_is_type(state, json_type_boolean))
+		return qmp_odd(qmp, err);
+	if (!strcmp(json_object_get_string(name), "multifd"))
+		peer->multifd = json_object_get_boolean(state);
+	return 0;
 }
 
 static int ask_multifd(struct qmp *qmp, struct mfd_peer *peer, struct mfd_error *err)
@@ -270,12 +318,12 @@ static int ask_multifd(struct qmp *qmp, struct mfd_peer *peer, struct mfd_error 
 
 	if (ret)
 		return ret;
-	if (json_object_is_type(value, json_type_array))
-		for (i = 0; i < json_object_array_length(value); i++)
-			if (is_multifd_on(json_object_array_get_idx(value, i)))
-				peer->multifd = 1;
+	if (!json_object_is_type(value, json_type_array))
+		ret = qmp_odd(qmp, err);
+	for (i = 0; !ret && i < json_object_array_length(value); i++)
+		ret = look_at_capability(qmp, json_object_array_get_idx(value, i), peer, err);
 	json_object_put(value);
-	return 0;
+	return ret;
 }
 
 static int ask_all(struct qmp *qmp, struct mfd_peer *peer, struct mfd_error *err)
