@@ -23,6 +23,8 @@ struct image {
 	char *file;
 	uint64_t length;
 	int fd;
+	dev_t dev;			/* these two: which file it is, once it is open */
+	ino_t ino;
 };
 
 struct options {
@@ -269,18 +271,65 @@ static int file_error(const char *file, const char *why, struct mfd_error *err)
 	return -err->code;
 }
 
-/* Pages that the source does not mention are zero, so the file has to be empty first. */
-static int open_image(struct image *image, bool overwrite, struct mfd_error *err)
+/* A file has many names, but can be only one thing. @st: of @file. */
+static int check_unique(const struct image *images, const char *file, const struct stat *st,
+			struct mfd_error *err)
+{
+	char why[96];
+
+	for (; images; images = images->next) {
+		if (images->dev != st->st_dev || images->ino != st->st_ino)
+			continue;
+		snprintf(why, sizeof(why), "it takes block %.64s already", images->idstr);
+		errno = EEXIST;
+		return file_error(file, why, err);
+	}
+	return 0;
+}
+
+/* Likewise for what is written besides memory, and need not exist yet. */
+static int check_output(const struct image *images, const char *file, struct mfd_error *err)
 {
 	struct stat st;
+
+	return file && !stat(file, &st) ? check_unique(images, file, &st, err) : 0;
+}
+
+static int open_image(struct image *image, const struct options *options,
+		      struct mfd_error *err)
+{
+	struct stat st;
+	int ret;
 
 	image->fd = open(image->file, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
 	if (image->fd < 0 || fstat(image->fd, &st))
 		return file_error(image->file, strerror(errno), err);
-	if (!overwrite && st.st_size && lseek(image->fd, 0, SEEK_DATA) >= 0) {
+	if (!options->overwrite && st.st_size && lseek(image->fd, 0, SEEK_DATA) >= 0) {
 		errno = EEXIST;
 		return file_error(image->file, "it holds data already (--overwrite loses it)", err);
 	}
+	ret = check_unique(options->images, image->file, &st, err);
+	image->dev = st.st_dev;
+	image->ino = st.st_ino;
+	return ret;
+}
+
+/* Nothing is lost before it is clear that nothing is in the way. */
+static int open_images(const struct options *options, struct mfd_error *err)
+{
+	struct image *image;
+	int ret = 0;
+
+	for (image = options->images; image && !ret; image = image->next)
+		ret = open_image(image, options, err);
+	if (!ret)
+		ret = check_output(options->images, options->device_state, err);
+	return ret ? ret : check_output(options->images, options->stats_json, err);
+}
+
+/* Pages that the source does not mention are zero, so the file has to be empty first. */
+static int clear_image(struct image *image, struct mfd_error *err)
+{
 	if (ftruncate(image->fd, 0) || ftruncate(image->fd, image->length))
 		return file_error(image->file, strerror(errno), err);
 	return 0;
@@ -290,10 +339,10 @@ static int add_blocks(struct mfd_recv *recv, const struct options *options,
 		      struct mfd_error *err)
 {
 	struct image *image;
-	int ret = 0;
+	int ret = open_images(options, err);
 
 	for (image = options->images; image && !ret; image = image->next) {
-		ret = open_image(image, options->overwrite, err);
+		ret = clear_image(image, err);
 		if (!ret)
 			ret = mfd_recv_block_add_fd(recv, image->idstr, image->fd, 0,
 						    image->length, err);

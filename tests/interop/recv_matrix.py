@@ -382,6 +382,28 @@ def occupied():
             raise Failed("it was written to")
 
 
+@case("a file takes one thing only")
+def one_file():
+    """By whatever name; and what it holds is not lost."""
+    fresh_folder()
+    names = [f"{FOLDER}/same", f"{FOLDER}/link"]
+    with open(names[0], "wb") as out:
+        out.write(b"precious")
+    os.link(*names)
+    first = ("--block", f"a={names[0]}:8K", "--overwrite")
+    for options in (("--block", f"b={names[0]}:4K"), ("--block", f"b={names[1]}:8K"),
+                    ("--device-state", names[1]), ("--stats-json", names[1])):
+        # if it got as far as that, it could not listen there
+        done = subprocess.run([f"{BUILD}/mfdrecv", "--listen", f"unix:{FOLDER}/none/migration",
+                               *first, *options], capture_output=True, check=False,
+                              text=True, timeout=60)
+        if done.returncode != 1 or "it takes block a already" not in done.stderr:
+            raise Failed(f"{options[0]}: status {done.returncode}: {done.stderr.strip()}")
+        with open(names[0], "rb") as kept:
+            if kept.read() != b"precious":
+                raise Failed(f"{options[0]}: it was written to")
+
+
 @case("a flipped bit is noticed")
 def flipped_bit():
     fresh_folder()
