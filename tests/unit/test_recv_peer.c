@@ -9,7 +9,11 @@
 #include <dirent.h>
 #include <endian.h>
 #include <errno.h>
+#include <fcntl.h>
+#include <net/if.h>
 #include <pthread.h>
+#include <sched.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <unistd.h>
@@ -170,14 +174,13 @@ static void say(int fd, const void *data, size_t size)
 	assert_true(n == (ssize_t)size || (n < 0 && (errno == EPIPE || errno == ECONNRESET)));
 }
 
+/* To 127.0.0.1, whatever it says where it listens, and the port that it says. */
 static int dial_tcp(void)
 {
 	struct sockaddr_in in = { .sin_family = AF_INET };
-	const char *text = mfd_recv_address(it.recv);
 	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
 
-	assert_memory_equal(text, "tcp:127.0.0.1:", 14);
-	in.sin_port = htons(atoi(text + 14));
+	in.sin_port = htons(atoi(strrchr(mfd_recv_address(it.recv), ':') + 1));
 	assert_int_not_equal(in.sin_port, 0);
 	inet_pton(AF_INET, "127.0.0.1", &in.sin_addr);
 	assert_int_equal(connect(fd, (struct sockaddr *)&in, sizeof(in)), 0);
@@ -372,9 +375,48 @@ TEST(flush_by_section)
 TEST(over_tcp)
 {
 	open_at("tcp:127.0.0.1:0", PATIENCE_MS);
+	assert_memory_equal(mfd_recv_address(it.recv), "tcp:127.0.0.1:", 14);
 	launch();
 	SAY(dial_tcp(), "HTTP");
 	finish_refused(RECV_MAGIC);
+}
+
+/* A network of this thread's own, where IPv6 sockets take no IPv4 by default. */
+static bool separate_network(void)
+{
+	struct ifreq loopback = { .ifr_name = "lo", .ifr_flags = IFF_UP };
+	int fd;
+
+	if (unshare(CLONE_NEWNET))
+		return false;
+	fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	assert_int_equal(ioctl(fd, SIOCSIFFLAGS, &loopback), 0);
+	close(fd);
+	fd = open("/proc/sys/net/ipv6/bindv6only", O_WRONLY | O_CLOEXEC);
+	if (fd < 0)
+		return false;
+	assert_int_equal(write(fd, "1", 1), 1);
+	close(fd);
+	return true;
+}
+
+/* No host: of both kinds, whatever the system's default. */
+TEST(over_tcp_to_any_address)
+{
+	int before = open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC);
+	bool separate = separate_network();
+
+	if (separate) {
+		open_at("tcp::0", PATIENCE_MS);
+		assert_memory_equal(mfd_recv_address(it.recv), "tcp:[::]:", 9);
+		launch();
+		SAY(dial_tcp(), "HTTP");
+		finish_refused(RECV_MAGIC);
+	}
+	setns(before, CLONE_NEWNET);
+	close(before);
+	if (!separate)
+		skip();
 }
 
 /* Those who look whether a port is open often do not even say goodbye. */
@@ -660,6 +702,7 @@ int main(void)
 		cmocka_unit_test(a_channel_waits_at_sync),
 		cmocka_unit_test(flush_by_section),
 		cmocka_unit_test(over_tcp),
+		cmocka_unit_test(over_tcp_to_any_address),
 		cmocka_unit_test(reset_without_a_word),
 		cmocka_unit_test(one_too_many_that_has_left),
 		cmocka_unit_test(listening),

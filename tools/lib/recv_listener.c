@@ -2,6 +2,7 @@
 /* Listening at tcp:HOST:PORT or unix:PATH. */
 #include <errno.h>
 #include <netdb.h>
+#include <netinet/in.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -12,15 +13,19 @@
 #include "error.h"
 #include "recv_listener.h"
 
-static int listen_at(const struct sockaddr *addr, socklen_t size, int backlog)
+/* @v4_too: if the address is one of IPv6, take IPv4 as well. */
+static int listen_at(const struct sockaddr *addr, socklen_t size, bool v4_too, int backlog)
 {
 	int fd = socket(addr->sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-	int one = 1, code;
+	int zero = 0, one = 1, code;
 
 	if (fd < 0)
 		return -errno;
 	/* the port of a migration before; a UNIX socket does not care */
 	setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
+	/* whether that is the default is up to the system's administrator */
+	if (v4_too && addr->sa_family == AF_INET6)
+		setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &zero, sizeof(zero));
 	if (!bind(fd, addr, size) && !listen(fd, backlog))
 		return fd;
 	code = errno;
@@ -55,9 +60,9 @@ static int listen_local(struct mfd_recv_listener *listener, int backlog)
 	int fd;
 
 	memcpy(un.sun_path, listener->address.path, sizeof(listener->address.path));
-	fd = listen_at(addr, sizeof(un), backlog);
+	fd = listen_at(addr, sizeof(un), false, backlog);
 	if (fd == -EADDRINUSE && abandoned(&un) && !unlink(un.sun_path))
-		fd = listen_at(addr, sizeof(un), backlog);
+		fd = listen_at(addr, sizeof(un), false, backlog);
 	if (fd >= 0)
 		snprintf(listener->text, sizeof(listener->text), "unix:%s", un.sun_path);
 	return fd;
@@ -90,7 +95,7 @@ static int listen_inet(struct mfd_recv_listener *listener, int backlog, struct m
 	hints.ai_family = host ? AF_UNSPEC : AF_INET6;
 	ret = getaddrinfo(host, listener->address.port, &hints, &list);
 	for (info = list; !ret && info && fd < 0; info = info->ai_next)
-		fd = listen_at(info->ai_addr, info->ai_addrlen, backlog);
+		fd = listen_at(info->ai_addr, info->ai_addrlen, !host, backlog);
 	if (list)
 		freeaddrinfo(list);
 	if (!host && fd < 0 && fd != -EADDRINUSE) {
@@ -98,7 +103,7 @@ static int listen_inet(struct mfd_recv_listener *listener, int backlog, struct m
 		list = NULL;
 		ret = getaddrinfo(NULL, listener->address.port, &hints, &list);
 		if (!ret)
-			fd = listen_at(list->ai_addr, list->ai_addrlen, backlog);
+			fd = listen_at(list->ai_addr, list->ai_addrlen, false, backlog);
 		if (list)
 			freeaddrinfo(list);
 	}
