@@ -477,6 +477,31 @@ def rounds(method, zero, flush, channels):
         raise Failed("no page that held data was cleared")
 
 
+def full(method):
+    """The file system for the memory has room for a part of it."""
+    fresh_folder()
+    blocks, small = (("ram0", 256),), f"{FOLDER}/small"
+    os.mkdir(small)
+    subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={16 * PAGE}", "small", small],
+                   check=True)
+    try:
+        os.symlink(f"{small}/ram0", f"{FOLDER}/ram0.received")
+        with Receiver("--method", method, blocks=blocks) as receiver:
+            sender = matrix.start(f"{BUILD}/mfdsend", "--to", receiver.address, "--method",
+                                  method, "--compat", "10.0", "--block",
+                                  f"ram0={image(*blocks[0])}")
+            receiver.must_fail(r"channel \d, packet \d+: guest memory cannot be written")
+            # whether it learns of that depends on how much of it was read by then
+            matrix.finish(sender, matrix.PROMPT)
+    finally:
+        subprocess.run(["umount", small], check=True)
+
+
+for _method in METHODS:
+    if IN_VM:
+        case(f"a full file system, {_method}", _method)(full)
+
+
 # Without --full, of one and four channels only one in turn, and rounds that change
 # memory not with all that compresses.
 for _method in METHODS:

@@ -13,10 +13,13 @@
 #include <net/if.h>
 #include <pthread.h>
 #include <sched.h>
+#include <signal.h>
 #include <sys/ioctl.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <unistd.h>
+#include <zlib.h>
 
 #include <linux/multifd_wire.h>
 
@@ -79,7 +82,7 @@ static void *run(void *unused)
 	return unused;
 }
 
-static void open_at(const char *where, unsigned int stall_ms)
+static void open_with(const char *where, unsigned int stall_ms, enum mfd_method method)
 {
 	struct mfd_recv_params params;
 
@@ -91,6 +94,7 @@ static void open_at(const char *where, unsigned int stall_ms)
 	memset(it.memory, 0, PAGES * PAGE);
 	mfd_recv_params_init(&params);
 	params.stall_ms = stall_ms;
+	params.method = method;
 	params.device_state = keep_devices;
 	params.packet = count_packet;
 	params.opaque = &it;
@@ -99,6 +103,11 @@ static void open_at(const char *where, unsigned int stall_ms)
 			       &it.err) ||
 	    mfd_recv_listen(it.recv, where, &it.err))
 		fail_msg("%s", it.err.text);
+}
+
+static void open_at(const char *where, unsigned int stall_ms)
+{
+	open_with(where, stall_ms, MFD_METHOD_NONE);
 }
 
 static void launch(void)
@@ -216,20 +225,41 @@ static void packet(int fd, unsigned int flags)
 	say(fd, &wire, sizeof(wire));
 }
 
-/* A page full of @filling. */
-static void page(int fd, unsigned int number, char filling)
+static void normal_page(int fd, unsigned int number, unsigned int flags, const void *payload,
+			size_t size)
 {
 	struct mzp_wire_packet wire = {
 		.magic = htobe32(MZP_WIRE_MAGIC), .version = htobe32(MZP_WIRE_VERSION),
-		.pages_alloc = htobe32(128), .normal_pages = htobe32(1),
-		.payload_size = htobe32(PAGE), .idstr = "ram0",
+		.flags = htobe32(flags), .pages_alloc = htobe32(128), .normal_pages = htobe32(1),
+		.payload_size = htobe32(size), .idstr = "ram0",
 		.offset = { htobe64((uint64_t)number * PAGE) },
 	};
+
+	say(fd, &wire, sizeof(wire));
+	say(fd, payload, size);
+}
+
+/* A page full of @filling. */
+static void page(int fd, unsigned int number, char filling)
+{
 	char data[PAGE];
 
 	memset(data, filling, sizeof(data));
-	say(fd, &wire, sizeof(wire));
-	say(fd, data, sizeof(data));
+	normal_page(fd, number, 0, data, sizeof(data));
+}
+
+/* The same, compressed; all of a channel's are one stream. */
+static void zlib_page(int fd, z_stream *stream, unsigned int number, char filling)
+{
+	uint8_t data[PAGE], payload[PAGE];
+
+	memset(data, filling, sizeof(data));
+	stream->next_in = data;
+	stream->avail_in = sizeof(data);
+	stream->next_out = payload;
+	stream->avail_out = sizeof(payload);
+	assert_int_equal(deflate(stream, Z_SYNC_FLUSH), Z_OK);
+	normal_page(fd, number, MZP_WIRE_ZLIB, payload, sizeof(payload) - stream->avail_out);
 }
 
 #define HEAD	"QEVM\0\0\0\3" "\7\0\0\0\4none"
@@ -678,6 +708,103 @@ TEST(a_channel_is_wrong)
 	finish(-EPROTO, "channel 0, packet 2: ");
 }
 
+/* --- memory that is not there when it is needed */
+
+/* The guest's memory is a file now, which ends before the second page. */
+static void shorten_memory(void)
+{
+	int fd = memfd_create("short", MFD_CLOEXEC);
+
+	assert_int_equal(ftruncate(fd, PAGE), 0);
+	assert_ptr_equal(mmap(it.memory, PAGES * PAGE, PROT_READ | PROT_WRITE,
+			      MAP_SHARED | MAP_FIXED, fd, 0), it.memory);
+	close(fd);
+}
+
+static void renew_memory(void)
+{
+	if (mmap(it.memory, PAGES * PAGE, PROT_READ | PROT_WRITE,
+		 MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0) != it.memory)
+		abort();
+}
+
+/* As when a tmpfs is full. */
+static void fail_to_write(enum mfd_method method)
+{
+	z_stream stream = { 0 };
+
+	assert_int_equal(deflateInit(&stream, 1), Z_OK);
+	open_with(address, PATIENCE_MS, method);
+	shorten_memory();
+	launch();
+	begin();
+	if (method == MFD_METHOD_ZLIB)
+		zlib_page(source.channel[1], &stream, 1, 'x');
+	else
+		page(source.channel[1], 1, 'x');
+	deflateEnd(&stream);
+	pthread_join(it.thread, NULL);
+	assert_int_equal(it.ret, -EFAULT);
+	assert_string_equal(it.err.text,
+			    "channel 1, packet 2: guest memory cannot be written");
+	mfd_recv_close(it.recv);
+	hang_up();
+	renew_memory();
+	free(it.memory);
+}
+
+TEST(no_memory_to_read_into)
+{
+	fail_to_write(MFD_METHOD_NONE);
+}
+
+TEST(no_memory_to_decompress_into)
+{
+	fail_to_write(MFD_METHOD_ZLIB);
+}
+
+static volatile sig_atomic_t faults;
+
+static void on_sigbus(int number)
+{
+	(void)number;
+	faults++;
+	renew_memory();
+}
+
+/* What cannot be foreseen is the program's to handle: its handler gets the signal. */
+TEST(memory_that_goes_away)
+{
+	struct sigaction action = { .sa_handler = on_sigbus }, before;
+	z_stream stream = { 0 };
+
+	assert_int_equal(deflateInit(&stream, 1), Z_OK);
+	sigaction(SIGBUS, &action, &before);
+	faults = 0;
+	open_with(address, PATIENCE_MS, MFD_METHOD_ZLIB);
+	launch();
+	begin();
+	zlib_page(source.channel[1], &stream, 1, 'x');
+	wait_for(channel_1_was_heard);
+	assert_int_equal(it.memory[PAGE], 'x');
+	shorten_memory();
+	zlib_page(source.channel[1], &stream, 1, 'y');
+	deflateEnd(&stream);
+	packet(source.channel[0], MZP_WIRE_SYNC);
+	packet(source.channel[1], MZP_WIRE_SYNC);
+	SAY(source.main, LAST FLUSH END FINISH);
+	hang_up();
+	pthread_join(it.thread, NULL);
+	sigaction(SIGBUS, &before, NULL);
+	if (it.ret)
+		fail_msg("%s", it.err.text);
+	assert_int_equal(faults, 1);
+	assert_int_equal(it.memory[2 * PAGE - 1], 'y');
+	mfd_recv_close(it.recv);
+	renew_memory();
+	free(it.memory);
+}
+
 TEST(cancelled)
 {
 	struct mfd_error err;
@@ -723,6 +850,9 @@ int main(void)
 		cmocka_unit_test(a_channel_ends_before_its_sync),
 		cmocka_unit_test(a_sync_that_nobody_asked_for),
 		cmocka_unit_test(a_channel_is_wrong),
+		cmocka_unit_test(no_memory_to_read_into),
+		cmocka_unit_test(no_memory_to_decompress_into),
+		cmocka_unit_test(memory_that_goes_away),
 		cmocka_unit_test(cancelled),
 	};
 	int failed;

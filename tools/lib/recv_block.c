@@ -177,12 +177,14 @@ static _Atomic uint64_t *word(struct mfd_recv_block *block, uint64_t offset)
 	return &block->data[offset / MFD_RECV_PAGE / 64];
 }
 
-void mfd_recv_block_touch(struct mfd_recv_block *block, uint64_t offset)
+bool mfd_recv_block_touch(struct mfd_recv_block *block, uint64_t offset)
 {
 	_Atomic uint64_t *of = word(block, offset);
 
-	if (!(atomic_load_explicit(of, memory_order_relaxed) & bit(offset)))
-		atomic_fetch_or_explicit(of, bit(offset), memory_order_relaxed);
+	if (atomic_load_explicit(of, memory_order_relaxed) & bit(offset))
+		return false;
+	atomic_fetch_or_explicit(of, bit(offset), memory_order_relaxed);
+	return true;
 }
 
 bool mfd_recv_block_clear(struct mfd_recv_block *block, uint64_t offset)

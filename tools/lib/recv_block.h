@@ -63,8 +63,11 @@ void mfd_recv_blocks_free(struct mfd_recv_blocks *blocks);
 int mfd_recv_block_check(const struct mfd_recv_block *block, uint64_t offset,
 			 struct mfd_error *err);
 
-/* The page at @offset, which is fine, is about to be written. */
-void mfd_recv_block_touch(struct mfd_recv_block *block, uint64_t offset);
+/*
+ * The page at @offset, which is fine, is about to be written. Return: whether it
+ * held nothing before.
+ */
+bool mfd_recv_block_touch(struct mfd_recv_block *block, uint64_t offset);
 
 /* Make the page at @offset, which is fine, zero. Return: whether it was not. */
 bool mfd_recv_block_clear(struct mfd_recv_block *block, uint64_t offset);

@@ -12,6 +12,7 @@
  */
 #include <errno.h>
 #include <stdlib.h>
+#include <sys/mman.h>
 
 #include "recv_channel.h"
 #include "recv_check.h"
@@ -55,6 +56,41 @@ static int normal_pages(struct mfd_recv_channel *channel, struct iovec *iov)
 	return count;
 }
 
+/* Kernels before 5.14 cannot, nor can memory that is not the kernel's to give. */
+static int populate(const struct iovec *run, struct mfd_error *err)
+{
+	if (run->iov_len && madvise(run->iov_base, run->iov_len, MADV_POPULATE_WRITE) &&
+	    errno != EINVAL)
+		return mfd_error_set(err, errno, "guest memory cannot be written");
+	return 0;
+}
+
+/*
+ * Have memory for normal pages that held nothing so far. If a file system has no
+ * room for them, this is told; a decompressor that writes to them gets SIGBUS.
+ */
+static int populate_normal(struct mfd_recv_channel *channel, struct mfd_error *err)
+{
+	struct mfd_recv_header *header = &channel->header;
+	struct iovec run = { .iov_len = 0 };
+	uint8_t *page, *end = NULL;
+	int ret = 0;
+	uint32_t i;
+
+	for (i = 0; i < header->packet.normal_pages && !ret; i++) {
+		if (!mfd_recv_block_touch(header->block, header->offset[i]))
+			continue;
+		page = header->block->memory + header->offset[i];
+		if (page != end) {
+			ret = populate(&run, err);
+			run = (struct iovec) { .iov_base = page };
+		}
+		run.iov_len += MFD_RECV_PAGE;
+		end = page + MFD_RECV_PAGE;
+	}
+	return ret ? ret : populate(&run, err);
+}
+
 static int truncated(struct mfd_error *err, size_t got, size_t size)
 {
 	return mfd_recv_reject(err, RECV_PACKET_EOF, "%zu of %zu bytes", got, size);
@@ -89,18 +125,14 @@ static int make_room(struct mfd_recv_channel *channel, size_t size, struct mfd_e
 	return channel->payload ? 0 : mfd_error_errno(err, ENOMEM, "a payload");
 }
 
-static int receive_normal(struct mfd_recv_channel *channel, struct mfd_error *err)
+static int receive_compressed(struct mfd_recv_channel *channel, size_t size,
+			      struct mfd_error *err)
 {
-	struct iovec pages[IOV_MAX_PACKET], payload[2];
-	size_t size = channel->header.packet.payload_size;
-	int ret, count;
+	struct iovec pages[MZP_WIRE_PAGES], payload[2];
+	int ret = make_room(channel, size, err);
 
-	if (!channel->header.packet.normal_pages)
-		return 0;
-	count = normal_pages(channel, pages);
-	if (!channel->method)
-		return read_payload(channel, pages, count, size, err);
-	ret = make_room(channel, size, err);
+	if (!ret)
+		ret = populate_normal(channel, err);
 	if (ret)
 		return ret;
 	payload[0] = (struct iovec) { .iov_base = channel->payload, .iov_len = size };
@@ -108,8 +140,20 @@ static int receive_normal(struct mfd_recv_channel *channel, struct mfd_error *er
 	if (ret)
 		return ret;
 	payload[0] = (struct iovec) { .iov_base = channel->payload, .iov_len = size };
-	return mfd_recv_method_decode(channel->method, channel->stream, payload[0], pages, count,
-				      err);
+	return mfd_recv_method_decode(channel->method, channel->stream, payload[0], pages,
+				      normal_pages(channel, pages), err);
+}
+
+static int receive_normal(struct mfd_recv_channel *channel, struct mfd_error *err)
+{
+	struct iovec pages[IOV_MAX_PACKET];
+	size_t size = channel->header.packet.payload_size;
+
+	if (!channel->header.packet.normal_pages)
+		return 0;
+	if (channel->method)
+		return receive_compressed(channel, size, err);
+	return read_payload(channel, pages, normal_pages(channel, pages), size, err);
 }
 
 static void receive_zero(struct mfd_recv_channel *channel)
