@@ -391,6 +391,7 @@ static int demonstrate(const struct options *options)
 	params.opaque = &demo.report;
 	if (ret == PROGRAM_USAGE)
 		return program_usage(&program, err.text);
+	program_raise_open_files();
 	if (ret || run(&demo, &params, &err)) {
 		report_error(&demo.report, &err);
 		return 1;

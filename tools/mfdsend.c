@@ -274,6 +274,7 @@ static int send_all(const struct options *options)
 	params.opaque = &report;
 	if (ret == PROGRAM_USAGE)
 		return program_usage(&program, err.text);
+	program_raise_open_files();
 	if (ret || run(options, &report, &params, &err)) {
 		report_error(&report, &err);
 		return 1;

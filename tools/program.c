@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* What all programs that migrate do with their command line. */
+/* What all programs that migrate do with their command line, and about limits. */
 #include <stdio.h>
+#include <sys/resource.h>
 
 #include "program.h"
 
@@ -8,6 +9,16 @@ int program_usage(const struct program *program, const char *wrong)
 {
 	fprintf(stderr, "%s: %s (see %s --help)\n", program->name, wrong, program->name);
 	return PROGRAM_USAGE;
+}
+
+void program_raise_open_files(void)
+{
+	struct rlimit files;
+
+	if (getrlimit(RLIMIT_NOFILE, &files))
+		return;
+	files.rlim_cur = files.rlim_max;
+	setrlimit(RLIMIT_NOFILE, &files);
 }
 
 int program_parse(const struct program *program, void *options, int argc, char **argv)

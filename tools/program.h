@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/* What all programs that migrate do with their command line. */
+/* What all programs that migrate do with their command line, and about limits. */
 #ifndef PROGRAM_H
 #define PROGRAM_H
 
@@ -38,6 +38,12 @@ enum {
 
 /* Take the command line apart. Return: -1 to go on, or the exit status. */
 int program_parse(const struct program *program, void *options, int argc, char **argv);
+
+/*
+ * Allow as many open files as the system does. The usual limit is for the sake of
+ * programs that use select(), and 255 channels need a few more: four files each.
+ */
+void program_raise_open_files(void);
 
 /* Say what is wrong with the command line. Return: PROGRAM_USAGE. */
 int program_usage(const struct program *program, const char *wrong);

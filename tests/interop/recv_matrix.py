@@ -9,6 +9,7 @@ MZP_IN_VM set, it is what comes from mfdsend and so from the module.
 import json
 import os
 import re
+import resource
 import shutil
 import subprocess
 import sys
@@ -500,6 +501,30 @@ def full(method):
 for _method in METHODS:
     if IN_VM:
         case(f"a full file system, {_method}", _method)(full)
+
+
+def many_channels(program):
+    """As many as there may be, with the usual limit of open files."""
+    fresh_folder()
+    options = ("--block", f"ram0={image('ram0', PAGES)}") if program == "mfdsend" else \
+        ("--size", PAGES * PAGE, "--write-rate", 0)
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (1024, before[1]))
+    try:
+        with Receiver("--channels", 255, "--compat", "10.0") as receiver:
+            status, text = matrix.finish(matrix.start(
+                f"{BUILD}/{program}", "--to", receiver.address, "--channels", 255, "--ring", 2,
+                "--compat", "10.0", *options), 100)
+            if status:
+                raise Failed(f"{program} fails: {text[-300:]}")
+            receiver.must_work()
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, before)
+
+
+for _program in ("mfdsend", "mfddemo"):
+    if IN_VM:
+        case(f"255 channels of {_program}", _program)(many_channels)
 
 
 # Without --full, of one and four channels only one in turn, and rounds that change
