@@ -65,6 +65,18 @@ static int populate(const struct iovec *run, struct mfd_error *err)
 	return 0;
 }
 
+/* Make @run longer by @page at either end; a source that swaps zero pages away counts down. */
+static bool extend(struct iovec *run, uint8_t *page)
+{
+	uint8_t *start = run->iov_base;
+
+	if (!run->iov_len || (page != start + run->iov_len && page + MFD_RECV_PAGE != start))
+		return false;
+	run->iov_base = page < start ? page : start;
+	run->iov_len += MFD_RECV_PAGE;
+	return true;
+}
+
 /*
  * Have memory for normal pages that held nothing so far. If a file system has no
  * room for them, this is told; a decompressor that writes to them gets SIGBUS.
@@ -73,20 +85,17 @@ static int populate_normal(struct mfd_recv_channel *channel, struct mfd_error *e
 {
 	struct mfd_recv_header *header = &channel->header;
 	struct iovec run = { .iov_len = 0 };
-	uint8_t *page, *end = NULL;
+	uint8_t *page;
 	int ret = 0;
 	uint32_t i;
 
 	for (i = 0; i < header->packet.normal_pages && !ret; i++) {
-		if (!mfd_recv_block_touch(header->block, header->offset[i]))
-			continue;
 		page = header->block->memory + header->offset[i];
-		if (page != end) {
-			ret = populate(&run, err);
-			run = (struct iovec) { .iov_base = page };
-		}
-		run.iov_len += MFD_RECV_PAGE;
-		end = page + MFD_RECV_PAGE;
+		if (!mfd_recv_block_touch(header->block, header->offset[i]) ||
+		    extend(&run, page))
+			continue;
+		ret = populate(&run, err);
+		run = (struct iovec) { .iov_base = page, .iov_len = MFD_RECV_PAGE };
 	}
 	return ret ? ret : populate(&run, err);
 }
@@ -131,12 +140,13 @@ static int receive_compressed(struct mfd_recv_channel *channel, size_t size,
 	struct iovec pages[MZP_WIRE_PAGES], payload[2];
 	int ret = make_room(channel, size, err);
 
-	if (!ret)
-		ret = populate_normal(channel, err);
 	if (ret)
 		return ret;
 	payload[0] = (struct iovec) { .iov_base = channel->payload, .iov_len = size };
 	ret = read_payload(channel, payload, 1, size, err);
+	/* not sooner: the kernel's zeros had better be in a cache still */
+	if (!ret)
+		ret = populate_normal(channel, err);
 	if (ret)
 		return ret;
 	payload[0] = (struct iovec) { .iov_base = channel->payload, .iov_len = size };
