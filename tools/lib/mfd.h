@@ -247,7 +247,8 @@ MFD_API int mfd_block_add_fd(struct mfd_session *session, const char *idstr, int
  *
  * Opens the main connection and the channels and starts a thread for each
  * channel that moves finished packets to its socket. These threads block all
- * signals but those of their own faults (SIGBUS and the like). Waits for the destination to accept, at most the session's stall_ms.
+ * signals but those of their own faults (SIGBUS and the like). Waits for the
+ * destination to accept, at most the session's stall_ms.
  *
  * Return: 0 or the error of the address, a socket, a thread or the module.
  */
@@ -692,13 +693,15 @@ MFD_API const char *mfd_recv_address(struct mfd_recv *recv);
  * channels, then receives until the source has ended all of them. Serves the
  * main connection in the caller's thread, and each channel in one of its own,
  * which blocks all signals but those of its own faults (SIGBUS and the like), and
- * is gone when the function returns, whatever it returns. All that arrives is checked; what is not as it should be ends the
- * migration, with an error that says where and what.
+ * is gone when the function returns, whatever it returns. All that arrives is
+ * checked; what is not as it should be ends the migration, with an error that says
+ * where and what.
  *
  * Return: 0: all of RAM is there, and the stream ended as it should. -EPROTO:
  * the source sent something wrong; -ETIMEDOUT: it was silent for stall_ms;
- * -EFAULT: memory cannot be written; -ECANCELED; or an error of a socket or a thread. After an error memory holds a
- * part of the guest, and the guest must not be run.
+ * -EFAULT: memory cannot be written; -ECANCELED; or an error of a socket or a
+ * thread. After an error memory holds a part of the guest, and the guest must not
+ * be run.
  */
 MFD_API int mfd_recv_run(struct mfd_recv *recv, struct mfd_error *err);
 
