@@ -33,6 +33,7 @@
 #define NO_PATIENCE_MS 200
 
 static char folder[64], path[96], address[128];
+static const char any_port[] = "tcp:127.0.0.1:0";
 static unsigned int threads, fds;
 
 /* --- a receiver at work in a thread of its own */
@@ -162,7 +163,7 @@ static void finish_refused(enum mfd_recv_check check)
 
 /* --- the source */
 
-static int dial(void)
+static int dial_local(void)
 {
 	struct sockaddr_un un = { .sun_family = AF_UNIX };
 	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
@@ -170,6 +171,25 @@ static int dial(void)
 	strcpy(un.sun_path, path);
 	assert_true(fd >= 0);
 	assert_int_equal(connect(fd, (struct sockaddr *)&un, sizeof(un)), 0);
+	return fd;
+}
+
+static int dial_tcp(const char *port)
+{
+	struct sockaddr_in in = { .sin_family = AF_INET, .sin_port = htons(atoi(port)) };
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	inet_pton(AF_INET, "127.0.0.1", &in.sin_addr);
+	assert_true(fd >= 0);
+	assert_int_equal(connect(fd, (struct sockaddr *)&in, sizeof(in)), 0);
+	return fd;
+}
+
+static int dial(void)
+{
+	const char *where = mfd_recv_address(it.recv);
+	int fd = *where == 'u' ? dial_local() : dial_tcp(strrchr(where, ':') + 1);
+
 	assert_true(nr_peers < sizeof(peers) / sizeof(*peers));
 	peers[nr_peers++] = fd;
 	return fd;
@@ -181,21 +201,6 @@ static void say(int fd, const void *data, size_t size)
 	ssize_t n = send(fd, data, size, MSG_NOSIGNAL);
 
 	assert_true(n == (ssize_t)size || (n < 0 && (errno == EPIPE || errno == ECONNRESET)));
-}
-
-/* To 127.0.0.1, whatever it says where it listens, and the port that it says. */
-static int dial_tcp(void)
-{
-	struct sockaddr_in in = { .sin_family = AF_INET };
-	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-
-	in.sin_port = htons(atoi(strrchr(mfd_recv_address(it.recv), ':') + 1));
-	assert_int_not_equal(in.sin_port, 0);
-	inet_pton(AF_INET, "127.0.0.1", &in.sin_addr);
-	assert_int_equal(connect(fd, (struct sockaddr *)&in, sizeof(in)), 0);
-	assert_true(nr_peers < sizeof(peers) / sizeof(*peers));
-	peers[nr_peers++] = fd;
-	return fd;
 }
 
 static void introduce(int fd, unsigned int id)
@@ -404,10 +409,11 @@ TEST(flush_by_section)
 
 TEST(over_tcp)
 {
-	open_at("tcp:127.0.0.1:0", PATIENCE_MS);
+	open_at(any_port, PATIENCE_MS);
 	assert_memory_equal(mfd_recv_address(it.recv), "tcp:127.0.0.1:", 14);
+	assert_string_not_equal(mfd_recv_address(it.recv), any_port);
 	launch();
-	SAY(dial_tcp(), "HTTP");
+	SAY(dial(), "HTTP");
 	finish_refused(RECV_MAGIC);
 }
 
@@ -440,7 +446,7 @@ TEST(over_tcp_to_any_address)
 		open_at("tcp::0", PATIENCE_MS);
 		assert_memory_equal(mfd_recv_address(it.recv), "tcp:[::]:", 9);
 		launch();
-		SAY(dial_tcp(), "HTTP");
+		SAY(dial(), "HTTP");
 		finish_refused(RECV_MAGIC);
 	}
 	setns(before, CLONE_NEWNET);
@@ -456,11 +462,11 @@ TEST(reset_without_a_word)
 	int fd;
 
 	open_at("tcp:127.0.0.1:0", PATIENCE_MS);
-	fd = dial_tcp();
+	fd = dial();
 	setsockopt(fd, SOL_SOCKET, SO_LINGER, &at_once, sizeof(at_once));
 	drop(fd);
 	/* who comes next is listened to */
-	SAY(dial_tcp(), "HTTP");
+	SAY(dial(), "HTTP");
 	launch();
 	finish_refused(RECV_MAGIC);
 }
@@ -805,6 +811,66 @@ TEST(memory_that_goes_away)
 	free(it.memory);
 }
 
+/* --- what the source gets to know of a failure */
+
+/* All that there is, the last of it rubbish. There is nothing left to be read. */
+static void say_rubbish_at_the_end(void)
+{
+	struct mzp_wire_packet wire = {
+		.magic = htobe32(MZP_WIRE_MAGIC), .version = htobe32(MZP_WIRE_VERSION),
+		.flags = htobe32(MZP_WIRE_ZLIB), .pages_alloc = htobe32(128),
+		.normal_pages = htobe32(1), .payload_size = htobe32(7), .idstr = "ram0",
+	};
+	unsigned int i;
+
+	begin();
+	SAY(source.main, LAST END FINISH);
+	shutdown(source.main, SHUT_WR);
+	say(source.channel[1], &wire, sizeof(wire));
+	SAY(source.channel[1], "rubbish");
+	for (i = 0; i < 2; i++)
+		shutdown(source.channel[i], SHUT_WR);
+	pthread_join(it.thread, NULL);
+	assert_int_equal(it.ret, -EPROTO);
+	assert_non_null(strstr(it.err.text, mfd_recv_check_text(RECV_DECODE)));
+}
+
+static void forget(void)
+{
+	mfd_recv_close(it.recv);
+	hang_up();
+	assert_int_equal(entries("/proc/self/fd"), fds);
+	free(it.memory);
+}
+
+TEST(a_reset_tells_of_failure)
+{
+	unsigned int i;
+	char byte;
+
+	open_with(any_port, PATIENCE_MS, MFD_METHOD_ZLIB);
+	launch();
+	say_rubbish_at_the_end();
+	for (i = 0; i < 3; i++) {
+		assert_int_equal(recv(peers[i], &byte, 1, 0), -1);
+		assert_int_equal(errno, ECONNRESET);
+	}
+	forget();
+}
+
+TEST(a_byte_tells_of_failure)
+{
+	unsigned int i;
+	char byte;
+
+	open_with(address, PATIENCE_MS, MFD_METHOD_ZLIB);
+	launch();
+	say_rubbish_at_the_end();
+	for (i = 0; i < 3; i++)
+		assert_int_equal(recv(peers[i], &byte, 1, 0), 1);
+	forget();
+}
+
 TEST(cancelled)
 {
 	struct mfd_error err;
@@ -853,6 +919,8 @@ int main(void)
 		cmocka_unit_test(no_memory_to_read_into),
 		cmocka_unit_test(no_memory_to_decompress_into),
 		cmocka_unit_test(memory_that_goes_away),
+		cmocka_unit_test(a_reset_tells_of_failure),
+		cmocka_unit_test(a_byte_tells_of_failure),
 		cmocka_unit_test(cancelled),
 	};
 	int failed;

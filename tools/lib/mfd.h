@@ -701,7 +701,8 @@ MFD_API const char *mfd_recv_address(struct mfd_recv *recv);
  * the source sent something wrong; -ETIMEDOUT: it was silent for stall_ms;
  * -EFAULT: memory cannot be written; -ECANCELED; or an error of a socket or a
  * thread. After an error memory holds a part of the guest, and the guest must not
- * be run.
+ * be run; the source's connections are reset (UNIX: see
+ * Documentation/receiver.rst), so that it does not take their end for success.
  */
 MFD_API int mfd_recv_run(struct mfd_recv *recv, struct mfd_error *err);
 

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include "error.h"
@@ -251,18 +252,44 @@ static int receive(struct mfd_recv *recv, struct mfd_error *err)
 	return ret ? ret : mfd_recv_workers_finish(recv, err);
 }
 
-static void close_sockets(struct mfd_recv *recv)
+/*
+ * Nothing but the way in which a connection ends tells the source how the
+ * migration ended, and one that was read to its end would end in good order. So
+ * TCP is told to reset it. A UNIX socket only does that with something unread,
+ * which there may be none of; there, a byte for the source has to do, since a
+ * destination never says anything.
+ */
+static void refuse(struct mfd_recv *recv, int fd)
+{
+	static const struct linger reset = { .l_onoff = 1 };
+
+	if (recv->listener.address.local)
+		send(fd, "", 1, MSG_NOSIGNAL | MSG_DONTWAIT);
+	else
+		setsockopt(fd, SOL_SOCKET, SO_LINGER, &reset, sizeof(reset));
+}
+
+static void close_socket(struct mfd_recv *recv, struct mfd_recv_socket *socket, bool failed)
+{
+	if (socket->fd < 0)
+		return;
+	if (failed)
+		refuse(recv, socket->fd);
+	close(socket->fd);
+	socket->fd = -1;
+}
+
+/*
+ * The main connection last, as in QEMU: a source that sees its end finds that of
+ * the channels.
+ */
+static void close_sockets(struct mfd_recv *recv, bool failed)
 {
 	unsigned int i;
 
-	if (recv->main_socket.fd >= 0)
-		close(recv->main_socket.fd);
-	recv->main_socket.fd = -1;
-	for (i = 0; recv->workers && i < recv->params.channels; i++) {
-		if (recv->workers[i].socket.fd >= 0)
-			close(recv->workers[i].socket.fd);
-		recv->workers[i].socket.fd = -1;
-	}
+	for (i = 0; recv->workers && i < recv->params.channels; i++)
+		close_socket(recv, &recv->workers[i].socket, failed);
+	close_socket(recv, &recv->main_socket, failed);
 }
 
 int mfd_recv_run(struct mfd_recv *recv, struct mfd_error *err)
@@ -276,8 +303,10 @@ int mfd_recv_run(struct mfd_recv *recv, struct mfd_error *err)
 	if (receive(recv, &why))
 		mfd_recv_fail(recv, &why);
 	mfd_recv_workers_join(recv);
-	close_sockets(recv);
-	return failed(recv, err);
+	/* the source is told what the caller is told: who cancels now is too late */
+	ret = failed(recv, err);
+	close_sockets(recv, ret);
+	return ret;
 }
 
 void mfd_recv_progress(struct mfd_recv *recv, struct mfd_recv_progress *progress)
@@ -328,7 +357,6 @@ void mfd_recv_close(struct mfd_recv *recv)
 	if (!recv)
 		return;
 	mfd_recv_listener_close(&recv->listener);
-	close_sockets(recv);
 	for (i = 0; recv->workers && i < recv->params.channels; i++)
 		mfd_recv_channel_close(&recv->workers[i].channel);
 	free(recv->workers);
