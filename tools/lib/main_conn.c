@@ -21,7 +21,7 @@ static int wait_writable(struct mfd_session *session, uint64_t since, struct mfd
 
 	if (poll(&fd, 1, MFD_TICK_MS) < 0 && errno != EINTR)
 		return main_error(errno, err);
-	if (mfd_now() - since > session->params.stall_ms * 1000000ull)
+	if (mfd_stalled(session, since))
 		return mfd_error_set(err, ETIMEDOUT,
 				     "main connection: the destination has accepted nothing for %u s (are its multifd-channels %u, and is the flush right for its version?)",
 				     session->params.stall_ms / 1000,
@@ -144,7 +144,7 @@ static int wait_end(struct mfd_session *session, struct mfd_error *err)
 			left = unsent(session);
 			since = mfd_now();
 		}
-		if (mfd_now() - since > session->params.stall_ms * 1000000ull)
+		if (mfd_stalled(session, since))
 			return mfd_error_set(err, ETIMEDOUT,
 					     "the destination has been sent everything, but has not finished for %u s (are its multifd-channels %u, and is the flush right for its version?)",
 					     session->params.stall_ms / 1000,

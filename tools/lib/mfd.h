@@ -137,8 +137,8 @@ struct mfd_progress {
  * @machine: machine type name of the destination; "none" for ``-M none``.
  *	Copied by mfd_setup.
  * @stall_ms: give up if the destination accepts nothing for so long although
- *	there is something to send. Unlike in struct mfd_recv_params, 0 is not
- *	"never": it gives up at once
+ *	there is something to send, or does not finish when it has everything;
+ *	0: never
  * @progress: called about ten times a second by functions that wait, in the
  *	caller's thread, or NULL. It may call mfd_cancel.
  * @opaque: passed to @progress

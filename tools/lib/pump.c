@@ -272,12 +272,12 @@ int mfd_pumps_open(struct mfd_session *session, const struct mfd_endpoint *endpo
 
 int mfd_pumps_check(struct mfd_session *session, struct mfd_error *err)
 {
-	uint64_t patience = session->params.stall_ms * 1000000ull, since;
 	unsigned int i;
+	uint64_t since;
 
 	for (i = 0; session->pumps && i < session->params.channels; i++) {
 		since = session->pumps[i].waiting_since;
-		if (since && since + patience < mfd_now())
+		if (since && mfd_stalled(session, since))
 			return mfd_error_set(err, ETIMEDOUT,
 					     "channel %u: the destination has accepted nothing for %u s (are its multifd-channels %u, and is the flush right for its version?)",
 					     i, session->params.stall_ms / 1000,

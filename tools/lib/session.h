@@ -83,6 +83,17 @@ static inline uint64_t mfd_now(void)
 }
 
 /*
+ * Has the destination taken longer than it may, since @since (ns)? It may take for
+ * ever if stall_ms is 0.
+ */
+static inline bool mfd_stalled(const struct mfd_session *session, uint64_t since)
+{
+	uint64_t patience = session->params.stall_ms * 1000000ull;
+
+	return patience && mfd_now() > since + patience;
+}
+
+/*
  * Make the migration fail, for the reason in @why unless there is one already:
  * the module's session is cancelled and all sockets are shut down, so that
  * nobody who waits for them waits any longer. Any thread.

@@ -33,13 +33,13 @@ static int wait_a_tick(struct mfd_session *session, int fd, short events,
 	return ret ? ret : ready > 0;
 }
 
-static int wait_connected(struct mfd_session *session, int fd, uint64_t deadline,
+static int wait_connected(struct mfd_session *session, int fd, uint64_t since,
 			  struct mfd_error *err)
 {
 	int ready;
 
 	while (!(ready = wait_a_tick(session, fd, POLLOUT, err)))
-		if (mfd_now() > deadline)
+		if (mfd_stalled(session, since))
 			return mfd_error_errno(err, ETIMEDOUT, "cannot connect");
 	if (ready < 0)
 		return ready;
@@ -47,17 +47,17 @@ static int wait_connected(struct mfd_session *session, int fd, uint64_t deadline
 	return ready ? mfd_error_errno(err, ready, "cannot connect") : 0;
 }
 
-static int connect_before(struct mfd_session *session, int fd,
-			  const struct mfd_endpoint *endpoint, uint64_t deadline,
-			  struct mfd_error *err)
+static int connect_soon(struct mfd_session *session, int fd,
+			const struct mfd_endpoint *endpoint, struct mfd_error *err)
 {
+	uint64_t since = mfd_now();
 	int ret;
 
 	while (connect(fd, (const struct sockaddr *)&endpoint->addr, endpoint->size)) {
 		if (errno == EINPROGRESS || errno == EINTR)
-			return wait_connected(session, fd, deadline, err);
+			return wait_connected(session, fd, since, err);
 		/* a UNIX socket's listener has its hands full, and poll() cannot tell */
-		if (errno != EAGAIN || mfd_now() > deadline)
+		if (errno != EAGAIN || mfd_stalled(session, since))
 			return mfd_error_errno(err, errno, "cannot connect");
 		ret = wait_a_tick(session, -1, 0, err);
 		if (ret < 0)
@@ -69,13 +69,12 @@ static int connect_before(struct mfd_session *session, int fd,
 int mfd_socket_connect_to(struct mfd_session *session, const struct mfd_endpoint *endpoint,
 			  int *out, struct mfd_error *err)
 {
-	uint64_t deadline = mfd_now() + session->params.stall_ms * 1000000ull;
 	int family = endpoint->addr.ss_family, one = 1, fd, ret;
 
 	fd = socket(family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 	if (fd < 0)
 		return mfd_error_errno(err, errno, "socket");
-	ret = connect_before(session, fd, endpoint, deadline, err);
+	ret = connect_soon(session, fd, endpoint, err);
 	if (!ret && family != AF_UNIX &&
 	    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one)))
 		ret = mfd_error_errno(err, errno, "TCP_NODELAY");

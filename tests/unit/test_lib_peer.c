@@ -1,0 +1,338 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * libmfd's source with real sockets and threads, and a destination that does as it
+ * is told. In place of the module are pipes.
+ */
+#include "unit.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <pthread.h>
+#include <signal.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include <linux/multifd_zp.h>
+
+#include "device.h"
+#include "mfd.h"
+
+#define CHANNELS 2
+#define PATIENCE_MS 50000
+#define NO_PATIENCE_MS 300
+/* Looks around while nothing happens, each MFD_TICK_MS after the other. */
+#define SOME_TICKS 3
+
+static char folder[64], socket_path[96];
+
+/* --- the module */
+
+static struct {
+	size_t bytes;			/* what each channel brings */
+	int pipe[CHANNELS];		/* writing ends */
+	pthread_t thread[CHANNELS];
+} module;
+
+int mfd_device_open(struct mfd_session *session, struct mfd_error *err)
+{
+	(void)err;
+	session->dev = open("/dev/null", O_RDWR | O_CLOEXEC);
+	assert_true(session->dev >= 0);
+	return 0;
+}
+
+void mfd_device_close(struct mfd_session *session)
+{
+	pthread_mutex_lock(&session->lock);
+	if (session->dev >= 0)
+		close(session->dev);
+	session->dev = -1;
+	pthread_mutex_unlock(&session->lock);
+}
+
+/* All of it, or until the pump is gone. */
+static void *fill_channel(void *pipe)
+{
+	char *data = calloc(1, module.bytes + 1);
+	size_t done = 0;
+	ssize_t n = 0;
+
+	assert_non_null(data);
+	for (; done < module.bytes && n >= 0; done += n)
+		n = write(*(int *)pipe, data + done, module.bytes - done);
+	free(data);
+	close(*(int *)pipe);
+	return NULL;
+}
+
+static int get_channel(struct mzp_channel_get *get)
+{
+	unsigned int i = get->channel;
+	int ends[2];
+
+	assert_int_equal(pipe2(ends, O_CLOEXEC), 0);
+	assert_int_equal(fcntl(ends[0], F_SETFL, O_NONBLOCK), 0);
+	get->fd = ends[0];
+	module.pipe[i] = ends[1];
+	assert_int_equal(pthread_create(&module.thread[i], NULL, fill_channel, &module.pipe[i]),
+			 0);
+	return 0;
+}
+
+int mfd_device_call(struct mfd_session *session, unsigned long command, void *argument,
+		    struct mfd_error *err)
+{
+	struct mzp_info *info = argument;
+
+	(void)session;
+	(void)err;
+	switch (command) {
+	case MZP_IOC_INFO:
+		info->abi_version = MZP_ABI_VERSION;
+		info->page_size = 4096;
+		info->methods = 1 << MZP_METHOD_NONE;
+		info->detections = 1 << MZP_DETECTION_MULTIFD;
+		info->max_channels = CHANNELS;
+		return 0;
+	case MZP_IOC_CHANNEL:
+		return get_channel(argument);
+	default:
+		return 0;
+	}
+}
+
+/* --- the destination: a thread of its own, from when all are connected */
+
+static struct {
+	int listener;
+	int main;
+	int channel[CHANNELS];
+	void (*behave)(void);
+	pthread_t thread;
+} peer;
+
+/*
+ * So many bytes, or until nothing more follows. If the source has failed, it is
+ * the source that is asked why.
+ */
+static void read_bytes(int fd, size_t size)
+{
+	char ignored[4096];
+	ssize_t n;
+
+	while (size && (n = read(fd, ignored, size < sizeof(ignored) ? size :
+						     sizeof(ignored))) > 0)
+		size -= n;
+}
+
+static void read_all(int fd)
+{
+	read_bytes(fd, SIZE_MAX);
+}
+
+static void hang_up(int *fd)
+{
+	close(*fd);
+	*fd = -1;
+}
+
+static void *serve(void *unused)
+{
+	unsigned int i;
+
+	peer.main = accept(peer.listener, NULL, NULL);
+	for (i = 0; i < CHANNELS; i++)
+		peer.channel[i] = accept(peer.listener, NULL, NULL);
+	if (peer.channel[CHANNELS - 1] >= 0)
+		peer.behave();
+	return unused;
+}
+
+/* Return: where it listens, in libmfd's words. */
+static const char *listen_at(sa_family_t family)
+{
+	static char text[128];
+	struct sockaddr_un un = { .sun_family = AF_UNIX };
+	struct sockaddr_in in = { .sin_family = AF_INET };
+	socklen_t size = sizeof(in);
+	int small = 4096;
+
+	peer.listener = socket(family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	assert_true(peer.listener >= 0);
+	if (family == AF_UNIX) {
+		strcpy(un.sun_path, socket_path);
+		unlink(un.sun_path);
+		snprintf(text, sizeof(text), "unix:%s", socket_path);
+		assert_int_equal(bind(peer.listener, (struct sockaddr *)&un, sizeof(un)), 0);
+	} else {
+		/* it is the source's socket that has to hold what nobody reads */
+		setsockopt(peer.listener, SOL_SOCKET, SO_RCVBUF, &small, sizeof(small));
+		inet_pton(AF_INET, "127.0.0.1", &in.sin_addr);
+		assert_int_equal(bind(peer.listener, (struct sockaddr *)&in, size), 0);
+		getsockname(peer.listener, (struct sockaddr *)&in, &size);
+		snprintf(text, sizeof(text), "tcp:127.0.0.1:%u", ntohs(in.sin_port));
+	}
+	assert_int_equal(listen(peer.listener, 0), 0);
+	return text;
+}
+
+/* --- the source */
+
+static struct {
+	struct mfd_params params;
+	struct mfd_error err;
+	_Atomic int ret;
+} source;
+
+static void *memory;
+
+static void connect_and_finish(struct mfd_session *session, const char *address)
+{
+	struct mfd_block *block;
+
+	if (mfd_setup(session, &source.params, &source.err) ||
+	    mfd_block_add(session, "ram0", memory, 4096, &block, &source.err))
+		fail_msg("%s", source.err.text);
+	source.ret = mfd_connect(session, address, &source.err);
+	if (!source.ret)
+		source.ret = mfd_finish(session, &source.err);
+}
+
+static void prepare(size_t bytes, unsigned int stall_ms)
+{
+	memset(&peer, -1, sizeof(peer));
+	memset(&source, 0, sizeof(source));
+	memset(module.pipe, -1, sizeof(module.pipe));
+	module.bytes = bytes;
+	mfd_params_init(&source.params);
+	source.params.stall_ms = stall_ms;
+}
+
+/* Migrate to @address, where a thread @serves. */
+static void migrate_to(const char *address, void *(*serves)(void *), void *data)
+{
+	struct mfd_session *session;
+	unsigned int i;
+
+	assert_int_equal(pthread_create(&peer.thread, NULL, serves, data), 0);
+	assert_int_equal(mfd_open(&session, &source.err), 0);
+	connect_and_finish(session, address);
+	if (source.ret)
+		shutdown(peer.listener, SHUT_RDWR);
+	mfd_close(session);
+	pthread_join(peer.thread, NULL);
+	for (i = 0; i < CHANNELS; i++) {
+		if (module.pipe[i] >= 0)
+			pthread_join(module.thread[i], NULL);
+		close(peer.channel[i]);
+	}
+	close(peer.main);
+	close(peer.listener);
+}
+
+/* Migrate to a destination that behaves like that. */
+static void migrate(sa_family_t family, void (*behave)(void))
+{
+	peer.behave = behave;
+	migrate_to(listen_at(family), serve, NULL);
+}
+
+static void must_work(void)
+{
+	if (source.ret)
+		fail_msg("%d '%s'", source.ret, source.err.text);
+}
+
+/* --- patience */
+
+static _Atomic unsigned int ticks;
+
+static void count_tick(const struct mfd_progress *now, void *unused)
+{
+	(void)now;
+	(void)unused;
+	ticks++;
+}
+
+static void wait_ticks(void)
+{
+	while (ticks < SOME_TICKS && !source.ret)
+		usleep(1000);
+}
+
+/* It takes nothing before the source has looked around a few times, nor ends. */
+static void takes_its_time(void)
+{
+	unsigned int i;
+
+	wait_ticks();
+	for (i = 0; i < CHANNELS; i++)
+		read_bytes(peer.channel[i], module.bytes);
+	read_all(peer.main);
+	ticks = 0;
+	wait_ticks();
+	for (i = 0; i < CHANNELS; i++)
+		hang_up(&peer.channel[i]);
+	hang_up(&peer.main);
+}
+
+TEST(no_limit)
+{
+	ticks = 0;
+	prepare(16 << 20, 0);
+	source.params.progress = count_tick;
+	migrate(AF_INET, takes_its_time);
+	must_work();
+}
+
+/* The place in the queue is taken, until the source has looked around. */
+static void *let_in(void *behind)
+{
+	wait_ticks();
+	close(accept(peer.listener, NULL, NULL));
+	hang_up(behind);
+	return serve(NULL);
+}
+
+TEST(no_limit_to_connect)
+{
+	const char *address;
+	struct sockaddr_un un;
+	socklen_t size = sizeof(un);
+	int first;
+
+	ticks = 0;
+	prepare(0, 0);
+	source.params.progress = count_tick;
+	address = listen_at(AF_UNIX);
+	getsockname(peer.listener, (struct sockaddr *)&un, &size);
+	first = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	assert_int_equal(connect(first, (struct sockaddr *)&un, size), 0);
+	peer.behave = takes_its_time;
+	migrate_to(address, let_in, &first);
+	must_work();
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(no_limit),
+		cmocka_unit_test(no_limit_to_connect),
+	};
+	int failed;
+
+	strcpy(folder, "/tmp/test_lib_peer.XXXXXX");
+	memory = aligned_alloc(4096, 4096);
+	if (!memory || !mkdtemp(folder))
+		return 1;
+	snprintf(socket_path, sizeof(socket_path), "%s/socket", folder);
+	signal(SIGPIPE, SIG_IGN);
+	failed = cmocka_run_group_tests(tests, NULL, NULL);
+	free(memory);
+	unlink(socket_path);
+	rmdir(folder);
+	return failed;
+}
