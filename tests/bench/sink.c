@@ -39,6 +39,8 @@ static void *drain(void *arg)
 		connection->bytes += n;
 	if (n < 0)
 		err(1, "recv");
+	/* libmfd ends the channels when the main connection was ended at both ends */
+	shutdown(connection->fd, SHUT_WR);
 	return NULL;
 }
 

@@ -400,6 +400,27 @@ case("fewer channels than --peer-qmp says", ONE, ("--channels", 2, *PEER), None,
 case("nobody listens", ONE, (*THREE, "--to", "tcp:127.0.0.1:9"))(wrong)
 
 
+def wrong_and_unread(version, uri):
+    """A destination that has all of it in its sockets before it looks, and gives up.
+
+    It reads the main connection to the end, and closes it as if all were well.
+    """
+    with qemu(version, SMALL, 3, uri) as destination:
+        destination.process.send_signal(signal.SIGSTOP)
+        sender = mfdsend(destination, *THREE, "--compat", version, "--timeout", 20,
+                         images={"ramX": image(*SMALL[0])})
+        # Too short a time makes it the case above, which must fail as well.
+        time.sleep(2)
+        destination.process.send_signal(signal.SIGCONT)
+        must_fail(sender, REASON)
+
+
+for _version in QEMU:
+    for _uri in ("tcp", "unix"):
+        case(f"wrong idstr, noticed when all is sent, {_version}, {_uri}",
+             _version, _uri)(wrong_and_unread)
+
+
 # --- the toy VMM
 
 def demo(version, method):

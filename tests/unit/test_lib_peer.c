@@ -22,7 +22,7 @@
 
 #define CHANNELS 2
 #define PATIENCE_MS 50000
-#define NO_PATIENCE_MS 300
+#define NO_PATIENCE_MS 1000
 /* Looks around while nothing happens, each MFD_TICK_MS after the other. */
 #define SOME_TICKS 3
 
@@ -175,7 +175,7 @@ static const char *listen_at(sa_family_t family)
 		getsockname(peer.listener, (struct sockaddr *)&in, &size);
 		snprintf(text, sizeof(text), "tcp:127.0.0.1:%u", ntohs(in.sin_port));
 	}
-	assert_int_equal(listen(peer.listener, 0), 0);
+	assert_int_equal(listen(peer.listener, CHANNELS + 1), 0);
 	return text;
 }
 
@@ -184,7 +184,8 @@ static const char *listen_at(sa_family_t family)
 static struct {
 	struct mfd_params params;
 	struct mfd_error err;
-	_Atomic int ret;
+	int ret;
+	_Atomic bool over;
 } source;
 
 static void *memory;
@@ -199,6 +200,7 @@ static void connect_and_finish(struct mfd_session *session, const char *address)
 	source.ret = mfd_connect(session, address, &source.err);
 	if (!source.ret)
 		source.ret = mfd_finish(session, &source.err);
+	source.over = true;
 }
 
 static void prepare(size_t bytes, unsigned int stall_ms)
@@ -246,6 +248,13 @@ static void must_work(void)
 		fail_msg("%d '%s'", source.ret, source.err.text);
 }
 
+static void must_fail(int ret, const char *text)
+{
+	if (source.ret != ret || !strstr(source.err.text, text))
+		fail_msg("%d '%s' was expected, not %d '%s'", ret, text, source.ret,
+			 source.ret ? source.err.text : "");
+}
+
 /* --- patience */
 
 static _Atomic unsigned int ticks;
@@ -259,7 +268,7 @@ static void count_tick(const struct mfd_progress *now, void *unused)
 
 static void wait_ticks(void)
 {
-	while (ticks < SOME_TICKS && !source.ret)
+	while (ticks < SOME_TICKS && !source.over)
 		usleep(1000);
 }
 
@@ -308,6 +317,7 @@ TEST(no_limit_to_connect)
 	prepare(0, 0);
 	source.params.progress = count_tick;
 	address = listen_at(AF_UNIX);
+	assert_int_equal(listen(peer.listener, 0), 0);
 	getsockname(peer.listener, (struct sockaddr *)&un, &size);
 	first = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	assert_int_equal(connect(first, (struct sockaddr *)&un, size), 0);
@@ -316,11 +326,189 @@ TEST(no_limit_to_connect)
 	must_work();
 }
 
+/* --- how the destination ends the connections */
+
+/* Enough for the socket of a source that nobody reads from; it goes out at once. */
+#define UNREAD (256 << 10)
+
+static void read_channels(void)
+{
+	unsigned int i;
+
+	for (i = 0; i < CHANNELS; i++)
+		read_bytes(peer.channel[i], module.bytes);
+}
+
+/* As QEMU does, whether it has read all of it or not. */
+static void leave_channels(void)
+{
+	unsigned int i;
+
+	for (i = 0; i < CHANNELS; i++) {
+		shutdown(peer.channel[i], SHUT_RDWR);
+		hang_up(&peer.channel[i]);
+	}
+}
+
+static void ends_as_qemu(void)
+{
+	read_channels();
+	read_all(peer.main);
+	leave_channels();
+	hang_up(&peer.main);
+}
+
+TEST(a_qemu)
+{
+	prepare(UNREAD, PATIENCE_MS);
+	migrate(AF_INET, ends_as_qemu);
+	must_work();
+	prepare(UNREAD, PATIENCE_MS);
+	migrate(AF_UNIX, ends_as_qemu);
+	must_work();
+}
+
+TEST(an_old_qemu)
+{
+	prepare(UNREAD, PATIENCE_MS);
+	source.params.flush = MFD_FLUSH_SECTION;
+	migrate(AF_INET, ends_as_qemu);
+	must_work();
+}
+
+/* Its channels end when the source's do. */
+static void ends_as_mfdrecv(void)
+{
+	unsigned int i;
+
+	read_channels();
+	read_all(peer.main);
+	shutdown(peer.main, SHUT_WR);
+	for (i = 0; i < CHANNELS; i++) {
+		read_all(peer.channel[i]);
+		hang_up(&peer.channel[i]);
+	}
+	hang_up(&peer.main);
+}
+
+TEST(an_mfdrecv)
+{
+	prepare(UNREAD, PATIENCE_MS);
+	migrate(AF_INET, ends_as_mfdrecv);
+	must_work();
+	prepare(UNREAD, PATIENCE_MS);
+	migrate(AF_UNIX, ends_as_mfdrecv);
+	must_work();
+}
+
+/* All is read, so nothing but that byte tells of the failure. */
+static void says_a_byte(void)
+{
+	read_channels();
+	read_all(peer.main);
+	send(peer.channel[1], "", 1, MSG_NOSIGNAL);
+	leave_channels();
+	hang_up(&peer.main);
+}
+
+TEST(an_mfdrecv_that_fails)
+{
+	prepare(UNREAD, PATIENCE_MS);
+	migrate(AF_UNIX, says_a_byte);
+	must_fail(-EPIPE, "channel 1: ");
+}
+
+static void ends_main_only(void)
+{
+	read_all(peer.main);
+	shutdown(peer.main, SHUT_WR);
+	/* until the source gives up */
+	while (!source.over)
+		usleep(1000);
+}
+
+TEST(channels_that_nobody_reads)
+{
+	prepare(UNREAD, NO_PATIENCE_MS);
+	migrate(AF_INET, ends_main_only);
+	must_fail(-ETIMEDOUT, "with the channels");
+	prepare(UNREAD / 4, NO_PATIENCE_MS);
+	migrate(AF_UNIX, ends_main_only);
+	must_fail(-ETIMEDOUT, "with the channels");
+}
+
+static void reads_but_stays(void)
+{
+	read_channels();
+	ends_main_only();
+}
+
+TEST(channels_that_do_not_end)
+{
+	prepare(UNREAD, NO_PATIENCE_MS);
+	migrate(AF_INET, reads_but_stays);
+	must_fail(-ETIMEDOUT, "with the channels");
+}
+
+/*
+ * A good while after it has ended the main connection, as if the channel's bytes
+ * took long to arrive: the source is already waiting for the channels.
+ */
+static void dies_late(void)
+{
+	struct pollfd ended = { .fd = peer.channel[1], .events = POLLRDHUP };
+
+	read_bytes(peer.channel[0], module.bytes);
+	read_bytes(peer.channel[1], module.bytes - 1);
+	read_all(peer.main);
+	shutdown(peer.main, SHUT_WR);
+	poll(&ended, 1, PATIENCE_MS);
+	hang_up(&peer.channel[0]);
+	hang_up(&peer.channel[1]);
+	hang_up(&peer.main);
+}
+
+TEST(one_that_dies_late)
+{
+	prepare(UNREAD, PATIENCE_MS);
+	migrate(AF_INET, dies_late);
+	must_fail(-ECONNRESET, "channel 1: ");
+	prepare(UNREAD, PATIENCE_MS);
+	migrate(AF_UNIX, dies_late);
+	must_fail(-ECONNRESET, "channel 1: ");
+}
+
+/* The main connection says something wrong; all of it is in the sockets by then. */
+static void gives_up_as_qemu(void)
+{
+	read_all(peer.main);
+	leave_channels();
+	hang_up(&peer.main);
+}
+
+TEST(a_qemu_that_gives_up)
+{
+	prepare(1000, PATIENCE_MS);
+	migrate(AF_INET, gives_up_as_qemu);
+	must_fail(-EPIPE, "channel 0: ");
+	prepare(1000, PATIENCE_MS);
+	migrate(AF_UNIX, gives_up_as_qemu);
+	must_fail(-ECONNRESET, "channel 0: ");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(no_limit),
 		cmocka_unit_test(no_limit_to_connect),
+		cmocka_unit_test(a_qemu),
+		cmocka_unit_test(an_old_qemu),
+		cmocka_unit_test(an_mfdrecv),
+		cmocka_unit_test(an_mfdrecv_that_fails),
+		cmocka_unit_test(channels_that_nobody_reads),
+		cmocka_unit_test(channels_that_do_not_end),
+		cmocka_unit_test(one_that_dies_late),
+		cmocka_unit_test(a_qemu_that_gives_up),
 	};
 	int failed;
 

@@ -109,48 +109,89 @@ static uint64_t unsent(struct mfd_session *session)
 }
 
 /*
- * Return: 1 when the destination has closed its end in good order, 0: not yet.
+ * Has the destination ended the main connection? Return: 1: yes, in good order;
+ * 0: not yet, or an error: it has failed, and a channel may be the first to show it.
  */
-static int read_end(struct mfd_session *session, struct mfd_error *err)
+static int main_ended(struct mfd_session *session, struct mfd_error *err)
 {
-	char ignored[64];
-	ssize_t n = recv(session->main, ignored, sizeof(ignored), MSG_DONTWAIT);
+	char byte;
+	ssize_t n = recv(session->main, &byte, sizeof(byte), MSG_DONTWAIT);
+	int code = n < 0 ? errno : EPROTO;
 
 	if (!n)
 		return 1;
-	if (n < 0 && errno != EAGAIN && errno != EINTR)
-		return mfd_error_set(err, errno,
-				     "main connection: the destination gave up before the end; its own log says why");
-	return 0;
+	if (n < 0 && (code == EAGAIN || code == EINTR))
+		return mfd_pumps_verify(session, err);
+	return mfd_error_set(err, code,
+			     "main connection: the destination gave up before the end; its own log says why");
 }
 
 /*
- * There is no return path, so the destination does not say whether it
- * succeeded. It closes the connection when it has read the end; if it leaves
- * before, with anything unread, the socket reports a reset and not an end.
+ * Wait until @ended, as long as the destination takes, unless it stands still. If
+ * nothing but @ended can tell, @fd is -1: looked at often at first, since that is
+ * downtime, and ever less.
  */
-static int wait_end(struct mfd_session *session, struct mfd_error *err)
+static int wait_ended(struct mfd_session *session, int fd,
+		      int (*ended)(struct mfd_session *session, struct mfd_error *err),
+		      struct mfd_error *err)
 {
-	struct pollfd fd = { .fd = session->main, .events = POLLIN };
-	uint64_t since = mfd_now(), left = unsent(session);
-	int ret;
+	struct pollfd poll_fd = { .fd = fd, .events = POLLIN };
+	uint64_t since = mfd_now(), left = unsent(session), now;
+	int ret, wait_ms = fd < 0 ? 1 : MFD_TICK_MS;
 
-	while (!(ret = read_end(session, err))) {
-		poll(&fd, 1, MFD_TICK_MS);
+	while (!(ret = ended(session, err))) {
+		poll(&poll_fd, 1, wait_ms);
+		wait_ms = 2 * wait_ms < MFD_TICK_MS ? 2 * wait_ms : MFD_TICK_MS;
 		ret = mfd_session_check(session, err);
 		if (ret)
 			return ret;
-		if (unsent(session) != left) {
-			left = unsent(session);
+		now = unsent(session);
+		if (now != left)
 			since = mfd_now();
-		}
+		left = now;
 		if (mfd_stalled(session, since))
 			return mfd_error_set(err, ETIMEDOUT,
-					     "the destination has been sent everything, but has not finished for %u s (are its multifd-channels %u, and is the flush right for its version?)",
+					     "the destination has been sent everything, but has not finished%s for %u s (are its multifd-channels %u, and is the flush right for its version?)",
+					     fd < 0 ? " with the channels" : "",
 					     session->params.stall_ms / 1000,
 					     session->params.channels);
 	}
-	return ret < 0 ? ret : mfd_pumps_verify(session, err);
+	return ret < 0 ? ret : 0;
+}
+
+/*
+ * There is no return path: whether the destination succeeded shows only in how it
+ * ends the connections. It does so when it has read the end; if it leaves before,
+ * with anything unread, its kernel resets the connection, and the socket reports
+ * an error and not an end.
+ *
+ * TCP does so only while our side is open. If we have ended it, and so has the
+ * destination, the connection is over for both, and nobody hears of what was
+ * unread. QEMU ends its side before it closes the socket, also when it fails. So
+ * the channels stay open until the main connection has been ended: stock
+ * destinations close the channels first, and libmfd's receiver, which wants to
+ * see them end, ends its side of the main connection for a sign. Only then the
+ * channels are ended, and all must be acknowledged, this end too, and answered by
+ * an end. A destination that is gone with something unread answers with a reset,
+ * even if its first one was lost.
+ *
+ * QEMU 7.2 may close the channels last if it fails, and gets a moment for it.
+ *
+ * What cannot be known with TCP: whether a destination that ends its side, and
+ * only closes the socket later, reads what its kernel has acknowledged. A UNIX
+ * socket's bytes are not gone from the queue until they are read, or thrown away
+ * with an error, so there it is certain.
+ */
+static int wait_end(struct mfd_session *session, struct mfd_error *err)
+{
+	int ret = wait_ended(session, session->main, main_ended, err);
+
+	if (ret)
+		return ret;
+	if (session->params.flush == MFD_FLUSH_SECTION)
+		poll(NULL, 0, MFD_TICK_MS);
+	mfd_pumps_end(session);
+	return wait_ended(session, -1, mfd_pumps_ended, err);
 }
 
 int mfd_main_close(struct mfd_session *session, struct mfd_error *err)

@@ -27,7 +27,10 @@ int mfd_main_round(struct mfd_session *session, struct mfd_error *err);
  */
 int mfd_main_last(struct mfd_session *session, struct mfd_error *err);
 
-/* The end of the stream; then wait until the destination closes its end. */
+/*
+ * The end of the stream, then that of the channels, as soon as the destination has
+ * ended the main connection; wait until it has ended them as well.
+ */
 int mfd_main_close(struct mfd_session *session, struct mfd_error *err);
 
 #endif /* MFD_PRIVATE_MAIN_CONN_H */

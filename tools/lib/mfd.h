@@ -371,8 +371,14 @@ MFD_API int mfd_round_finish(struct mfd_session *session, struct mfd_round *roun
  * before this function has failed either: what is under way are references to its
  * memory, not copies. Afterwards only mfd_progress and mfd_close are useful.
  *
- * Return: 0: the destination has read every byte and closed its end. An error
- * otherwise: the destination does not have the guest.
+ * The destination has read the end of the main connection when it ends its side of
+ * that; then the channels are ended, and it has to acknowledge all that is on them
+ * and to end them too. There is no return path, so with TCP this is as much as can
+ * be known: "How it ends" in Documentation/wire.rst.
+ *
+ * Return: 0: the destination has read every byte and ended its side of all
+ * connections. An error otherwise: the destination does not have the guest.
+ * -ETIMEDOUT: it did nothing for stall_ms; -EPIPE, -ECONNRESET: it gave up.
  */
 MFD_API int mfd_finish(struct mfd_session *session, struct mfd_error *err);
 

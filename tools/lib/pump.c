@@ -58,7 +58,7 @@ struct mfd_pump {
 
 static int pump_error(struct mfd_pump *pump, int code, struct mfd_error *err)
 {
-	if (code == EPIPE)
+	if (code == EPIPE || code == ECONNRESET)
 		return mfd_error_set(err, code,
 				     "channel %u: the destination closed the connection; its own log says why",
 				     pump->id);
@@ -168,8 +168,6 @@ static void *pump_thread(void *data)
 
 	if (run(pump, &err))
 		mfd_session_fail(session, &err);
-	else
-		shutdown(pump->socket, SHUT_WR);
 	pthread_mutex_lock(&session->lock);
 	pump->ended = true;
 	pthread_cond_signal(&session->pump_ended);
@@ -353,17 +351,68 @@ uint64_t mfd_pumps_unsent(struct mfd_session *session)
 	return sum;
 }
 
+static int verify(struct mfd_pump *pump, struct mfd_error *err)
+{
+	int code = mfd_socket_error(pump->socket);
+
+	return code ? pump_error(pump, code, err) : 0;
+}
+
 int mfd_pumps_verify(struct mfd_session *session, struct mfd_error *err)
 {
 	unsigned int i;
-	int code;
+	int ret = 0;
+
+	for (i = 0; i < session->params.channels && !ret; i++)
+		ret = verify(&session->pumps[i], err);
+	return ret;
+}
+
+void mfd_pumps_end(struct mfd_session *session)
+{
+	unsigned int i;
+
+	/* of one that is reset already mfd_pumps_ended knows */
+	for (i = 0; i < session->params.channels; i++)
+		shutdown(session->pumps[i].socket, SHUT_WR);
+}
+
+/*
+ * The order matters: what was under way is gone from the queue once the error is
+ * there that says that it was thrown away, and not before.
+ *
+ * Return: 1: the destination has everything and has ended its side; 0: not yet, or
+ * an error.
+ */
+static int pump_ended(struct mfd_pump *pump, struct mfd_error *err)
+{
+	int unsent = 0, ret;
+	ssize_t n;
+	char byte;
+
+	if (ioctl(pump->socket, SIOCOUTQ, &unsent))
+		return pump_error(pump, errno, err);
+	ret = verify(pump, err);
+	if (ret || unsent)
+		return ret;
+	n = recv(pump->socket, &byte, sizeof(byte), MSG_DONTWAIT);
+	if (n < 0)
+		return errno == EAGAIN || errno == EINTR ? 0 : pump_error(pump, errno, err);
+	return n ? pump_error(pump, EPIPE, err) : 1;
+}
+
+int mfd_pumps_ended(struct mfd_session *session, struct mfd_error *err)
+{
+	unsigned int i, ended = 0;
+	int ret;
 
 	for (i = 0; i < session->params.channels; i++) {
-		code = mfd_socket_error(session->pumps[i].socket);
-		if (code)
-			return pump_error(&session->pumps[i], code, err);
+		ret = pump_ended(&session->pumps[i], err);
+		if (ret < 0)
+			return ret;
+		ended += ret;
 	}
-	return 0;
+	return ended == session->params.channels;
 }
 
 static void close_pump(struct mfd_pump *pump)

@@ -27,14 +27,25 @@ void mfd_pumps_shutdown(struct mfd_session *session);
  */
 int mfd_pumps_drain(struct mfd_session *session, struct mfd_error *err);
 
-/* Bytes that the destination's kernel has not taken yet. */
+/*
+ * What follows is for when all pumps are drained, and nobody else watches their
+ * sockets.
+ */
+
+/* Bytes that the destination's kernel (UNIX: the destination) has not taken yet. */
 uint64_t mfd_pumps_unsent(struct mfd_session *session);
 
-/*
- * The destination has closed the main connection: did it leave something
- * unread?
- */
+/* Has a channel failed? */
 int mfd_pumps_verify(struct mfd_session *session, struct mfd_error *err);
+
+/* Tell the destination that nothing more follows on any channel. */
+void mfd_pumps_end(struct mfd_session *session);
+
+/*
+ * Has the destination taken all of that, and ended all channels on its side?
+ * Return: 1: yes; 0: not yet; or a channel's error, so it has failed.
+ */
+int mfd_pumps_ended(struct mfd_session *session, struct mfd_error *err);
 
 /*
  * End the threads and free everything; the session has failed or is finished.

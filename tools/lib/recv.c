@@ -249,7 +249,11 @@ static int receive(struct mfd_recv *recv, struct mfd_error *err)
 	recv->main.device_state = recv->params.device_state;
 	recv->main.opaque = recv->params.opaque;
 	ret = mfd_recv_main_run(&recv->main, err);
-	return ret ? ret : mfd_recv_workers_finish(recv, err);
+	if (ret)
+		return ret;
+	/* libmfd's source ends the channels when it sees this; others do not care */
+	shutdown(recv->main_socket.fd, SHUT_WR);
+	return mfd_recv_workers_finish(recv, err);
 }
 
 /*
