@@ -391,9 +391,9 @@ static void headers_return(void **state)
 	struct mzp_setup setup = setup_for(1);
 	static uint8_t buf[MIB];
 	struct session s;
-	long before, after;
 	uint64_t job;
 	uint32_t id;
+	long before;
 	int p[2];
 
 	(void)state;
@@ -422,8 +422,8 @@ static void headers_return(void **state)
 		left -= n;
 	}
 	must(session_wait(&s, job).absent == PACKETS);
-	after = file_number("/proc/meminfo", "MemAvailable:");
-	must(before - after < 30000, "%ld kB, then %ld", before, after);
+	/* since 6.7 a CPU keeps much of what is given back for itself, for some seconds */
+	until(before - file_number("/proc/meminfo", "MemAvailable:") < 30000);
 	session_close(&s);
 }
 

@@ -20,7 +20,7 @@
  *
  * A splice to a socket whose other end is gone raises SIGPIPE, and unlike
  * send(2) there is no flag against it. The signal goes to the thread that
- * called; pumps block all signals, so it stays pending there and goes away with
+ * called; pumps block it, so it stays pending there and goes away with
  * the thread. The signals of the process are for the program's own threads.
  */
 #include <errno.h>
