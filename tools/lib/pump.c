@@ -16,7 +16,8 @@
  * SPLICE_F_MORE lets TCP wait with an incomplete segment for what follows. It
  * is given only when the channel has more already: only then is it sure that
  * the pump itself soon sends the rest. At the end of a burst it is not given,
- * so no tail stays behind.
+ * so no tail stays behind. What the channel has more may be its end: then the
+ * tail is pushed out, or TCP would keep it for 200 ms.
  *
  * A splice to a socket whose other end is gone raises SIGPIPE, and unlike
  * send(2) there is no flag against it. The signal goes to the thread that
@@ -26,6 +27,8 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/sockios.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <poll.h>
 #include <stdlib.h>
 #include <sys/ioctl.h>
@@ -144,6 +147,14 @@ static int empty_pipe(struct mfd_pump *pump, size_t left, bool more, struct mfd_
 	return 0;
 }
 
+/* To set what is set already has TCP send all that it has. A UNIX socket keeps nothing. */
+static void push_tail(struct mfd_pump *pump)
+{
+	int one = 1;
+
+	setsockopt(pump->socket, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
+}
+
 static int run(struct mfd_pump *pump, struct mfd_error *err)
 {
 	ssize_t n;
@@ -157,6 +168,8 @@ static int run(struct mfd_pump *pump, struct mfd_error *err)
 		if (more)
 			return more;
 	}
+	if (!n)
+		push_tail(pump);
 	return n;
 }
 
