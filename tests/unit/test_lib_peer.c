@@ -8,9 +8,13 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
+#include <linux/sockios.h>
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
+#include <sys/ioctl.h>
+#include <sys/select.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <unistd.h>
@@ -79,6 +83,12 @@ static int get_channel(struct mzp_channel_get *get)
 	module.pipe[i] = ends[1];
 	assert_int_equal(pthread_create(&module.thread[i], NULL, fill_channel, &module.pipe[i]),
 			 0);
+	/* what fits into the pipe is there, and its end, before the pump looks */
+	if (module.bytes <= PIPE_BUF) {
+		struct pollfd closed = { .fd = ends[0] };
+
+		assert_int_equal(poll(&closed, 1, PATIENCE_MS), 1);
+	}
 	return 0;
 }
 
@@ -149,6 +159,25 @@ static void *serve(void *unused)
 	if (peer.channel[CHANNELS - 1] >= 0)
 		peer.behave();
 	return unused;
+}
+
+static void read_channels(void)
+{
+	unsigned int i;
+
+	for (i = 0; i < CHANNELS; i++)
+		read_bytes(peer.channel[i], module.bytes);
+}
+
+/* As QEMU does, whether it has read all of it or not. */
+static void leave_channels(void)
+{
+	unsigned int i;
+
+	for (i = 0; i < CHANNELS; i++) {
+		shutdown(peer.channel[i], SHUT_RDWR);
+		hang_up(&peer.channel[i]);
+	}
 }
 
 /* Return: where it listens, in libmfd's words. */
@@ -326,29 +355,57 @@ TEST(no_limit_to_connect)
 	must_work();
 }
 
+/* --- what the source's sockets keep */
+
+/* The source is in this process too. Return: the other end of the connection @fd. */
+static int other_end(int fd)
+{
+	struct sockaddr_in here, there, own, its;
+	socklen_t size = sizeof(own);
+	int i;
+
+	if (getsockname(fd, (struct sockaddr *)&here, &size) ||
+	    getpeername(fd, (struct sockaddr *)&there, &size))
+		return -1;
+	for (i = 0; i < FD_SETSIZE; i++) {
+		size = sizeof(own);
+		if (!getsockname(i, (struct sockaddr *)&own, &size) && size == sizeof(own) &&
+		    !getpeername(i, (struct sockaddr *)&its, &size) &&
+		    own.sin_port == there.sin_port && its.sin_port == here.sin_port)
+			return i;
+	}
+	return -1;
+}
+
+static int kept[CHANNELS];
+
+/* The main connection ends when the pumps have, and the channels only after it. */
+static void looks_what_is_kept(void)
+{
+	unsigned int i;
+
+	read_all(peer.main);
+	for (i = 0; i < CHANNELS; i++)
+		if (ioctl(other_end(peer.channel[i]), SIOCOUTQNSD, &kept[i]))
+			kept[i] = -errno;
+	read_channels();
+	leave_channels();
+	hang_up(&peer.main);
+}
+
+TEST(no_tail_stays)
+{
+	prepare(1000, PATIENCE_MS);
+	migrate(AF_INET, looks_what_is_kept);
+	must_work();
+	assert_int_equal(kept[0], 0);
+	assert_int_equal(kept[1], 0);
+}
+
 /* --- how the destination ends the connections */
 
 /* Enough for the socket of a source that nobody reads from; it goes out at once. */
 #define UNREAD (256 << 10)
-
-static void read_channels(void)
-{
-	unsigned int i;
-
-	for (i = 0; i < CHANNELS; i++)
-		read_bytes(peer.channel[i], module.bytes);
-}
-
-/* As QEMU does, whether it has read all of it or not. */
-static void leave_channels(void)
-{
-	unsigned int i;
-
-	for (i = 0; i < CHANNELS; i++) {
-		shutdown(peer.channel[i], SHUT_RDWR);
-		hang_up(&peer.channel[i]);
-	}
-}
 
 static void ends_as_qemu(void)
 {
@@ -501,6 +558,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(no_limit),
 		cmocka_unit_test(no_limit_to_connect),
+		cmocka_unit_test(no_tail_stays),
 		cmocka_unit_test(a_qemu),
 		cmocka_unit_test(an_old_qemu),
 		cmocka_unit_test(an_mfdrecv),
