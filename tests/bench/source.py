@@ -442,7 +442,7 @@ class Stock:
     def first_round(self):
         """Begin, and hold back when all pages have been sent once. Return its CPU time."""
         self.go()
-        self.events.until_pass(1)
+        self.events.until("active")
         self.dirty_and_on()
         self.events.until_pass(2)
         self.speed(self.SLOW)
