@@ -14,10 +14,10 @@
  * even while there is nothing to send.
  *
  * SPLICE_F_MORE lets TCP wait with an incomplete segment for what follows. It
- * is given only when the channel has more already: only then is it sure that
- * the pump itself soon sends the rest. At the end of a burst it is not given,
- * so no tail stays behind. What the channel has more may be its end: then the
- * tail is pushed out, or TCP would keep it for 200 ms.
+ * is given only when the channel has more data already: only then is it sure that
+ * the pump itself soon sends the rest. At the end of a burst it is not given, nor
+ * if what the channel has more is its end, so no tail stays behind. TCP would keep
+ * that for 200 ms.
  *
  * A splice to a socket whose other end is gone raises SIGPIPE, and unlike
  * send(2) there is no flag against it. The signal goes to the thread that
@@ -27,8 +27,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/sockios.h>
-#include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <poll.h>
 #include <stdlib.h>
 #include <sys/ioctl.h>
@@ -75,7 +73,10 @@ static int gone(struct mfd_pump *pump, struct mfd_error *err)
 	return pump_error(pump, code ? code : EPIPE, err);
 }
 
-/* Return: whether the channel has data or has ended; or the socket's error. */
+/*
+ * Wait until the channel has data or has ended (POLLIN and POLLHUP). Return: whether
+ * it has data; or the socket's error.
+ */
 static int wait_channel(struct mfd_pump *pump, int timeout, struct mfd_error *err)
 {
 	struct pollfd fds[] = {
@@ -88,7 +89,7 @@ static int wait_channel(struct mfd_pump *pump, int timeout, struct mfd_error *er
 			return pump_error(pump, errno, err);
 	if (fds[1].revents)
 		return gone(pump, err);
-	return fds[0].revents != 0;
+	return (fds[0].revents & (POLLIN | POLLHUP)) == POLLIN;
 }
 
 static int wait_socket(struct mfd_pump *pump, struct mfd_error *err)
@@ -147,14 +148,6 @@ static int empty_pipe(struct mfd_pump *pump, size_t left, bool more, struct mfd_
 	return 0;
 }
 
-/* To set what is set already has TCP send all that it has. A UNIX socket keeps nothing. */
-static void push_tail(struct mfd_pump *pump)
-{
-	int one = 1;
-
-	setsockopt(pump->socket, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
-}
-
 static int run(struct mfd_pump *pump, struct mfd_error *err)
 {
 	ssize_t n;
@@ -168,8 +161,6 @@ static int run(struct mfd_pump *pump, struct mfd_error *err)
 		if (more)
 			return more;
 	}
-	if (!n)
-		push_tail(pump);
 	return n;
 }
 
