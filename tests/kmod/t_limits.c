@@ -2,7 +2,8 @@
 /*
  * Limits, at their edges: the last value that is allowed works, and not only on
  * paper; the first one beyond it is refused with the error that is documented.
- * Those that are refused before anything happens are in t_ioctl, too.
+ * Those that are refused before anything happens are in t_setup, t_block and t_send,
+ * too.
  */
 #include "mem.h"
 
