@@ -139,6 +139,8 @@ void *thread_join(struct thread *t);
 long huge_pool(long pages);
 /* The end of what can be mapped with page tables of 4 levels. */
 uint64_t task_size(void);
+/* "0" and "1" have the second CPU go and come; not writable where it cannot. */
+#define CPU1 "/sys/devices/system/cpu/cpu1/online"
 
 /* Wait until a thread sleeps in system call @nr; skips the test if the kernel cannot tell. */
 void until_blocked_in(pid_t pid, pid_t tid, long nr);
