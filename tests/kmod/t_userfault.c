@@ -15,6 +15,111 @@
 #include <sys/stat.h>
 #include <sys/syscall.h>
 
+struct restore {
+	int uffd;
+	struct mem *m;
+	bool on_demand;
+};
+
+static void restore_page(struct restore *r, uint64_t page)
+{
+	uint64_t content[PAGE / 8];
+	struct uffdio_copy copy = {
+		.dst = (uintptr_t)r->m->base + page * PAGE,
+		.src = (uintptr_t)content,
+		.len = PAGE,
+	};
+
+	page_fill(content, DATA, r->m->tag, page, 0);
+	if (ioctl(r->uffd, UFFDIO_COPY, &copy))
+		must(errno == EEXIST);
+}
+
+static void *restore(void *arg)
+{
+	struct restore *r = arg;
+	struct uffd_msg msg;
+
+	for (uint64_t page = 0; !r->on_demand && page < r->m->pages; page++)
+		restore_page(r, page);
+	while (read(r->uffd, &msg, sizeof(msg)) == sizeof(msg)) {
+		must(msg.event == UFFD_EVENT_PAGEFAULT);
+		restore_page(r, (msg.arg.pagefault.address - (uintptr_t)r->m->base) / PAGE);
+	}
+	return NULL;
+}
+
+/*
+ * A VMM that is being restored itself: pages that userfaultfd has not brought in
+ * yet are not zero. Either their contents go out or the job fails; never zeros,
+ * and never a wait without end.
+ */
+static void restored(bool on_demand)
+{
+	struct uffdio_api api = { .api = UFFD_API };
+	struct uffdio_register reg = { .mode = UFFDIO_REGISTER_MODE_MISSING };
+	struct restore r = { .on_demand = on_demand };
+	struct mzp_setup setup = setup_for(1);
+	struct mzp_wait w = { 0 };
+	struct thread t;
+	struct session s;
+	struct mem m;
+	struct rx rx;
+	uint64_t job;
+
+	mem_init(&m, "restored", 200);
+	r.m = &m;
+	r.uffd = sys(syscall(SYS_userfaultfd, O_CLOEXEC));
+	sys(ioctl(r.uffd, UFFDIO_API, &api));
+	reg.range.start = (uintptr_t)m.base;
+	reg.range.len = m.pages * PAGE;
+	sys(ioctl(r.uffd, UFFDIO_REGISTER, &reg));
+	/* some pages are there already */
+	for (unsigned int i = 0; i < 200; i++) {
+		if (i % 4 == 0)
+			restore_page(&r, i);
+		m.kind[i] = DATA;
+	}
+
+	setup.ring_packets = 16;
+	session_open(&s, &setup);
+	rx_init(&rx, &s, RX_READ);
+	mem_add(&m, &s, &rx);
+	job = session_send(&s, m.block_id, 0, 200, MZP_SEND_FRESH);
+	session_sync(&s);
+	thread_start(&t, restore, &r);
+	works(mzp_wait(s.fd, job, 20 * 1000000000l, &w));
+	rx_round(&rx);
+	for (unsigned int i = 0; i < 200; i++) {
+		must(m.rx->seen[i] != RX_ZERO, "page %u", i);
+		if (m.rx->seen[i] == RX_NORMAL)
+			must(page_is(m.rx->shadow + i * PAGE, DATA, m.tag, i, 0), "page %u", i);
+		else
+			must(w.error, "page %u was left out without a word", i);
+	}
+	must(!w.absent && !w.zero);
+	session_close(&s);
+	rx_free(&rx);
+	pthread_cancel(t.pthread);
+	thread_join(&t);
+	close(r.uffd);
+	mem_free(&m);
+}
+
+/* All pages come by themselves, sooner or later. */
+static void by_themselves(void **state)
+{
+	(void)state;
+	restored(false);
+}
+
+/* They come only when somebody needs them. */
+static void on_demand(void **state)
+{
+	(void)state;
+	restored(true);
+}
+
 /* Memory behind a userfaultfd that nobody answers. */
 static int never_there(void *base, uint64_t length)
 {
@@ -238,6 +343,8 @@ static void nonblocking_reader_behind_fault(void **state)
 int main(int argc, char **argv)
 {
 	static const struct CMUnitTest tests[] = {
+		cmocka_unit_test(by_themselves),
+		cmocka_unit_test(on_demand),
 		cmocka_unit_test(unanswered),
 		cmocka_unit_test(unanswered_and_closed),
 		cmocka_unit_test(reader_in_unanswered_fault),
