@@ -2,16 +2,11 @@
 /*
  * A channel's file: each byte comes out exactly once and in order, whatever
  * the mix of read and splice, and whoever gets in the way.
- *
- * The stream describes itself (see rx.c), and what its pages hold is known, so
- * a byte that is lost, repeated or moved is noticed at the latest one packet
- * later.
  */
-#include "mem.h"
+#include "one.h"
 
 #include <fcntl.h>
 #include <poll.h>
-#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/sendfile.h>
 #include <sys/socket.h>
@@ -19,70 +14,11 @@
 #include <sys/time.h>
 #include <sys/uio.h>
 
-/* One channel, and a block in which data and zeros alternate. */
-struct one {
-	struct session s;
-	struct rx rx;
-	struct mem m;
-	struct sent sent;
-	int ch;
-};
-
-static void one_open(struct one *o, uint64_t pages, unsigned int ring, unsigned int packet_pages)
-{
-	struct mzp_setup setup = setup_for(1);
-
-	setup.ring_packets = ring;
-	setup.packet_pages = packet_pages;
-	session_open(&o->s, &setup);
-	o->ch = o->s.ch[0];
-	rx_init(&o->rx, &o->s, RX_READ);
-	mem_init(&o->m, "ram", pages);
-	mem_add(&o->m, &o->s, &o->rx);
-	for (uint64_t i = 0; i < pages; i++)
-		mem_set(&o->m, i, i % 11 == 3 ? ZERO : i % 13 == 5 ? ONE : DATA);
-}
-
-static void one_send(struct one *o)
-{
-	o->sent = mem_send(&o->m, &o->s, 0, o->m.pages, NULL, MZP_SEND_ALL, 0);
-	session_sync(&o->s);
-}
-
-/* All that was sent has been fed to the receiver. */
-static void one_check(struct one *o)
-{
-	must(rx_between_packets(&o->rx.chan[0]));
-	mem_check_job(&o->s, &o->sent);
-	mem_check(&o->m);
-	rx_next_round(&o->rx);
-}
-
-static void one_close(struct one *o)
-{
-	struct mzp_wait w = { 0 };
-	char c;
-
-	/* a SYNC that was read is perhaps not done yet, and would be cut off */
-	works(mzp_wait(o->s.fd, 0, -1, &w));
-	sys(close(o->s.fd));
-	must(sys(read(o->ch, &c, 1)) == 0);
-	sys(close(o->ch));
-	rx_free(&o->rx);
-	mem_free(&o->m);
-}
-
 static size_t some_size(uint64_t *random)
 {
 	uint64_t top = 1ull << rnd_below(random, 21);
 
 	return top + rnd_below(random, top);
-}
-
-static int make_pipe(int p[2], int size)
-{
-	sys(pipe2(p, O_CLOEXEC));
-	return sys(fcntl(p[1], F_SETPIPE_SZ, size));
 }
 
 #define BUF (2 * MIB)
@@ -136,25 +72,6 @@ static void single_bytes(void **state)
 	one_send(&o);
 	while (o.rx.chan[0].syncs < 1) {
 		must(sys(read(o.ch, &b, 1)) == 1);
-		rx_feed(&o.rx.chan[0], &b, 1);
-	}
-	one_check(&o);
-	one_close(&o);
-}
-
-static void single_bytes_spliced(void **state)
-{
-	struct one o;
-	int p[2];
-	uint8_t b;
-
-	(void)state;
-	make_pipe(p, PAGE);
-	one_open(&o, 3, 1, 2);
-	one_send(&o);
-	while (o.rx.chan[0].syncs < 1) {
-		must(sys(splice(o.ch, NULL, p[1], NULL, 1, 0)) == 1);
-		must(sys(read(p[0], &b, 1)) == 1);
 		rx_feed(&o.rx.chan[0], &b, 1);
 	}
 	one_check(&o);
@@ -298,11 +215,6 @@ static void mixed_nonblocking(void **state)
 	one_close(&o);
 }
 
-static void nothing(int sig)
-{
-	(void)sig;
-}
-
 /* A signal every now and then, in whatever is being done. */
 static void mixed_with_signals(void **state)
 {
@@ -381,31 +293,6 @@ static void nothing_there(void **state)
 	one_close(&o);
 	close(p[0]);
 	close(p[1]);
-}
-
-struct reader {
-	int ch, to;		/* splice to @to unless -1 */
-	unsigned int flags;
-	uint8_t *buf;
-	size_t n;
-	ssize_t got;
-	int err;
-};
-
-static void *reader(void *arg)
-{
-	struct reader *r = arg;
-
-	errno = 0;
-	r->got = r->to < 0 ? read(r->ch, r->buf, r->n) :
-			     splice(r->ch, NULL, r->to, NULL, r->n, r->flags);
-	r->err = errno;
-	return NULL;
-}
-
-static long reader_call(const struct reader *r)
-{
-	return r->to < 0 ? SYS_read : SYS_splice;
 }
 
 /* A blocked read, and a blocked splice: a signal ends it, data ends it, nothing is lost. */
@@ -639,220 +526,6 @@ static void several_readers(void **state)
 	free(seen);
 }
 
-static void pipe_user(void *arg)
-{
-	int *p = arg, n;
-	char buf[100];
-
-	/* whatever takes the pipe's lock; the exit, too, closes it */
-	sys(ioctl(p[0], FIONREAD, &n));
-	must(n == 100);
-	must(sys(read(p[0], buf, 60)) == 60);
-	sys(fcntl(p[0], F_SETPIPE_SZ, 8 * PAGE));
-	must(sys(write(p[1], "0123456789", 10)) == 10);
-}
-
-/*
- * splice(2) waits for data; others that use the pipe must not have to. A kernel
- * that waits with the pipe's lock held hangs them so that not even SIGKILL
- * helps.
- */
-static void blocked_splice_leaves_pipe_alone(void **state)
-{
-	static uint8_t buf[MIB];
-	struct reader r = { .buf = buf, .n = MIB };
-	struct thread t;
-	struct one o;
-	int p[2];
-
-	(void)state;
-	make_pipe(p, 4 * PAGE);
-	one_open(&o, 30, 8, 0);
-	must(rx_some(&o.rx.chan[0]) == 64);
-	memset(buf, 'x', 100);
-	write_exactly(p[1], buf, 100);
-	r.ch = o.ch;
-	r.to = p[1];
-	thread_start(&t, reader, &r);
-	until_blocked_in(getpid(), t.tid, SYS_splice);
-	reap(child(pipe_user, p), 0);
-	must(sys(read(p[0], buf, 100)) == 50);
-	must(!memcmp(buf + 40, "0123456789", 10));
-	must(!readable(p[0]));
-	must(poll_events(p[1], POLLOUT) == POLLOUT);
-	one_send(&o);
-	thread_join(&t);
-	must(r.got > 0);
-	read_exactly(p[0], buf, r.got);
-	rx_feed(&o.rx.chan[0], buf, r.got);
-	while (o.rx.chan[0].syncs < 1)
-		must(rx_some(&o.rx.chan[0]) > 0);
-	one_check(&o);
-	one_close(&o);
-	close(p[0]);
-	close(p[1]);
-}
-
-/* While splice waits for data, somebody else fills the pipe. */
-static void blocked_splice_finds_pipe_full(void **state)
-{
-	static uint8_t buf[MIB];
-	struct reader r = { .buf = buf, .n = MIB };
-	struct thread t;
-	struct one o;
-	size_t filled = 0;
-	ssize_t n;
-	int p[2];
-
-	(void)state;
-	make_pipe(p, 2 * PAGE);
-	sys(fcntl(p[1], F_SETFL, O_NONBLOCK));
-	one_open(&o, 30, 8, 0);
-	must(rx_some(&o.rx.chan[0]) == 64);
-	r.ch = o.ch;
-	r.to = p[1];
-	sys(fcntl(p[1], F_SETFL, 0));
-	thread_start(&t, reader, &r);
-	until_blocked_in(getpid(), t.tid, SYS_splice);
-	sys(fcntl(p[1], F_SETFL, O_NONBLOCK));
-	memset(buf, 'y', PAGE);
-	while ((n = write(p[1], buf, PAGE)) > 0)
-		filled += n;
-	must(errno == EAGAIN && filled == 2 * PAGE);
-	sys(fcntl(p[1], F_SETFL, 0));
-	one_send(&o);
-	/* it has data now, and no room */
-	session_wait(&o.s, 0);
-	until_blocked_in(getpid(), t.tid, SYS_splice);
-	while (filled) {
-		n = sys(read(p[0], buf, min(filled, PAGE)));
-		for (ssize_t i = 0; i < n; i++)
-			must(buf[i] == 'y');
-		filled -= n;
-	}
-	thread_join(&t);
-	must(r.got > 0, "%s", kit_errno(r.err));
-	read_exactly(p[0], buf, r.got);
-	rx_feed(&o.rx.chan[0], buf, r.got);
-	while (o.rx.chan[0].syncs < 1)
-		must(rx_some(&o.rx.chan[0]) > 0);
-	must(rx_between_packets(&o.rx.chan[0]));
-	mem_check(&o.m);
-	one_close(&o);
-	close(p[0]);
-	close(p[1]);
-}
-
-/* A full pipe: blocked until there is room, or EAGAIN; and a signal in between. */
-static void full_pipe(void **state)
-{
-	struct sigaction action = { .sa_handler = nothing };
-	static uint8_t buf[MIB];
-	struct reader r = { .buf = buf, .n = MIB };
-	struct thread t;
-	struct one o;
-	ssize_t n;
-	int p[2];
-
-	(void)state;
-	sys(sigaction(SIGUSR1, &action, NULL));
-	make_pipe(p, 4 * PAGE);
-	one_open(&o, 500, 2, 100);
-	one_send(&o);
-	r.ch = o.ch;
-	r.to = p[1];
-	while (o.rx.chan[0].syncs < 1) {
-		size_t in_pipe = 0;
-
-		while ((n = splice(o.ch, NULL, p[1], NULL, MIB, SPLICE_F_NONBLOCK)) > 0)
-			in_pipe += n;
-		must(errno == EAGAIN);
-		/* full, or all that there was */
-		if (poll_events(p[1], POLLOUT) & POLLOUT) {
-			read_exactly(p[0], buf, in_pipe);
-			rx_feed(&o.rx.chan[0], buf, in_pipe);
-			continue;
-		}
-		thread_start(&t, reader, &r);
-		until_blocked_in(getpid(), t.tid, SYS_splice);
-		pthread_kill(t.pthread, SIGUSR1);
-		thread_join(&t);
-		must(r.got == -1 && r.err == EINTR);
-		thread_start(&t, reader, &r);
-		until_blocked_in(getpid(), t.tid, SYS_splice);
-		read_exactly(p[0], buf, in_pipe);
-		rx_feed(&o.rx.chan[0], buf, in_pipe);
-		if (o.rx.chan[0].syncs) {
-			/* that was all, so it waits for more */
-			pthread_kill(t.pthread, SIGUSR1);
-			thread_join(&t);
-			must(r.got == -1 && r.err == EINTR);
-			break;
-		}
-		thread_join(&t);
-		must(r.got > 0);
-		read_exactly(p[0], buf, r.got);
-		rx_feed(&o.rx.chan[0], buf, r.got);
-	}
-	one_check(&o);
-	one_close(&o);
-	close(p[0]);
-	close(p[1]);
-}
-
-/* Nobody will ever read this pipe: then nothing must be put into it. */
-static void pipe_without_reader(void **state)
-{
-	static uint8_t buf[MIB];
-	struct reader r = { .buf = buf, .n = MIB };
-	struct thread t;
-	struct one o;
-	int p[2], q[2];
-
-	(void)state;
-	one_open(&o, 60, 8, 16);
-	make_pipe(p, MIB);
-	close(p[0]);
-	refuses(EPIPE, splice(o.ch, NULL, p[1], NULL, MIB, 0));
-	refuses(EPIPE, splice(o.ch, NULL, p[1], NULL, 10, SPLICE_F_NONBLOCK));
-	close(p[1]);
-	must(rx_some(&o.rx.chan[0]) == 64);
-
-	/* it goes away during the wait */
-	make_pipe(p, MIB);
-	r.ch = o.ch;
-	r.to = p[1];
-	thread_start(&t, reader, &r);
-	until_blocked_in(getpid(), t.tid, SYS_splice);
-	close(p[0]);
-	one_send(&o);
-	thread_join(&t);
-	must(r.got == -1 && r.err == EPIPE, "%zd, %s", r.got, kit_errno(r.err));
-	close(p[1]);
-	while (o.rx.chan[0].syncs < 1)
-		must(rx_some(&o.rx.chan[0]) > 0);
-	one_check(&o);
-
-	/* what is in a pipe whose reader goes is lost, and nothing else */
-	make_pipe(p, MIB);
-	make_pipe(q, MIB);
-	one_send(&o);
-	session_wait(&o.s, o.sent.job + 1);
-	must(sys(splice(o.ch, NULL, p[1], NULL, 1000, 0)) == 1000);
-	must(sys(tee(p[0], q[1], 1000, 0)) == 1000);
-	close(p[0]);
-	refuses(EPIPE, splice(o.ch, NULL, p[1], NULL, MIB, 0));
-	close(p[1]);
-	read_exactly(q[0], buf, 1000);
-	rx_feed(&o.rx.chan[0], buf, 1000);
-	while (o.rx.chan[0].syncs < 2)
-		must(rx_some(&o.rx.chan[0]) > 0);
-	one_check(&o);
-	one_close(&o);
-	close(q[0]);
-	close(q[1]);
-}
-
 /* The buffer ends in the middle: what was delivered is gone, the rest is still there. */
 static void faulting_buffer(void **state)
 {
@@ -888,80 +561,6 @@ static void faulting_buffer(void **state)
 	one_check(&o);
 	one_close(&o);
 	munmap(two, 64 * PAGE);
-}
-
-/* tee(2) has two pipes share the pages. */
-static void teed(void **state)
-{
-	static uint8_t buf[MIB], again[MIB];
-	struct one o;
-	int p[2], q[2];
-
-	(void)state;
-	make_pipe(p, MIB);
-	make_pipe(q, MIB);
-	one_open(&o, 900, 2, 33);
-	one_send(&o);
-	while (o.rx.chan[0].syncs < 1) {
-		ssize_t n = sys(splice(o.ch, NULL, p[1], NULL, 300000, 0)), copied;
-
-		copied = sys(tee(p[0], q[1], n, 0));
-		must(copied > 0 && copied <= n);
-		read_exactly(p[0], buf, n);
-		rx_feed(&o.rx.chan[0], buf, n);
-		read_exactly(q[0], again, copied);
-		must(!memcmp(buf, again, copied));
-	}
-	one_check(&o);
-	one_close(&o);
-	close(p[0]);
-	close(p[1]);
-	close(q[0]);
-	close(q[1]);
-}
-
-/* From the pipe to a socket and to a file, the way a VMM does it. */
-static void spliced_on(void **state)
-{
-	static uint8_t buf[MIB];
-	int p[2], sock[2], file = sys(memfd_create("sink", MFD_CLOEXEC));
-	struct one o;
-
-	(void)state;
-	make_pipe(p, MIB);
-	sys(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, sock));
-	one_open(&o, 900, 4, 64);
-	one_send(&o);
-	while (o.rx.chan[0].syncs < 1) {
-		ssize_t n = sys(splice(o.ch, NULL, p[1], NULL, MIB, 0)), left = n;
-
-		while (left) {
-			ssize_t part = sys(splice(p[0], NULL, sock[0], NULL, min(left, 30000l), 0));
-
-			must(part > 0);
-			read_exactly(sock[1], buf, part);
-			rx_feed(&o.rx.chan[0], buf, part);
-			left -= part;
-		}
-	}
-	one_check(&o);
-	one_send(&o);
-	while (o.rx.chan[0].syncs < 2) {
-		ssize_t n = sys(splice(o.ch, NULL, p[1], NULL, MIB, 0)), left = n;
-		loff_t at = 0;
-
-		while (left)
-			left -= sys(splice(p[0], NULL, file, &at, left, SPLICE_F_MOVE));
-		must(pread(file, buf, n, 0) == n);
-		rx_feed(&o.rx.chan[0], buf, n);
-	}
-	one_check(&o);
-	one_close(&o);
-	close(p[0]);
-	close(p[1]);
-	close(sock[0]);
-	close(sock[1]);
-	close(file);
 }
 
 /* Everything that a channel cannot do, and that none of it takes any bytes away. */
@@ -1005,200 +604,6 @@ static void refused(void **state)
 	close(sock[1]);
 }
 
-/* If sendfile(2) to a pipe works, which is a splice, it must be as good as one. */
-static void sendfile_to_pipe(void **state)
-{
-	static uint8_t buf[MIB];
-	struct one o;
-	int p[2];
-
-	(void)state;
-	make_pipe(p, MIB);
-	one_open(&o, 300, 2, 0);
-	one_send(&o);
-	while (o.rx.chan[0].syncs < 1) {
-		ssize_t n = sendfile(p[1], o.ch, NULL, 100000);
-
-		if (n < 0) {
-			must(errno == EINVAL || errno == ESPIPE);
-			must(rx_some(&o.rx.chan[0]) > 0);
-			continue;
-		}
-		read_exactly(p[0], buf, n);
-		rx_feed(&o.rx.chan[0], buf, n);
-	}
-	one_check(&o);
-	one_close(&o);
-	close(p[0]);
-	close(p[1]);
-}
-
-/* The proper end: 0, again and again, by read and by splice, here and elsewhere. */
-static void proper_end(void **state)
-{
-	static uint8_t buf[16];
-	struct reader r = { .buf = buf, .n = sizeof(buf) };
-	struct one o;
-	int p[2];
-
-	(void)state;
-	make_pipe(p, PAGE);
-	one_open(&o, 100, 8, 32);
-	one_send(&o);
-	/* all is in the ring when the session goes */
-	session_wait(&o.s, 0);
-	close(o.s.fd);
-	while (o.rx.chan[0].syncs < 1)
-		must(rx_some(&o.rx.chan[0]) > 0);
-	mem_check(&o.m);
-	for (unsigned int i = 0; i < 3; i++) {
-		must(sys(read(o.ch, buf, 1)) == 0);
-		must(sys(splice(o.ch, NULL, p[1], NULL, 1, 0)) == 0);
-		must(sys(splice(o.ch, NULL, p[1], NULL, 1, SPLICE_F_NONBLOCK)) == 0);
-	}
-	close(o.ch);
-
-	/* and it wakes those who wait for more */
-	for (unsigned int i = 0; i < 2; i++) {
-		struct thread t;
-
-		one_open(&o, 1, 8, 32);
-		must(rx_some(&o.rx.chan[0]) == 64);
-		r.ch = o.ch;
-		r.to = i ? p[1] : -1;
-		thread_start(&t, reader, &r);
-		until_blocked_in(getpid(), t.tid, reader_call(&r));
-		close(o.s.fd);
-		thread_join(&t);
-		must(r.got == 0, "%zd, %s", r.got, kit_errno(r.err));
-		close(o.ch);
-	}
-	close(p[0]);
-	close(p[1]);
-}
-
-/* The improper end: never 0, never bytes that are not followed by the rest. */
-static void improper_end(void **state)
-{
-	static uint8_t buf[MIB];
-	struct reader r = { .buf = buf, .n = sizeof(buf) };
-	struct one o;
-	int p[2];
-
-	(void)state;
-	make_pipe(p, MIB);
-	for (unsigned int i = 0; i < 8; i++) {
-		bool cancel = i & 1, blocked = i & 2, spliced = i & 4;
-		struct thread t;
-
-		one_open(&o, 300, 2, 10);
-		if (blocked) {
-			must(rx_some(&o.rx.chan[0]) == 64);
-			r.ch = o.ch;
-			r.to = spliced ? p[1] : -1;
-			thread_start(&t, reader, &r);
-			until_blocked_in(getpid(), t.tid, reader_call(&r));
-			/* a session with nothing to do that is closed ends properly */
-			works(mzp_cancel(o.s.fd));
-			close(o.s.fd);
-			thread_join(&t);
-			must(r.got == -1 && r.err == ECANCELED, "%s", kit_errno(r.err));
-		} else {
-			one_send(&o);
-			/* in the middle of a packet */
-			if (spliced)
-				must(sys(splice(o.ch, NULL, p[1], NULL, 3333, 0)) > 0);
-			else
-				must(sys(read(o.ch, buf, 3333)) > 0);
-			if (cancel)
-				works(mzp_cancel(o.s.fd));
-			close(o.s.fd);
-		}
-		for (unsigned int j = 0; j < 2; j++) {
-			refuses(ECANCELED, read(o.ch, buf, 1));
-			refuses(ECANCELED, splice(o.ch, NULL, p[1], NULL, 1, 0));
-			refuses(ECANCELED, splice(o.ch, NULL, p[1], NULL, 1, SPLICE_F_NONBLOCK));
-			must(poll_events(o.ch, POLLIN) & POLLERR);
-		}
-		close(o.ch);
-		rx_free(&o.rx);
-		mem_free(&o.m);
-	}
-	close(p[0]);
-	close(p[1]);
-}
-
-/* A job that ended with an error is not a complete stream either. */
-static void failed_job_is_no_proper_end(void **state)
-{
-	struct mzp_wait w = { 0 };
-	uint64_t job;
-	char buf[256];
-	struct one o;
-	ssize_t n;
-
-	(void)state;
-	for (unsigned int asked = 0; asked < 2; asked++) {
-		one_open(&o, 10, 8, 0);
-		sys(munmap(o.m.base + 5 * PAGE, PAGE));
-		works(mzp_send_all(o.s.fd, o.m.block_id, 5, 1, 0, &job));
-		/* done, which can be seen from the outside */
-		until(mzp_block_remove(o.s.fd, o.m.block_id) == 0);
-		if (asked) {
-			works(mzp_wait(o.s.fd, job, -1, &w));
-			must(w.error == EFAULT);
-		}
-		close(o.s.fd);
-		while ((n = read(o.ch, buf, sizeof(buf))) > 0)
-			;
-		if (asked) /* the VMM knows, and closed the session all the same */
-			must(n == 0 || errno == ECANCELED);
-		else
-			must(n == -1 && errno == ECANCELED,
-			     "an error that nobody has heard of, and a proper end");
-		close(o.ch);
-		rx_free(&o.rx);
-	}
-}
-
-/* A channel is closed too early: the session is over for all others. */
-static void closed_too_early(void **state)
-{
-	struct mzp_setup setup = setup_for(3);
-	static uint8_t ram[300 * PAGE] __attribute__((aligned(4096)));
-	struct mzp_wait w = { 0 };
-	struct session s;
-	uint64_t job;
-	uint32_t id;
-	char buf[16];
-	int ch;
-
-	(void)state;
-	memset(ram, 1, sizeof(ram));
-	setup.ring_packets = 2;
-	setup.packet_pages = 4;
-	session_open(&s, &setup);
-	id = session_block(&s, "ram", ram, sizeof(ram));
-	job = session_send(&s, id, 0, 300, 0);
-	ch = sys(dup(s.ch[1]));
-	close(s.ch[1]);
-	/* not yet its last fd */
-	gives(ETIMEDOUT, mzp_wait(s.fd, job, 0, &w));
-	works(mzp_sync(s.fd, NULL));
-	close(ch);
-	s.ch[1] = -1;
-	works(mzp_wait(s.fd, job, -1, &w));
-	must(w.error == EPIPE, "%s", kit_errno(w.error));
-	gives(EPIPE, mzp_send_all(s.fd, id, 0, 1, 0, NULL));
-	gives(EPIPE, mzp_sync(s.fd, NULL));
-	gives(EPIPE, mzp_block_add(s.fd, "more", ram, PAGE, NULL));
-	refuses(EPIPE, read(s.ch[0], buf, 1));
-	refuses(EPIPE, read(s.ch[2], buf, 1));
-	must(poll_events(s.ch[0], POLLIN) & POLLERR);
-	works(mzp_cancel(s.fd));
-	session_close(&s);
-}
-
 static void reads_elsewhere(void *arg)
 {
 	struct one *o = arg;
@@ -1231,7 +636,6 @@ int main(int argc, char **argv)
 	static const struct CMUnitTest tests[] = {
 		cmocka_unit_test(reads),
 		cmocka_unit_test(single_bytes),
-		cmocka_unit_test(single_bytes_spliced),
 		cmocka_unit_test(mixed),
 		cmocka_unit_test(mixed_nonblocking),
 		cmocka_unit_test(mixed_with_signals),
@@ -1240,19 +644,8 @@ int main(int argc, char **argv)
 		cmocka_unit_test(blocked_restart),
 		cmocka_unit_test(poll_wakes),
 		cmocka_unit_test(several_readers),
-		cmocka_unit_test(blocked_splice_leaves_pipe_alone),
-		cmocka_unit_test(blocked_splice_finds_pipe_full),
-		cmocka_unit_test(full_pipe),
-		cmocka_unit_test(pipe_without_reader),
 		cmocka_unit_test(faulting_buffer),
-		cmocka_unit_test(teed),
-		cmocka_unit_test(spliced_on),
 		cmocka_unit_test(refused),
-		cmocka_unit_test(sendfile_to_pipe),
-		cmocka_unit_test(proper_end),
-		cmocka_unit_test(improper_end),
-		cmocka_unit_test(failed_job_is_no_proper_end),
-		cmocka_unit_test(closed_too_early),
 		cmocka_unit_test(other_process),
 	};
 

@@ -1,0 +1,75 @@
+// SPDX-License-Identifier: GPL-2.0-only
+#include "one.h"
+
+#include <fcntl.h>
+#include <sys/syscall.h>
+
+void one_open(struct one *o, uint64_t pages, unsigned int ring, unsigned int packet_pages)
+{
+	struct mzp_setup setup = setup_for(1);
+
+	setup.ring_packets = ring;
+	setup.packet_pages = packet_pages;
+	session_open(&o->s, &setup);
+	o->ch = o->s.ch[0];
+	rx_init(&o->rx, &o->s, RX_READ);
+	mem_init(&o->m, "ram", pages);
+	mem_add(&o->m, &o->s, &o->rx);
+	for (uint64_t i = 0; i < pages; i++)
+		mem_set(&o->m, i, i % 11 == 3 ? ZERO : i % 13 == 5 ? ONE : DATA);
+}
+
+void one_send(struct one *o)
+{
+	o->sent = mem_send(&o->m, &o->s, 0, o->m.pages, NULL, MZP_SEND_ALL, 0);
+	session_sync(&o->s);
+}
+
+void one_check(struct one *o)
+{
+	must(rx_between_packets(&o->rx.chan[0]));
+	mem_check_job(&o->s, &o->sent);
+	mem_check(&o->m);
+	rx_next_round(&o->rx);
+}
+
+void one_close(struct one *o)
+{
+	struct mzp_wait w = { 0 };
+	char c;
+
+	/* a SYNC that was read is perhaps not done yet, and would be cut off */
+	works(mzp_wait(o->s.fd, 0, -1, &w));
+	sys(close(o->s.fd));
+	must(sys(read(o->ch, &c, 1)) == 0);
+	sys(close(o->ch));
+	rx_free(&o->rx);
+	mem_free(&o->m);
+}
+
+int make_pipe(int p[2], int size)
+{
+	sys(pipe2(p, O_CLOEXEC));
+	return sys(fcntl(p[1], F_SETPIPE_SZ, size));
+}
+
+void nothing(int sig)
+{
+	(void)sig;
+}
+
+void *reader(void *arg)
+{
+	struct reader *r = arg;
+
+	errno = 0;
+	r->got = r->to < 0 ? read(r->ch, r->buf, r->n) :
+			     splice(r->ch, NULL, r->to, NULL, r->n, r->flags);
+	r->err = errno;
+	return NULL;
+}
+
+long reader_call(const struct reader *r)
+{
+	return r->to < 0 ? SYS_read : SYS_splice;
+}
