@@ -25,7 +25,6 @@
 
 #define KSM "/sys/kernel/mm/ksm/"
 #define THP "/sys/kernel/mm/transparent_hugepage/"
-#define RW (PROT_READ | PROT_WRITE)
 #define DISK "/run/cost.disk"
 #define DISK_MOUNT "/run/cost"
 

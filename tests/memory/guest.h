@@ -17,6 +17,7 @@
 #include <sys/mman.h>
 
 #define HUGE (2 * MIB)
+#define RW (PROT_READ | PROT_WRITE)
 
 /* What there is of memory, in kB or pages: of the mapping, the process, the machine. */
 struct footprint {

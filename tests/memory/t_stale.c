@@ -14,7 +14,6 @@
 #include <sys/wait.h>
 
 #define THP "/sys/kernel/mm/transparent_hugepage/"
-#define RW (PROT_READ | PROT_WRITE)
 #define POISON 0x5a
 
 enum { PAGES = 8192 };

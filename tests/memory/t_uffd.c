@@ -3,12 +3,13 @@
  * Memory whose contents are still to come: a userfaultfd handler supplies them
  * when they are asked for, as in a VMM that is being restored lazily. What is
  * absent there is not zero. Whoever waits for a handler waits alone, and can be
- * made to stop.
+ * made to stop. Where memory is only write-protected, no handler is told of our
+ * reading.
  *
  * What happens before what is proven by semaphores: the handler says when it
  * was asked, and answers only when it may.
  */
-#include "guest.h"
+#include "kinds.h"
 
 #include <dirent.h>
 #include <linux/memfd.h>
@@ -19,8 +20,6 @@
 #include <sys/ioctl.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
-
-#define RW (PROT_READ | PROT_WRITE)
 
 enum lazy_kind { ANON, ANON_HUGE, SHMEM, HUGETLB, MINOR, MINOR_HUGETLB, LAZY_KINDS };
 static const char *const lazy_names[] = {
@@ -489,17 +488,89 @@ static void all_there(void **state)
 	}
 }
 
+/* --- write-protected by userfaultfd: nobody is to be told of our reading */
+
+static int uffd_wp(struct guest *g)
+{
+	struct uffdio_api api = { .api = UFFD_API, .features = UFFD_FEATURE_PAGEFAULT_FLAG_WP };
+	struct uffdio_register reg = {
+		.range = { (uintptr_t)g->base, g->pages * PAGE },
+		.mode = UFFDIO_REGISTER_MODE_WP,
+	};
+	struct uffdio_writeprotect wp = { .range = reg.range, .mode = UFFDIO_WRITEPROTECT_MODE_WP };
+	int uffd = sys(syscall(SYS_userfaultfd, O_CLOEXEC | O_NONBLOCK));
+
+	sys(ioctl(uffd, UFFDIO_API, &api));
+	if (ioctl(uffd, UFFDIO_REGISTER, &reg)) {
+		close(uffd);
+		return -1;
+	}
+	sys(ioctl(uffd, UFFDIO_WRITEPROTECT, &wp));
+	return uffd;
+}
+
+#define PAGEMAP_WP (1ull << 57)
+static uint64_t write_protected(struct guest *g)
+{
+	uint64_t *entry = malloc(g->pages * 8), count = 0;
+
+	must(entry);
+	guest_pagemap(g, entry);
+	for (uint64_t page = 0; page < g->pages; page++)
+		count += !!(entry[page] & PAGEMAP_WP);
+	free(entry);
+	return count;
+}
+
+static void protected(struct guest *g)
+{
+	int uffd = uffd_wp(g);
+	uint64_t count;
+
+	if (uffd < 0) {
+		guest_free(g);
+		skip();
+	}
+	count = write_protected(g);
+	must(count);
+	guest_check(g);
+	must(write_protected(g) == count);
+	must(!readable(uffd), "a fault was reported");
+	close(uffd);
+	guest_free(g);
+}
+
+static void anon_write_protected(void **state)
+{
+	struct guest *g = anonymous(PAGES, MADV_NOHUGEPAGE);
+
+	(void)state;
+	guest_mix(g, 10, ABSENT, guest_write);
+	protected(g);
+}
+
+static void shmem_write_protected(void **state)
+{
+	struct guest *g = shared_memfd(PAGES, 0, 0);
+
+	(void)state;
+	guest_mix(g, 17, ZERO, guest_write);
+	protected(g);
+}
+
 int main(int argc, char **argv)
 {
 	static enum lazy_kind kinds[LAZY_KINDS];
 	static char names[LAZY_KINDS][32];
-	struct CMUnitTest tests[LAZY_KINDS + 6] = {
+	struct CMUnitTest tests[LAZY_KINDS + 8] = {
 		[LAZY_KINDS] = cmocka_unit_test(cancelled),
 		cmocka_unit_test(closed),
 		cmocka_unit_test(reader_gone),
 		cmocka_unit_test(uffd_closed),
 		cmocka_unit_test(killed),
 		cmocka_unit_test(all_there),
+		cmocka_unit_test(anon_write_protected),
+		cmocka_unit_test(shmem_write_protected),
 	};
 
 	for (unsigned int i = 0; i < LAZY_KINDS; i++) {
