@@ -1,0 +1,143 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * What can be done with descriptors, of the device and of channels: to read from them,
+ * to pass on what is read, and all that is possible with any file.
+ */
+#include "fuzz_call.h"
+
+#include <fcntl.h>
+#include <poll.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <sys/uio.h>
+
+int call_read(uint64_t *r)
+{
+	return read(any(chan, CHANNELS, r), address(r), pick(r, 2) ? number(r) % MIB : 64 * 1024) < 0;
+}
+
+int call_readv(uint64_t *r)
+{
+	struct iovec iov[4];
+
+	for (unsigned int i = 0; i < 4; i++)
+		iov[i] = (struct iovec){ address(r), pick(r, 3) * PAGE + pick(r, 9) };
+	return preadv2(any(chan, CHANNELS, r), iov, 4, -1, chance(r, 50) ? RWF_NOWAIT : 0) < 0;
+}
+
+int call_splice(uint64_t *r)
+{
+	return splice(any(chan, CHANNELS, r), NULL, pipes[pick(r, PIPES)][1], NULL,
+		      chance(r, 60) ? MIB : number(r), chance(r, 70) ? SPLICE_F_NONBLOCK : 0) < 0;
+}
+
+int call_tee(uint64_t *r)
+{
+	return tee(pipes[pick(r, PIPES)][0], pipes[pick(r, PIPES)][1], pick(r, MIB),
+		   SPLICE_F_NONBLOCK) < 0;
+}
+
+int call_drain(uint64_t *r)
+{
+	static int nowhere = -1;
+	int from = pipes[pick(r, PIPES)][0];
+
+	if (nowhere < 0)
+		nowhere = open("/dev/null", O_WRONLY | O_CLOEXEC);
+	if (chance(r, 50))
+		return splice(from, NULL, nowhere, NULL, MIB, SPLICE_F_NONBLOCK) < 0;
+	return read(from, address(r), pick(r, 65536)) < 0;
+}
+
+int call_sendfile(uint64_t *r)
+{
+	return syscall(SYS_sendfile, any(files, FILES, r), any(chan, CHANNELS, r), NULL, PAGE) < 0;
+}
+
+int call_poll(uint64_t *r)
+{
+	struct pollfd p[4];
+
+	for (unsigned int i = 0; i < 4; i++)
+		p[i] = (struct pollfd){ .fd = any(chan, CHANNELS, r), .events = POLLIN | POLLOUT };
+	return poll(p, 4, pick(r, 3)) < 0;
+}
+
+int call_dup(uint64_t *r)
+{
+	if (chance(r, 50))
+		place(device, DEVICES, dup(any(device, DEVICES, r)), r);
+	else
+		place(chan, CHANNELS, dup(any(chan, CHANNELS, r)), r);
+	return 0;
+}
+
+int call_close(uint64_t *r)
+{
+	if (chance(r, 40))
+		take_out(device, DEVICES, r);
+	else
+		take_out(chan, CHANNELS, r);
+	return 0;
+}
+
+int call_other(uint64_t *r)
+{
+	int fd = chance(r, 50) ? any(device, DEVICES, r) : any(chan, CHANNELS, r);
+
+	switch (pick(r, 6)) {
+	case 0:
+		return write(fd, address(r), 8) < 0;
+	case 1:
+		return lseek(fd, number(r), SEEK_SET) < 0;
+	case 2:
+		return mmap(NULL, PAGE, PROT_READ, MAP_SHARED, fd, 0) == MAP_FAILED;
+	case 3:
+		return fcntl(fd, F_SETFL, chance(r, 70) ? O_NONBLOCK : 0) < 0;
+	case 4:
+		return fcntl(pipes[pick(r, PIPES)][1], F_SETPIPE_SZ, 1 << (12 + pick(r, 8))) < 0;
+	}
+	return ftruncate(fd, number(r)) < 0;
+}
+
+int call_fdinfo(uint64_t *r)
+{
+	char path[64], text[1024];
+	int fd;
+
+	snprintf(path, sizeof(path), "/proc/self/fdinfo/%d",
+		 chance(r, 50) ? any(device, DEVICES, r) : any(chan, CHANNELS, r));
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0 || read(fd, text, sizeof(text)) < 0) {
+		close(fd);
+		return 1;
+	}
+	close(fd);
+	return 0;
+}
+
+/* Put a descriptor into a socket's queue, from where it never comes back. */
+int call_scm(uint64_t *r)
+{
+	union {
+		char bytes[CMSG_SPACE(sizeof(int))];
+		struct cmsghdr align;
+	} control = { };
+	struct iovec iov = { "x", 1 };
+	struct msghdr msg = { .msg_iov = &iov, .msg_iovlen = 1, .msg_control = &control,
+			      .msg_controllen = sizeof(control) };
+	int pair[2], fd = chance(r, 50) ? any(device, DEVICES, r) : any(chan, CHANNELS, r), ret;
+	struct cmsghdr *cmsg = CMSG_FIRSTHDR(&msg);
+
+	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair))
+		return 1;
+	cmsg->cmsg_level = SOL_SOCKET;
+	cmsg->cmsg_type = SCM_RIGHTS;
+	cmsg->cmsg_len = CMSG_LEN(sizeof(int));
+	memcpy(CMSG_DATA(cmsg), &fd, sizeof(fd));
+	ret = sendmsg(pair[0], &msg, MSG_DONTWAIT) < 0;
+	close(pair[0]);
+	close(pair[1]);
+	return ret;
+}
