@@ -1,17 +1,19 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * What the machine can do at most: to read memory, to copy it, and to send it
- * to itself over TCP.
+ * What the machine can do at most: to read memory, to copy it, and to send it to
+ * itself over TCP, copied by send(2) or as it is, page by page, by splice(2).
  *
- * Usage: ceiling [MEGABYTES [RUNS]]
+ * Usage: ceiling [MEGABYTES [RUNS [WHERE]]]
  *
- * One thread reads and copies; TCP has a second one, which throws away what
- * comes. Prints a line of JSON for each of these: MB/s of every run.
+ * One thread reads, copies and sends; TCP has a second one, which throws away what
+ * comes. Prints a line of JSON for each of these: MB/s of every run, and the first
+ * thread's CPU time, s/GiB. WHERE is the machine's name in it.
  */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
 #include <err.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <netinet/in.h>
 #include <pthread.h>
 #include <stdint.h>
@@ -26,14 +28,15 @@
 #define SEND_SIZE (512 << 10)
 
 static size_t size;
+static int file, pipe_fds[2];
 static unsigned char *from, *to;
 static int sender, receiver;
 
-static double seconds(void)
+static double seconds(clockid_t clock)
 {
 	struct timespec ts;
 
-	clock_gettime(CLOCK_MONOTONIC, &ts);
+	clock_gettime(clock, &ts);
 	return ts.tv_sec + ts.tv_nsec / 1e9;
 }
 
@@ -72,22 +75,56 @@ static void *receive(void *arg)
 	return arg;
 }
 
-static void send_all(void)
+static void send_some(size_t at, size_t length)
 {
-	size_t done = 0;
+	while (length) {
+		ssize_t n = send(sender, from + at, length, 0);
+
+		if (n < 0)
+			err(1, "send");
+		at += n;
+		length -= n;
+	}
+}
+
+static void splice_some(size_t at, size_t length)
+{
+	loff_t offset = at;
+	ssize_t in, n;
+
+	while (length) {
+		in = splice(file, &offset, pipe_fds[1], NULL, length, SPLICE_F_MOVE);
+		if (in <= 0)
+			err(1, "splice");
+		for (length -= in; in; in -= n) {
+			n = splice(pipe_fds[0], NULL, sender, NULL, in,
+				   SPLICE_F_MOVE | SPLICE_F_MORE);
+			if (n <= 0)
+				err(1, "splice to the socket");
+		}
+	}
+}
+
+static void over_tcp(void (*some)(size_t, size_t))
+{
 	pthread_t thread;
-	ssize_t n;
 
 	errno = pthread_create(&thread, NULL, receive, NULL);
 	if (errno)
 		err(1, "thread");
-	while (done < size) {
-		n = send(sender, from + done, size - done < SEND_SIZE ? size - done : SEND_SIZE, 0);
-		if (n < 0)
-			err(1, "send");
-		done += n;
-	}
+	for (size_t at = 0; at < size; at += SEND_SIZE)
+		some(at, size - at < SEND_SIZE ? size - at : SEND_SIZE);
 	pthread_join(thread, NULL);
+}
+
+static void send_all(void)
+{
+	over_tcp(send_some);
+}
+
+static void splice_all(void)
+{
+	over_tcp(splice_some);
 }
 
 static void connect_both(void)
@@ -107,25 +144,40 @@ static void connect_both(void)
 		err(1, "accept");
 }
 
-static void measure(const char *what, void (*function)(void), int runs)
+static void print(const char *name, const double *value, int number)
 {
+	printf(", \"%s\": [", name);
+	for (int i = 0; i < number; i++)
+		printf("%s%.5g", i ? ", " : "", value[i]);
+	printf("]");
+}
+
+static void measure(const char *where, const char *what, void (*function)(void), int runs)
+{
+	double speed[runs], cpu[runs];
+
 	function();
-	printf("{\"kind\": \"ceiling\", \"what\": \"%s\", \"mb_s\": [", what);
 	for (int run = 0; run < runs; run++) {
-		double start = seconds();
+		double wall = seconds(CLOCK_MONOTONIC), spent = seconds(CLOCK_THREAD_CPUTIME_ID);
 
 		function();
-		printf("%s%.1f", run ? ", " : "", size / 1e6 / (seconds() - start));
+		speed[run] = size / 1e6 / (seconds(CLOCK_MONOTONIC) - wall);
+		cpu[run] = (seconds(CLOCK_THREAD_CPUTIME_ID) - spent) / size * (1 << 30);
 	}
-	printf("]}\n");
+	printf("{\"kind\": \"ceiling\", \"where\": \"%s\", \"what\": \"%s\"", where, what);
+	print("mb_s", speed, runs);
+	print("cpu_s", cpu, runs);
+	printf("}\n");
 	fflush(stdout);
 }
 
-static unsigned char *memory(void)
+static unsigned char *memory(int fd)
 {
-	unsigned char *mem = mmap(NULL, size, PROT_READ | PROT_WRITE,
-				  MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
+	unsigned char *mem;
 
+	if (fd < 0 || ftruncate(fd, size))
+		err(1, "a file in memory");
+	mem = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_POPULATE, fd, 0);
 	if (mem == MAP_FAILED)
 		err(1, "memory");
 	memset(mem, 0x5a, size);
@@ -135,13 +187,20 @@ static unsigned char *memory(void)
 int main(int argc, char **argv)
 {
 	int runs = argc > 2 ? atoi(argv[2]) : 5;
+	const char *where = argc > 3 ? argv[3] : "here";
 
+	if (runs < 1)
+		errx(2, "at least one run");
 	size = (size_t)(argc > 1 ? atoi(argv[1]) : 256) << 20;
-	from = memory();
-	to = memory();
+	file = memfd_create("from", MFD_CLOEXEC);
+	from = memory(file);
+	to = memory(memfd_create("to", MFD_CLOEXEC));
+	if (pipe(pipe_fds) || fcntl(pipe_fds[1], F_SETPIPE_SZ, SEND_SIZE) < 0)
+		err(1, "pipe");
 	connect_both();
-	measure("read", read_all, runs);
-	measure("memcpy", copy_all, runs);
-	measure("TCP loopback", send_all, runs);
+	measure(where, "read", read_all, runs);
+	measure(where, "memcpy", copy_all, runs);
+	measure(where, "TCP, send", send_all, runs);
+	measure(where, "TCP, splice", splice_all, runs);
 	return 0;
 }

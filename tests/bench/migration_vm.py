@@ -285,7 +285,7 @@ def latency_idle():
 
 
 def ceilings(runs):
-    subprocess.run([f"{PROGRAMS}/ceiling", "128", str(runs)], check=True)
+    subprocess.run([f"{PROGRAMS}/ceiling", "128", str(runs), "VM"], check=True)
 
 
 def environment(arguments):
