@@ -158,6 +158,123 @@ static void worker_zlib(void **state)
 	way(&(struct way){ .method = MZP_METHOD_ZLIB, .detection = MZP_DETECTION_MULTIFD });
 }
 
+/* Take what is left in the rings, which holds pages. */
+static void way_drain(struct state *st)
+{
+	for (unsigned int i = 0; i < CHANNELS; i++) {
+		while (readable(st->s.ch[i]))
+			must(read(st->s.ch[i], st->buf, sizeof(st->buf)) > 0);
+	}
+}
+
+/* Try to send the block's pages to swap. Return: whether all that were there are gone. */
+static bool page_out(struct state *st, const struct way *way)
+{
+	uint8_t *at = st->m.base, in_core[PAGES];
+	unsigned int left = 0;
+
+	if (way->by_fd) {
+		at = mmap(NULL, PAGES * PAGE, PROT_READ, MAP_SHARED, st->memfd, 0);
+		must(at != MAP_FAILED);
+		/* only what is mapped goes out */
+		for (unsigned int i = 0; i < PAGES; i += 3)
+			must(*(volatile uint8_t *)(at + i * PAGE));
+	}
+	/* CPUs have lists of new pages, which cannot go out; this empties them. */
+	file_put("/proc/sys/vm/compact_memory", "1");
+	sys(madvise(at, PAGES * PAGE, MADV_PAGEOUT));
+	sys(mincore(at, PAGES * PAGE, in_core));
+	for (unsigned int i = 0; i < PAGES; i++)
+		left += in_core[i] & 1;
+	if (way->by_fd)
+		sys(munmap(at, PAGES * PAGE));
+	return !left;
+}
+
+static void page_allocations(const char *file, long value)
+{
+	char path[96], text[16];
+
+	snprintf(path, sizeof(path), "/sys/kernel/debug/fail_page_alloc/%s", file);
+	snprintf(text, sizeof(text), "%ld", value);
+	file_put(path, text);
+}
+
+/* From now on the first @n pages that a task wants to allocate are not there. */
+static void fail_pages(pid_t tid, unsigned int n)
+{
+	char path[64];
+
+	page_allocations("task-filter", 1);
+	page_allocations("probability", 100);
+	page_allocations("times", n);
+	snprintf(path, sizeof(path), "/proc/%d/make-it-fail", tid);
+	file_put(path, "1");
+}
+
+/* Return: how many of them it did not come to. */
+static long pages_not_failed(void)
+{
+	long left = file_number("/sys/kernel/debug/fail_page_alloc/times", NULL);
+
+	page_allocations("probability", 0);
+	page_allocations("task-filter", 0);
+	return left;
+}
+
+/* Nothing was lost of a round whose pages had to come from swap, and no memory was there. */
+static void lane_one(const struct way *way, unsigned int n)
+{
+	struct state *st = state_new(CLOSED);
+	struct mzp_wait before = { 0 }, w = { 0 };
+	char name[32];
+
+	way_open(st, way);
+	works(way_round(st, way, &before));
+	must(!before.error && before.normal);
+	way_drain(st);
+	until(page_out(st, way));
+	snprintf(name, sizeof(name), "mzp-slow/%lu", session_number(st->s.fd));
+	fail_pages(task_named(name), n);
+	works(way_round(st, way, &w));
+	must(!pages_not_failed());
+	must(!w.error, "%u failures: %s", n, kit_errno(w.error));
+	must(w.normal == before.normal, "%u failures: %ju normal pages, not %ju", n,
+	     (uintmax_t)w.normal, (uintmax_t)before.normal);
+	state_free(st);
+}
+
+static void lane(bool by_fd)
+{
+	const struct way way = { .detection = MZP_DETECTION_MULTIFD, .by_fd = by_fd };
+	/* reading ahead takes the first of them, and nobody minds */
+	enum { FAILURES = 12 };
+
+	NEEDS_FAULTS();
+	/* one that failed has left its swap space */
+	if (!file_number("/proc/meminfo", "SwapTotal:") &&
+	    system("{ modprobe zram && echo 64M >/sys/block/zram0/disksize && "
+		   "mkswap /dev/zram0 && swapon /dev/zram0; } >/dev/null 2>&1"))
+		skip_since("no swap space");
+	limit_memlock();
+	for (unsigned int n = 1; n <= FAILURES; n++)
+		lane_one(&way, n);
+	print_message("# %u failures, 0 of them reported\n", FAILURES * (FAILURES + 1) / 2);
+	must(!system("swapoff /dev/zram0 && echo 1 >/sys/block/zram0/reset"));
+}
+
+static void lane_swap(void **state)
+{
+	(void)state;
+	lane(false);
+}
+
+static void lane_swap_file(void **state)
+{
+	(void)state;
+	lane(true);
+}
+
 int main(int argc, char **argv)
 {
 	static const struct CMUnitTest tests[] = {
@@ -165,6 +282,8 @@ int main(int argc, char **argv)
 		cmocka_unit_test(worker_all_normal),
 		cmocka_unit_test(worker_file),
 		cmocka_unit_test(worker_zlib),
+		cmocka_unit_test(lane_swap),
+		cmocka_unit_test(lane_swap_file),
 	};
 
 	return kit_main(tests, ARRAY_SIZE(tests), argc, argv);
