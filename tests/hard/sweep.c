@@ -158,7 +158,7 @@ static bool sweep_one(const struct sweep *sweep, int nth, unsigned int n, bool *
 	must(hit || !err, "failure %u did not happen, and %s", n, kit_errno(err));
 	must(!err || usual(err) || sweep->may_differ, "failure %u: %s", n, kit_errno(err));
 	*failed = err;
-	if (err && !sweep->no_retry)
+	if (err)
 		works(sweep->act(st));
 	if (sweep->to)
 		st->stage = sweep->to;

@@ -53,7 +53,6 @@ struct sweep {
 	int (*act)(struct state *st);		/* 0 or an errno */
 	enum stage to;				/* how far it is after that has worked */
 	bool may_differ;			/* other errors than ENOMEM and EFAULT */
-	bool no_retry;				/* it happens only once */
 	void (*finish)(struct state *st);	/* instead of a round */
 };
 

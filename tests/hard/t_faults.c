@@ -4,8 +4,8 @@
  * full, memory that breaks, the OOM killer, a machine that is put to sleep; and
  * whether sessions that compete get the same.
  */
-#include "frames.h"
 #include "genl.h"
+#include "leak.h"
 #include "mem.h"
 
 #include <fcntl.h>
@@ -22,12 +22,11 @@
 #include <sys/syscall.h>
 #include <sys/wait.h>
 
-static void all_gone(const struct frames *f)
+/* Sessions too, and all that they had. */
+static void nothing_left(const struct frames *f)
 {
 	until(!genl_sessions());
-	until(!module_refs());
-	if (f)
-		frames_gone(f);
+	all_gone(f);
 }
 
 /* --- the peer of a socket */
@@ -122,7 +121,7 @@ static void peer_close(struct peer *p)
 	rx_free(&p->rx);
 	mem_free(&p->m);
 	flush_network();
-	all_gone(&p->frames);
+	nothing_left(&p->frames);
 }
 
 /* Move what there is. Return: bytes moved, 0 at the end, or -errno. */
@@ -273,7 +272,7 @@ static void file_system_full(void **state)
 	mem_free(&m);
 	close(fd);
 	close(filler);
-	all_gone(NULL);
+	nothing_left(NULL);
 	sys(umount("/tmp/mzp-full"));
 }
 
@@ -326,7 +325,7 @@ static void breaks_on_the_way(void **state)
 	close(pipe[0]);
 	close(pipe[1]);
 	munmap(m.base, PAGES * PAGE);
-	all_gone(NULL);
+	nothing_left(NULL);
 }
 
 #define CGROUP "/sys/fs/cgroup/faults"
@@ -371,7 +370,7 @@ static void oom_killer(void **state)
 		file_put(CGROUP "/memory.swap.max", "0");
 	for (unsigned int round = 0; round < 4; round++) {
 		reap(child(greedy, NULL), SIGKILL);
-		all_gone(NULL);
+		nothing_left(NULL);
 	}
 	until(!rmdir(CGROUP));
 }
@@ -423,7 +422,7 @@ static void rounds(unsigned int nr, void (*between)(unsigned int round))
 	session_close(&s);
 	rx_free(&rx);
 	mem_free(&m);
-	all_gone(NULL);
+	nothing_left(NULL);
 }
 
 static void nothing(unsigned int round)
@@ -569,7 +568,7 @@ static void compare(bool equal)
 	for (unsigned int i = 0; i < SESSIONS; i++)
 		session_close(&s[i]);
 	mem_free(&m);
-	all_gone(NULL);
+	nothing_left(NULL);
 }
 
 static void fairness(void **state)

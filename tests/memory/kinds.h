@@ -21,7 +21,7 @@ bool want_huge(long pages);
 /* Give the guest a file of such pages, which it is still to map. */
 void huge_file(struct guest *g);
 /* A whole huge page that holds data: every third of its pages. */
-void write_huge(struct guest *g, uint64_t page, bool through_file);
+void write_huge(struct guest *g, uint64_t page);
 
 /* An ext4 in a file; returns the fd of a file in it, or -1 if there can be none. */
 int disk_file(void);

@@ -18,8 +18,8 @@ static void shared(void **state)
 	g->offset = HUGE;
 	huge_file(g);
 	guest_map(g, 0, RW, MAP_SHARED, g->fd, HUGE);
-	write_huge(g, 512, false);
-	write_huge(g, 3 * 512, false);
+	write_huge(g, 512);
+	write_huge(g, 3 * 512);
 	/* set aside: those are cleared at once */
 	sys(fallocate(g->fd, 0, HUGE + 4 * HUGE, HUGE));
 	memset(g->kind + 4 * 512, ZERO, 512);
@@ -41,7 +41,7 @@ static void only_cached(void **state)
 	huge_file(g);
 	base = g->base = mmap(NULL, g->pages * PAGE, RW, MAP_SHARED | MAP_NORESERVE, g->fd, 0);
 	must(base != MAP_FAILED);
-	write_huge(g, 2 * 512, false);
+	write_huge(g, 2 * 512);
 	munmap(base, g->pages * PAGE);
 	g->base = NULL;
 	guest_map(g, 0, RW, MAP_SHARED, g->fd, 0);
@@ -66,16 +66,16 @@ static void private(void **state)
 		if (how == 1) {
 			/* the file has data, and of that, some is hidden */
 			guest_map(g, 0, RW, MAP_SHARED, fd, 0);
-			write_huge(g, 0, false);
-			write_huge(g, 512, false);
+			write_huge(g, 0);
+			write_huge(g, 512);
 			munmap(g->area, g->area_length);
 		}
 		if (how == 2)
 			guest_map(g, 0, RW, MAP_PRIVATE | MAP_ANONYMOUS | MAP_HUGETLB, -1, 0);
 		else
 			guest_map(g, 0, RW, MAP_PRIVATE, fd, 0);
-		write_huge(g, 512, false);
-		write_huge(g, 3 * 512, false);
+		write_huge(g, 512);
+		write_huge(g, 3 * 512);
 		/* what only the file has is mapped when it is needed */
 		g->maps = how == 1;
 		guest_check(g);
@@ -94,7 +94,7 @@ static void forked(void **state)
 	if (!want_huge(4))
 		skip();
 	guest_map(g, 0, RW, MAP_PRIVATE | MAP_ANONYMOUS | MAP_HUGETLB, -1, 0);
-	write_huge(g, 512, false);
+	write_huge(g, 512);
 	g->other = child(wait_for_death, NULL);
 	guest_check(g);
 	must(footprint(g).free_huge == 3);
@@ -151,7 +151,7 @@ static void too_short(void **state)
 		huge_file(g);
 		guest_map(g, 0, RW, private ? MAP_PRIVATE : MAP_SHARED, g->fd, 0);
 		sys(ftruncate(g->fd, 2 * HUGE));
-		write_huge(g, 512, false);
+		write_huge(g, 512);
 		guest_fails(g, false, EFAULT, 1024);
 		if (!private)
 			guest_fails(g, true, EFAULT, 1024);

@@ -134,7 +134,6 @@ static void files(void **state)
 	/* one that is fine */
 	fd = sys(memfd_create("ram", MFD_CLOEXEC));
 	works(add_fd(&s, fd));
-	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
 	close(fd);
 	gives(EBADF, add_fd(&s, fd));
 	gives(EBADF, add_fd(&s, -1));
@@ -205,16 +204,11 @@ static void secret(void **state)
 	close(fd);
 }
 
-struct vmm {
-	int ready[2];
-	struct guest *g;
-};
-
 static void be_vmm(void *arg)
 {
-	struct vmm *vmm = arg;
+	int *ready = arg;
 
-	sys(write(vmm->ready[1], "", 1));
+	sys(write(ready[1], "", 1));
 	wait_for_death(NULL);
 }
 
@@ -224,9 +218,8 @@ static void other_process(void **state)
 	(void)state;
 	for (unsigned int huge = 0; huge < 2; huge++) {
 		struct guest *g = guest_new(huge ? 3 * 512 : PAGES);
-		struct vmm vmm = { .g = g };
 		char path[64], c;
-		int fd;
+		int ready[2], fd;
 
 		if (huge && !want_huge(4)) {
 			guest_free(g);
@@ -235,7 +228,7 @@ static void other_process(void **state)
 		if (huge) {
 			huge_file(g);
 			guest_map(g, 0, RW, MAP_SHARED, g->fd, 0);
-			write_huge(g, 512, false);
+			write_huge(g, 512);
 			munmap(g->area, g->area_length);
 			g->area = g->base = NULL;
 		} else {
@@ -243,9 +236,9 @@ static void other_process(void **state)
 			sys(ftruncate(g->fd, PAGES * PAGE));
 			guest_mix(g, 60, ZERO, guest_pwrite);
 		}
-		sys(pipe2(vmm.ready, O_CLOEXEC));
-		g->other = child(be_vmm, &vmm);
-		must(read(vmm.ready[0], &c, 1) == 1);
+		sys(pipe2(ready, O_CLOEXEC));
+		g->other = child(be_vmm, ready);
+		must(read(ready[0], &c, 1) == 1);
 		snprintf(path, sizeof(path), "/proc/%d/fd/%d", g->other, g->fd);
 		fd = sys(open(path, O_RDONLY | O_CLOEXEC));
 		must(fd != g->fd);
@@ -254,8 +247,8 @@ static void other_process(void **state)
 		g->fd = fd;
 		guest_check(g);
 		guest_free(g);
-		close(vmm.ready[0]);
-		close(vmm.ready[1]);
+		close(ready[0]);
+		close(ready[1]);
 	}
 	want_huge(0);
 }

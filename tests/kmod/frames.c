@@ -2,8 +2,18 @@
 #include "frames.h"
 
 #include <fcntl.h>
+#include <sys/mman.h>
 
 enum { KPF_MMAP = 11, KPF_ANON = 12 };
+
+struct frames *frames_new(void)
+{
+	void *p = mmap(NULL, sizeof(struct frames), PROT_READ | PROT_WRITE,
+		       MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+
+	must(p != MAP_FAILED);
+	return p;
+}
 
 void frames_watch(struct frames *f, const void *base, uint64_t pages)
 {
