@@ -129,11 +129,6 @@ static void *live(void *arg)
 	return NULL;
 }
 
-static void nothing(int sig)
-{
-	(void)sig;
-}
-
 /*
  * So many pages, and one behind them that nobody may touch: the kernel is told to write
  * across the end at times, and there may be what all lives share.
@@ -150,7 +145,7 @@ static uint8_t *fenced(size_t pages)
 
 void life(const struct genes *g, struct progress *progress)
 {
-	struct sigaction action = { .sa_handler = nothing };
+	struct sigaction action = { .sa_handler = interrupt };
 	pthread_t thread[THREADS];
 	uint64_t r = g->gene[g->nr - 1];
 

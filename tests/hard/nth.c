@@ -35,7 +35,7 @@ bool nth_disarm(int fd)
 	return failed;
 }
 
-static void fault_file(const char *what, const char *file, const char *value)
+void fault_file(const char *what, const char *file, const char *value)
 {
 	char path[96];
 

@@ -17,6 +17,8 @@ void nth_arm(int fd, unsigned int n);
 /* Return: whether it came to the failure. */
 bool nth_disarm(int fd);
 
+/* Write to one of the files that a way to fail (failslab, fail_page_alloc …) has. */
+void fault_file(const char *what, const char *file, const char *value);
 /* Have what is armed happen, quietly. Return: whether the kernel can do that at all. */
 bool faults_ready(void);
 

@@ -191,23 +191,15 @@ static bool page_out(struct state *st, const struct way *way)
 	return !left;
 }
 
-static void page_allocations(const char *file, long value)
-{
-	char path[96], text[16];
-
-	snprintf(path, sizeof(path), "/sys/kernel/debug/fail_page_alloc/%s", file);
-	snprintf(text, sizeof(text), "%ld", value);
-	file_put(path, text);
-}
-
 /* From now on the first @n pages that a task wants to allocate are not there. */
 static void fail_pages(pid_t tid, unsigned int n)
 {
-	char path[64];
+	char path[64], times[16];
 
-	page_allocations("task-filter", 1);
-	page_allocations("probability", 100);
-	page_allocations("times", n);
+	snprintf(times, sizeof(times), "%u", n);
+	fault_file("fail_page_alloc", "task-filter", "Y");
+	fault_file("fail_page_alloc", "probability", "100");
+	fault_file("fail_page_alloc", "times", times);
 	snprintf(path, sizeof(path), "/proc/%d/make-it-fail", tid);
 	file_put(path, "1");
 }
@@ -217,8 +209,8 @@ static long pages_not_failed(void)
 {
 	long left = file_number("/sys/kernel/debug/fail_page_alloc/times", NULL);
 
-	page_allocations("probability", 0);
-	page_allocations("task-filter", 0);
+	fault_file("fail_page_alloc", "probability", "0");
+	fault_file("fail_page_alloc", "task-filter", "N");
 	return left;
 }
 
@@ -251,16 +243,12 @@ static void lane(bool by_fd)
 	enum { FAILURES = 12 };
 
 	NEEDS_FAULTS();
-	/* one that failed has left its swap space */
-	if (!file_number("/proc/meminfo", "SwapTotal:") &&
-	    system("{ modprobe zram && echo 64M >/sys/block/zram0/disksize && "
-		   "mkswap /dev/zram0 && swapon /dev/zram0; } >/dev/null 2>&1"))
-		skip_since("no swap space");
+	swap_on();
 	limit_memlock();
 	for (unsigned int n = 1; n <= FAILURES; n++)
 		lane_one(&way, n);
 	print_message("# %u failures, 0 of them reported\n", FAILURES * (FAILURES + 1) / 2);
-	must(!system("swapoff /dev/zram0 && echo 1 >/sys/block/zram0/reset"));
+	swap_off();
 }
 
 static void lane_swap(void **state)

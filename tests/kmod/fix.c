@@ -12,18 +12,25 @@ void fix_open_bare(struct fix *f)
 	memset(f->ram, 0x5a, RAM_PAGES * PAGE);
 }
 
-void fix_open(struct fix *f)
+/* Set up, with two blocks, and the first @pages of one handed over. */
+static void fix_begin(struct fix *f, unsigned int channels, unsigned int ring, uint64_t pages)
 {
-	struct mzp_setup setup = setup_for(2);
-	struct mzp_wait w = { 0 };
+	struct mzp_setup setup = setup_for(channels);
 
 	fix_open_bare(f);
 	setup.packet_pages = 8;
-	setup.ring_packets = 32;
+	setup.ring_packets = ring;
 	works(mzp_setup(f->fd, &setup));
 	works(mzp_block_add(f->fd, "ram", f->ram, RAM_PAGES * PAGE, &f->block));
 	works(mzp_block_add(f->fd, "spare", f->ram, PAGE, &f->spare));
-	works(mzp_send_all(f->fd, f->block, 0, 1, 0, &f->job));
+	works(mzp_send_all(f->fd, f->block, 0, pages, 0, &f->job));
+}
+
+void fix_open(struct fix *f)
+{
+	struct mzp_wait w = { 0 };
+
+	fix_begin(f, 2, 32, 1);
 	/* done, but not fetched */
 	until(mzp_block_remove(f->fd, f->block) == 0);
 	works(mzp_block_add(f->fd, "ram", f->ram, RAM_PAGES * PAGE, &f->block));
@@ -32,16 +39,9 @@ void fix_open(struct fix *f)
 
 void fix_open_full(struct fix *f)
 {
-	struct mzp_setup setup = setup_for(1);
 	struct mzp_wait w = { 0 };
 
-	fix_open_bare(f);
-	setup.packet_pages = 8;
-	setup.ring_packets = 2;
-	works(mzp_setup(f->fd, &setup));
-	works(mzp_block_add(f->fd, "ram", f->ram, RAM_PAGES * PAGE, &f->block));
-	works(mzp_block_add(f->fd, "spare", f->ram, PAGE, &f->spare));
-	works(mzp_send_all(f->fd, f->block, 0, RAM_PAGES, 0, &f->job));
+	fix_begin(f, 1, 2, RAM_PAGES);
 	gives(ETIMEDOUT, mzp_wait(f->fd, f->job, 0, &w));
 }
 

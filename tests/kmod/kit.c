@@ -288,6 +288,11 @@ static void *thread_main(void *arg)
 	return t->fn(t->arg);
 }
 
+void interrupt(int sig)
+{
+	(void)sig;
+}
+
 void thread_start(struct thread *t, void *(*fn)(void *), void *arg)
 {
 	t->tid = 0;
@@ -441,6 +446,20 @@ void thp_on(void *base, uint64_t length)
 long module_refs(void)
 {
 	return file_number("/sys/module/multifd_zp/refcnt", NULL);
+}
+
+void swap_on(void)
+{
+	/* a test that failed has left its own */
+	if (!file_number("/proc/meminfo", "SwapTotal:") &&
+	    system("{ modprobe zram && echo 64M >/sys/block/zram0/disksize && "
+		   "mkswap /dev/zram0 && swapon /dev/zram0; } >/dev/null 2>&1"))
+		skip_since("no swap space");
+}
+
+void swap_off(void)
+{
+	must(!system("swapoff /dev/zram0 && echo 1 >/sys/block/zram0/reset"));
 }
 
 uint64_t rnd(uint64_t *state)

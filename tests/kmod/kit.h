@@ -125,6 +125,9 @@ void reap(pid_t pid, int sig);
 #define SOMEBODY 54321
 void become(uid_t uid);
 
+/* A handler for signals that are to interrupt a call and do no more. */
+void interrupt(int sig);
+
 /* A thread whose id is known, so that others can look at its state. */
 struct thread {
 	pthread_t pthread;
@@ -178,6 +181,10 @@ bool thp_there(void);
 void thp_off(void *base, uint64_t length);
 /* Have huge pages in this memory, or skip the test. */
 void thp_on(void *base, uint64_t length);
+
+/* Have some swap space; skips the test if there can be none. */
+void swap_on(void);
+void swap_off(void);
 
 /* Numbers that look random and are the same in each run. */
 uint64_t rnd(uint64_t *state);

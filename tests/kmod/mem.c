@@ -305,3 +305,13 @@ void mem_check(struct mem *m)
 	}
 	memset(m->sent, 0, m->pages);
 }
+
+void mem_round(struct mem *m, struct session *s, struct rx *rx, uint32_t flags)
+{
+	struct sent sent = mem_send(m, s, 0, m->pages, NULL, MZP_SEND_ALL, flags);
+
+	session_sync(s);
+	rx_round(rx);
+	mem_check_job(s, &sent);
+	mem_check(m);
+}

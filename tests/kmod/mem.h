@@ -67,5 +67,7 @@ struct sent mem_send(struct mem *m, struct session *s, uint64_t first, uint64_t 
 void mem_check_job(struct session *s, struct sent *sent);
 /* All that the destination has is right, and nothing else came in this round. */
 void mem_check(struct mem *m);
+/* A round of all pages: send it, receive it, and check both its result and what came. */
+void mem_round(struct mem *m, struct session *s, struct rx *rx, uint32_t flags);
 
 #endif

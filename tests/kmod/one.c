@@ -53,11 +53,6 @@ int make_pipe(int p[2], int size)
 	return sys(fcntl(p[1], F_SETPIPE_SZ, size));
 }
 
-void nothing(int sig)
-{
-	(void)sig;
-}
-
 void *reader(void *arg)
 {
 	struct reader *r = arg;

@@ -44,7 +44,4 @@ void *reader(void *arg);
 /* The number of the system call that it makes. */
 long reader_call(const struct reader *r);
 
-/* A handler for signals that are to interrupt and do no more. */
-void nothing(int sig);
-
 #endif

@@ -218,7 +218,7 @@ static void mixed_nonblocking(void **state)
 /* A signal every now and then, in whatever is being done. */
 static void mixed_with_signals(void **state)
 {
-	struct sigaction action = { .sa_handler = nothing };
+	struct sigaction action = { .sa_handler = interrupt };
 	struct itimerval often = { { 0, 700 }, { 0, 700 } }, never = { { 0, 0 }, { 0, 0 } };
 	uint64_t random = 5;
 	uint8_t *buf = malloc(BUF);
@@ -298,7 +298,7 @@ static void nothing_there(void **state)
 /* A blocked read, and a blocked splice: a signal ends it, data ends it, nothing is lost. */
 static void blocked(void **state)
 {
-	struct sigaction action = { .sa_handler = nothing };
+	struct sigaction action = { .sa_handler = interrupt };
 	static uint8_t buf[MIB];
 	struct one o;
 	int p[2];
@@ -339,7 +339,7 @@ static void blocked(void **state)
 /* A signal that asks for it has the call go on by itself. */
 static void blocked_restart(void **state)
 {
-	struct sigaction action = { .sa_handler = nothing, .sa_flags = SA_RESTART };
+	struct sigaction action = { .sa_handler = interrupt, .sa_flags = SA_RESTART };
 	static uint8_t buf[MIB];
 	struct reader r = { .to = -1, .buf = buf, .n = sizeof(buf) };
 	struct thread t;

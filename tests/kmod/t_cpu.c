@@ -53,14 +53,9 @@ static void hotplug(void **state)
 		mem_add(&m, &s, &rx);
 		thread_start(&t, plug, &p);
 		do {
-			struct sent sent;
 
 			mem_shuffle(&m, &random);
-			sent = mem_send(&m, &s, 0, m.pages, NULL, MZP_SEND_ALL, 0);
-			session_sync(&s);
-			rx_round(&rx);
-			mem_check_job(&s, &sent);
-			mem_check(&m);
+			mem_round(&m, &s, &rx, 0);
 			rx_next_round(&rx);
 			__atomic_fetch_add(&p.rounds, 1, __ATOMIC_RELAXED);
 		} while (!__atomic_load_n(&p.done, __ATOMIC_RELAXED));

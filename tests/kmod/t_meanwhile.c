@@ -77,11 +77,7 @@ static void hole_in_block(void **state)
 		must(mmap(holed.base + page * PAGE, PAGE, PROT_READ | PROT_WRITE,
 			  MAP_FIXED | MAP_PRIVATE | MAP_ANONYMOUS, -1, 0) != MAP_FAILED);
 		mem_set(&holed, page, DATA);
-		sent = mem_send(&holed, &s, 0, 300, NULL, MZP_SEND_ALL, 0);
-		session_sync(&s);
-		rx_round(&rx);
-		mem_check_job(&s, &sent);
-		mem_check(&holed);
+		mem_round(&holed, &s, &rx, 0);
 		session_close(&s);
 		rx_free(&rx);
 		mem_free(&holed);

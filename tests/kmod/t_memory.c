@@ -20,7 +20,6 @@ static void one_round_of(struct mem *m, int fd, uint64_t offset, uint32_t flags)
 	for (unsigned int detection = 0; detection < 3; detection++) {
 		struct mzp_setup setup = setup_for(2);
 		struct session s;
-		struct sent sent;
 		struct rx rx;
 
 		setup.detection = detection;
@@ -31,11 +30,7 @@ static void one_round_of(struct mem *m, int fd, uint64_t offset, uint32_t flags)
 			mem_add(m, &s, &rx);
 		else
 			mem_add_fd(m, &s, &rx, fd, offset);
-		sent = mem_send(m, &s, 0, m->pages, NULL, MZP_SEND_ALL, flags);
-		session_sync(&s);
-		rx_round(&rx);
-		mem_check_job(&s, &sent);
-		mem_check(m);
+		mem_round(m, &s, &rx, flags);
 		session_close(&s);
 		rx_free(&rx);
 	}
@@ -174,7 +169,6 @@ static void fd_is_kept(void **state)
 	uint64_t random = 4;
 	int fd = file_of(100 * PAGE);
 	struct session s;
-	struct sent sent;
 	struct mem m;
 	struct rx rx;
 
@@ -187,11 +181,7 @@ static void fd_is_kept(void **state)
 	mem_add_fd(&m, &s, &rx, fd, 0);
 	close(fd);
 	munmap(m.base, 100 * PAGE);
-	sent = mem_send(&m, &s, 0, 100, NULL, MZP_SEND_ALL, 0);
-	session_sync(&s);
-	rx_round(&rx);
-	mem_check_job(&s, &sent);
-	mem_check(&m);
+	mem_round(&m, &s, &rx, 0);
 	session_close(&s);
 	rx_free(&rx);
 	mem_free(&m);
@@ -345,9 +335,7 @@ static void swapped(void **state)
 	long out;
 
 	(void)state;
-	if (system("{ modprobe zram && echo 64M >/sys/block/zram0/disksize && "
-		   "mkswap /dev/zram0 && swapon /dev/zram0; } >/dev/null 2>&1"))
-		skip();
+	swap_on();
 	mem_init(&m, "swapped", 2000);
 	for (unsigned int i = 0; i < 2000; i++)
 		mem_set(&m, i, i % 7 ? DATA : i % 2 ? ABSENT : ONE);
@@ -377,7 +365,7 @@ static void swapped(void **state)
 	}
 	mem_free(&m);
 	close(fd);
-	must(!system("swapoff /dev/zram0 && echo 1 >/sys/block/zram0/reset"));
+	swap_off();
 }
 
 /* Shared with a child since fork: right contents, and neither of them gets copies. */

@@ -139,7 +139,7 @@ static void blocked_finds_pipe_full(void **state)
 /* A full pipe: blocked until there is room, or EAGAIN; and a signal in between. */
 static void full_pipe(void **state)
 {
-	struct sigaction action = { .sa_handler = nothing };
+	struct sigaction action = { .sa_handler = interrupt };
 	static uint8_t buf[MIB];
 	struct reader r = { .buf = buf, .n = MIB };
 	struct thread t;

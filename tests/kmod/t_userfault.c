@@ -141,7 +141,6 @@ static void unanswered(void **state)
 	struct mzp_setup setup = setup_for(2);
 	uint64_t cpu0 = 1, random = 6;
 	struct session stuck[4], s;
-	struct sent sent;
 	struct mem m;
 	struct rx rx;
 	void *ram = mmap(NULL, 100 * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS,
@@ -164,11 +163,7 @@ static void unanswered(void **state)
 	mem_init(&m, "ram", 500);
 	mem_add(&m, &s, &rx);
 	mem_shuffle(&m, &random);
-	sent = mem_send(&m, &s, 0, 500, NULL, MZP_SEND_ALL, 0);
-	session_sync(&s);
-	rx_round(&rx);
-	mem_check_job(&s, &sent);
-	mem_check(&m);
+	mem_round(&m, &s, &rx, 0);
 	session_close(&s);
 	rx_free(&rx);
 	mem_free(&m);
@@ -240,11 +235,6 @@ static void *stuck_reader(void *arg)
 	return NULL;
 }
 
-static void nothing(int sig)
-{
-	(void)sig;
-}
-
 static void *impatient_reader(void *arg)
 {
 	struct stuck_reader *r = arg;
@@ -257,7 +247,7 @@ static void *impatient_reader(void *arg)
 /* A reader that sits in a page fault of its own buffer, for as long as it likes. */
 static void reader_in_unanswered_fault(void **state)
 {
-	struct sigaction action = { .sa_handler = nothing };
+	struct sigaction action = { .sa_handler = interrupt };
 	struct mzp_setup setup = setup_for(1);
 	struct frames *frames = frames_new();
 	struct stuck_reader r, other;

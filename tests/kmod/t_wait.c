@@ -171,11 +171,6 @@ static void without_room(void **state)
 	fix_close(&f);
 }
 
-static void nothing(int sig)
-{
-	(void)sig;
-}
-
 struct waiter {
 	int fd;
 	uint64_t job;
@@ -194,7 +189,7 @@ static void *waiter(void *arg)
 
 static void signals(void **state)
 {
-	struct sigaction action = { .sa_handler = nothing };
+	struct sigaction action = { .sa_handler = interrupt };
 	struct waiter w = { .timeout = -1 };
 	struct thread t;
 	struct fix f;

@@ -124,6 +124,16 @@ static int add_fd(struct session *s, int fd)
 
 static void files(void **state)
 {
+	static const struct {
+		const char *path;
+		int flags;
+	} others[] = {
+		{ "/proc/self/exe", O_RDONLY },
+		{ "/dev/zero", O_RDWR },
+		{ "/dev/mem", O_RDONLY },
+		{ "/proc/self/status", O_RDONLY },
+		{ "/dev/shm", O_RDONLY | O_DIRECTORY },
+	};
 	struct mzp_setup setup = setup_for(1);
 	struct session s;
 	int fd, disk, p[2];
@@ -155,21 +165,11 @@ static void files(void **state)
 		gives(EOPNOTSUPP, add_fd(&s, disk));
 		disk_done(disk);
 	}
-	fd = sys(open("/proc/self/exe", O_RDONLY | O_CLOEXEC));
-	gives(EOPNOTSUPP, add_fd(&s, fd));
-	close(fd);
-	fd = sys(open("/dev/zero", O_RDWR | O_CLOEXEC));
-	gives(EOPNOTSUPP, add_fd(&s, fd));
-	close(fd);
-	fd = sys(open("/dev/mem", O_RDONLY | O_CLOEXEC));
-	gives(EOPNOTSUPP, add_fd(&s, fd));
-	close(fd);
-	fd = sys(open("/proc/self/status", O_RDONLY | O_CLOEXEC));
-	gives(EOPNOTSUPP, add_fd(&s, fd));
-	close(fd);
-	fd = sys(open("/dev/shm", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-	gives(EOPNOTSUPP, add_fd(&s, fd));
-	close(fd);
+	for (unsigned int i = 0; i < ARRAY_SIZE(others); i++) {
+		fd = sys(open(others[i].path, others[i].flags | O_CLOEXEC));
+		gives(EOPNOTSUPP, add_fd(&s, fd));
+		close(fd);
+	}
 	sys(pipe2(p, O_CLOEXEC));
 	gives(EOPNOTSUPP, add_fd(&s, p[0]));
 	gives(EACCES, add_fd(&s, p[1]));
