@@ -40,7 +40,8 @@
  *    and the session is over. As ECANCELED, not for INFO, WAIT and CANCEL; WAIT
  *    tells it as a job's error.
  *
- * Commands other than WAIT do not wait for I/O or for the reader of a channel.
+ * Commands other than WAIT and PUMP do not wait for I/O or for the reader of a
+ * channel.
  *
  * open(2) of the device fails with EMFILE if the user has too many sessions.
  *
@@ -62,6 +63,7 @@ enum {
 	MZP_CMD_SYNC,
 	MZP_CMD_WAIT,
 	MZP_CMD_CANCEL,
+	MZP_CMD_PUMP,
 };
 
 /**
@@ -158,9 +160,20 @@ struct mzp_info {
 #define MZP_IOC_INFO _IO(MZP_IOC_TYPE, MZP_CMD_INFO)
 
 /**
+ * enum mzp_setup_flags - flags of MZP_IOC_SETUP
+ * @MZP_SETUP_NO_WORKERS: only the threads that read the channels work for the
+ *	session. All of its CPU time then is theirs, and so is subject to what
+ *	they are subject to: cgroups, cpusets, priorities. A job gets on only while
+ *	its channels are read, so WAIT and the readers must be different threads.
+ */
+enum mzp_setup_flags {
+	MZP_SETUP_NO_WORKERS = 1 << 0,
+};
+
+/**
  * struct mzp_setup - ioctl(MZP_IOC_SETUP)
  * @size: sizeof(struct mzp_setup)
- * @flags: must be 0
+ * @flags: of enum mzp_setup_flags
  * @channels: number of channels, 1 to 255; must equal the receiver's
  *	``multifd-channels``
  * @method: one of enum mzp_method
@@ -168,8 +181,8 @@ struct mzp_info {
  *	and the only one of %MZP_METHOD_NONE
  * @detection: one of enum mzp_detection
  * @packet_pages: pages of a packet at most, 1 to 128; 0: 128, as QEMU does
- * @ring_packets: finished packets that a channel holds before its workers wait
- *	for the reader: a power of two; 0: 8
+ * @ring_packets: finished packets that a channel holds for its reader: a power
+ *	of two; 0: 8
  * @uuid: the VM's UUID as the receiver was given it, or all zero
  * @cpus: pointer to a CPU mask in the format of sched_setaffinity(2): the CPUs
  *	whose workers may work for this session. 0: those that the caller may
@@ -520,5 +533,76 @@ struct mzp_cancel {
 };
 
 #define MZP_IOC_CANCEL _IO(MZP_IOC_TYPE, MZP_CMD_CANCEL)
+
+/**
+ * enum mzp_pump_flags - flags of MZP_IOC_PUMP
+ * @MZP_PUMP_NONBLOCK: fail with EAGAIN instead of waiting for the socket, for
+ *	work, or for the rate. A page that has to be read first, from swap for
+ *	example, is waited for all the same, as reading a file would.
+ */
+enum mzp_pump_flags {
+	MZP_PUMP_NONBLOCK = 1 << 0,
+};
+
+/**
+ * enum mzp_pump_stop - why MZP_IOC_PUMP came back
+ * @MZP_PUMP_END: with success: the stream is at its end
+ * @MZP_PUMP_MAX: with success: @max was reached
+ * @MZP_PUMP_CHANNEL: with EAGAIN: the channel has nothing to send at the moment
+ *	(poll for POLLIN). With another error: it is the session's.
+ * @MZP_PUMP_SOCKET: with EAGAIN: the socket has no room at the moment (poll for
+ *	POLLOUT). With another error: it is the socket's, and the session goes on.
+ */
+enum mzp_pump_stop {
+	MZP_PUMP_END = 0,
+	MZP_PUMP_MAX,
+	MZP_PUMP_CHANNEL,
+	MZP_PUMP_SOCKET,
+};
+
+/**
+ * struct mzp_pump - ioctl(MZP_IOC_PUMP)
+ * @size: sizeof(struct mzp_pump)
+ * @flags: of enum mzp_pump_flags
+ * @socket: a connected stream socket: TCP, also with TLS in the kernel, or UNIX
+ * @stall_ms: fail with ETIMEDOUT if the socket takes nothing for so long though
+ *	there is something to send; 0: wait without end
+ * @max: stop when @bytes has come to that; 0: at the stream's end
+ * @bytes: in and out: what the socket took is added to it, also with an error
+ * @stop: out: one of enum mzp_pump_stop; not written with EFAULT and EINVAL
+ * @__reserved: must be 0
+ *
+ * Send the channel's bytes to a socket, until the stream ends. This is called on
+ * the channel's own fd, from any process, and does in one call what splice(2)
+ * through a pipe does in many: the caller's thread makes the packets that are
+ * missing and hands their pages to the socket, without copying them where the
+ * socket can do that.
+ *
+ * The channel's position moves by what the socket took, so PUMP, splice and read
+ * can follow one another in any order. The socket is used during the call only,
+ * whatever becomes of its file flags. SIGPIPE is never raised.
+ *
+ * While there is nothing to send, a destination that closes its end is noticed,
+ * too: EPIPE.
+ *
+ * Errors: EAGAIN, ETIMEDOUT: see above; call again to go on. EINTR: a signal
+ * handler ran; likewise (without a handler, or with SA_RESTART, PUMP goes on by
+ * itself). EBADF: @socket is not open. ENOTSOCK: it is not a socket. EOPNOTSUPP:
+ * also if it is not a stream socket. ECANCELED, EPIPE, EIO with
+ * %MZP_PUMP_CHANNEL: as for read(2). EPIPE, ECONNRESET and others with
+ * %MZP_PUMP_SOCKET: as for send(2).
+ */
+struct mzp_pump {
+	__u32 size;
+	__u32 flags;
+	__s32 socket;
+	__u32 stall_ms;
+	__aligned_u64 max;
+	__aligned_u64 bytes;
+	__u32 stop;
+	__u32 __reserved;
+};
+
+#define MZP_IOC_PUMP _IO(MZP_IOC_TYPE, MZP_CMD_PUMP)
 
 #endif /* _UAPI_LINUX_MULTIFD_ZP_H */
