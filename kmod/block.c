@@ -14,6 +14,7 @@
 
 #include "block.h"
 #include "cache.h"
+#include "cmd.h"
 #include "fault.h"
 #include "grab.h"
 #include "residency.h"
@@ -39,9 +40,37 @@ void mzp_block_put(struct mzp_block *block)
 	kref_put(&block->ref, mzp_block_free);
 }
 
+/**
+ * mzp_block_find - find a session's block
+ * @session: the session
+ * @id: the block's id
+ *
+ * Context: the session lock is held, and protects what is returned.
+ * Return: the block, or NULL.
+ */
+struct mzp_block *mzp_block_find(struct mzp_session *session, u32 id)
+{
+	struct mzp_block *block;
+
+	lockdep_assert_held(&session->lock);
+	list_for_each_entry(block, &session->blocks, node) {
+		if (block->id == id)
+			return block;
+	}
+	return NULL;
+}
+
 static unsigned long mzp_block_addr(const struct mzp_block *block, u64 page)
 {
 	return block->addr + (page << PAGE_SHIFT);
+}
+
+/* Return: 0, or -EAGAIN: it is taken, or the wait was interrupted for good. */
+static int mzp_block_lock(struct mm_struct *mm, bool wait)
+{
+	if (wait)
+		return mmap_read_lock_killable(mm) ? -EAGAIN : 0;
+	return mmap_read_trylock(mm) ? 0 : -EAGAIN;
 }
 
 /**
@@ -50,18 +79,19 @@ static unsigned long mzp_block_addr(const struct mzp_block *block, u64 page)
  * @mm: the session's address space, with users if mzp_block_needs_mm()
  * @page: first page, from the start of the block
  * @res: initialised; filled in
+ * @wait: the caller may wait for mmap_lock
  *
  * A killed process can lose its pages before it loses its address space, to the
  * OOM reaper or to process_mrelease(2). That is noted before the first page goes, so
  * if it is not noted after the look, what was seen to be absent was never there.
  *
- * Context: a producer; does not wait.
+ * Context: a producer.
  * Return: 0, and the page references in @res are the caller's; -EAGAIN:
  * mmap_lock cannot be had at the moment; -ESRCH: the address space is being
  * emptied.
  */
 int mzp_block_look(const struct mzp_block *block, struct mm_struct *mm, u64 page,
-		   struct mzp_residency *res)
+		   struct mzp_residency *res, bool wait)
 {
 	int err = 0;
 
@@ -69,7 +99,7 @@ int mzp_block_look(const struct mzp_block *block, struct mm_struct *mm, u64 page
 		mzp_cache_look(block->file->f_mapping, block->index + page, res->nr, res, 0);
 		return 0;
 	}
-	if (mzp_fault() || !mmap_read_trylock(mm))
+	if (mzp_fault() || mzp_block_lock(mm, wait))
 		return -EAGAIN;
 	mzp_residency_look(mm, mzp_block_addr(block, page), res);
 	if (check_stable_address_space(mm)) {
@@ -81,66 +111,30 @@ int mzp_block_look(const struct mzp_block *block, struct mm_struct *mm, u64 page
 }
 
 /**
- * mzp_block_grab - take references on consecutive pages that hold data
+ * mzp_block_grab - take references on consecutive pages that have to be read
  * @block: the block
+ * @mm: the session's address space, with users if mzp_block_needs_mm()
  * @page: first page, from the start of the block
  * @nr: pages, at least 1
  * @pages: where to put them
+ * @wait: the caller may wait for them
  *
- * Context: a producer that uses the session's address space, if
- * mzp_block_needs_mm(); does not wait.
- * Return: as mzp_grab().
- */
-int mzp_block_grab(const struct mzp_block *block, u64 page, unsigned int nr,
-		   struct page **pages)
-{
-	/* What could be had of a file, mzp_cache_look() has taken already. */
-	if (block->file)
-		return -EAGAIN;
-	return mzp_grab(mzp_block_addr(block, page), nr, pages);
-}
-
-/**
- * mzp_block_wait - wait until mmap_lock was free for once
- * @mm: the session's address space
+ * What could be had of a file at once, mzp_block_look() has taken already.
  *
- * Context: the slow lane; sleeps until SIGKILL.
- * Return: 0, or -ESRCH if the address space is gone.
+ * Context: a producer; with @wait it sleeps, also for I/O and for other processes.
+ * Return: as mzp_grab() or, with @wait, mzp_grab_wait().
  */
-int mzp_block_wait(struct mm_struct *mm)
+int mzp_block_grab(const struct mzp_block *block, struct mm_struct *mm, u64 page,
+		   unsigned int nr, struct page **pages, bool wait)
 {
-	if (!mmget_not_zero(mm))
-		return -ESRCH;
-	if (!mmap_read_lock_killable(mm))
-		mmap_read_unlock(mm);
-	mmput_async(mm);
-	return 0;
-}
-
-/**
- * mzp_block_fetch - get pages that could not be grabbed
- * @block: the block
- * @mm: the session's address space
- * @page: first page, from the start of the block
- * @nr: pages, at least 1
- * @pages: where to put them
- *
- * Context: the slow lane; sleeps, for I/O and for other processes, until
- * SIGKILL.
- * Return: as mzp_grab_fetch().
- */
-int mzp_block_fetch(const struct mzp_block *block, struct mm_struct *mm, u64 page,
-		    unsigned int nr, struct page **pages)
-{
-	int got;
-
+	if (!wait)
+		return block->file ? -EAGAIN :
+				     mzp_grab(mm, mzp_block_addr(block, page), nr, pages);
+	if (mzp_fault())
+		return -EIO;
 	if (block->file)
 		return mzp_cache_fetch(block->file->f_mapping, block->index + page);
-	if (!mmget_not_zero(mm))
-		return -ESRCH;
-	got = mzp_grab_fetch(mm, mzp_block_addr(block, page), nr, pages);
-	mmput_async(mm);
-	return got;
+	return mzp_grab_wait(mm, mzp_block_addr(block, page), nr, pages);
 }
 
 /**
@@ -316,10 +310,10 @@ int mzp_ioctl_block_remove(struct mzp_cmd *cmd)
 	err = mzp_session_usable(session);
 	if (err)
 		goto unlock;
-	block = mzp_session_block(session, arg->block_id);
+	block = mzp_block_find(session, arg->block_id);
 	if (!block) {
 		err = -ENOENT;
-	} else if (block->unfinished) {
+	} else if (READ_ONCE(block->unfinished)) {
 		err = -EBUSY;
 	} else {
 		list_del(&block->node);

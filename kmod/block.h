@@ -12,6 +12,7 @@ struct file;
 struct mm_struct;
 struct mzp_cmd;
 struct mzp_residency;
+struct mzp_session;
 struct page;
 
 /**
@@ -19,14 +20,14 @@ struct page;
  * @ref: the session's, and one for each job
  * @node: in the session's blocks; session lock
  * @id: what user space calls it by
- * @unfinished: jobs that are not done; session lock
+ * @unfinished: jobs that are not done; the session's queue lock
  * @file: whose contents it is, or NULL
  * @index: where it starts in @file, in pages
  * @addr: without @file: where it starts in the session's address space
  * @pages: length
  * @idstr: name, NUL-terminated
  *
- * All but @node and @unfinished never changes.
+ * The rest never changes.
  */
 struct mzp_block {
 	struct kref ref;
@@ -46,13 +47,11 @@ static inline bool mzp_block_needs_mm(const struct mzp_block *block)
 	return !block->file;
 }
 
+struct mzp_block *mzp_block_find(struct mzp_session *session, u32 id);
 int mzp_block_look(const struct mzp_block *block, struct mm_struct *mm, u64 page,
-		   struct mzp_residency *res);
-int mzp_block_grab(const struct mzp_block *block, u64 page, unsigned int nr,
-		   struct page **pages);
-int mzp_block_wait(struct mm_struct *mm);
-int mzp_block_fetch(const struct mzp_block *block, struct mm_struct *mm, u64 page,
-		    unsigned int nr, struct page **pages);
+		   struct mzp_residency *res, bool wait);
+int mzp_block_grab(const struct mzp_block *block, struct mm_struct *mm, u64 page,
+		   unsigned int nr, struct page **pages, bool wait);
 u64 mzp_block_next(const struct mzp_block *block, struct mm_struct *mm, u64 page, u64 end);
 void mzp_block_put(struct mzp_block *block);
 

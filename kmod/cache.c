@@ -33,6 +33,7 @@
 
 #include "cache.h"
 #include "compat.h"
+#include "grab.h"
 #include "residency.h"
 
 static bool mzp_is_hugetlb(const struct address_space *mapping)
@@ -85,12 +86,6 @@ static pgoff_t mzp_cache_end(const struct address_space *mapping)
 	return DIV_ROUND_UP_ULL(i_size_read(mapping->host), PAGE_SIZE);
 }
 
-/* Whether @page's memory is broken. On hugetlbfs, the whole huge page is. */
-static bool mzp_is_poisoned(struct folio *folio, struct page *page)
-{
-	return PageHWPoison(page) || (folio_test_hugetlb(folio) && folio_test_hwpoison(folio));
-}
-
 /* What a folio says that was found in the cache. MZP_TAKEN: it has its contents. */
 static enum mzp_resident mzp_folio_means(const struct address_space *mapping,
 					 struct folio *folio, bool knows_holes)
@@ -110,6 +105,15 @@ static enum mzp_resident mzp_folio_means(const struct address_space *mapping,
 	/* Pairs with the unlocking of a folio that was taken out again. */
 	smp_rmb();
 	return locked || READ_ONCE(folio->mapping) != mapping ? MZP_HELD : MZP_ABSENT;
+}
+
+/* A page of which there are too many references already is left alone. */
+static void mzp_cache_take_page(struct mzp_residency *res, unsigned int at, struct page *page)
+{
+	if (try_get_page(page))
+		mzp_residency_take(res, at, page);
+	else
+		res->state[at] = MZP_HELD;
 }
 
 /* Decide on what is asked for of a folio that starts at page @first of the file. */
@@ -132,11 +136,10 @@ static void mzp_cache_take(const struct address_space *mapping, struct folio *fo
 		if (res->state[i] != MZP_UNKNOWN)
 			continue;
 		/* Broken memory is left to be reported by who tries to read it. */
-		if (mzp_is_poisoned(folio, page)) {
+		if (mzp_page_poisoned(page)) {
 			res->state[i] = MZP_HELD;
 		} else if (means == MZP_TAKEN) {
-			folio_get(folio);
-			mzp_residency_take(res, i, page);
+			mzp_cache_take_page(res, i, page);
 		} else {
 			res->state[i] = means;
 		}
@@ -249,7 +252,7 @@ static int mzp_cache_wait(struct address_space *mapping, pgoff_t index)
 	if (!filemap_get_folios(mapping, &start, start, &folios))
 		return 0;
 	folio = folios.folios[0];
-	if (mzp_is_poisoned(folio, folio_page(folio, index - (folio->index << shift))))
+	if (mzp_page_poisoned(folio_page(folio, index - (folio->index << shift))))
 		err = -EHWPOISON;
 	else
 		err = folio_wait_locked_killable(folio);

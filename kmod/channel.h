@@ -2,58 +2,37 @@
 #ifndef MZP_CHANNEL_H
 #define MZP_CHANNEL_H
 
-#include <linux/atomic.h>
-#include <linux/list.h>
 #include <linux/mutex.h>
 #include <linux/types.h>
 #include <linux/wait.h>
+#include <linux/workqueue.h>
 
 #include "arena.h"
 #include "batch.h"
+#include "claim.h"
+#include "classify.h"
 #include "comp.h"
 #include "job.h"
+#include "producer.h"
 #include "residency.h"
 #include "ring.h"
-#include "slow.h"
 #include "stats.h"
 
-struct mzp_cmd;
 struct mzp_session;
 struct mzp_setup;
-
-/**
- * struct mzp_take - pages that a producer has taken from its job
- * @page: their numbers in the block, ascending
- * @nr: how many
- * @pos: how many of them have been looked at
- */
-struct mzp_take {
-	u64 page[MZP_WIRE_PAGES];
-	unsigned int nr;
-	unsigned int pos;
-};
-
-/* How many of the pages from take->pos on follow one another in the block. */
-static inline unsigned int mzp_take_run(const struct mzp_take *take)
-{
-	unsigned int n = 1;
-
-	while (take->pos + n < take->nr && take->page[take->pos + n] == take->page[take->pos] + n)
-		n++;
-	return n;
-}
 
 /**
  * struct mzp_channel - one stream of packets
  * @session: whose it is; fixed
  * @id: channel id; fixed
  *
- * @state: of enum mzp_channel_state; see worker.c
- * @node: in a worker's queue; that worker's lock
- * @cpu: the worker that has it or had it last; owned by who owns the channel
- * @fetch: what the slow lane is to get; owned likewise
+ * @claim: who may run it, that is, make its packets; see claim.c
  *
- * @epoch: SYNC packets emitted so far
+ * @patience: what may be waited for
+ * @need: what keeps it from going on
+ * @stalls: times in a row that a page was waited for in vain
+ * @stalled: when that began, in jiffies
+ * @round: whose jobs it takes pages of, or whose SYNC it emits next; a reference
  * @job: whose pages are in @take and @batch, or NULL
  * @take: pages that were taken and are not classified yet
  * @residency: scratch memory
@@ -64,6 +43,7 @@ static inline unsigned int mzp_take_run(const struct mzp_take *take)
  *
  * @ring: finished packets
  * @readable: woken when there is something new for the reader
+ * @again: wakes it when the session may send more
  *
  * @read_lock: serialises readers, and whoever empties the ring of a session
  *	that is over
@@ -74,19 +54,20 @@ static inline unsigned int mzp_take_run(const struct mzp_take *take)
  * @handed_out: the fd was asked for; session lock
  * @stats: counters
  *
- * From @epoch to @arena belongs to the producer: the worker that owns the
- * channel. @buf and @offset are under @read_lock.
+ * From @patience to @arena belongs to whoever has claimed the channel. @buf and
+ * @offset are under @read_lock.
  */
 struct mzp_channel {
 	struct mzp_session *session;
 	unsigned int id;
 
-	atomic_t state;
-	struct list_head node;
-	int cpu;
-	struct mzp_fetch fetch;
+	struct mzp_claim claim;
 
-	u32 epoch;
+	enum mzp_patience patience;
+	enum mzp_need need;
+	unsigned int stalls;
+	unsigned long stalled;
+	struct mzp_round *round;
 	struct mzp_job *job;
 	struct mzp_take take;
 	struct mzp_residency residency;
@@ -97,6 +78,7 @@ struct mzp_channel {
 
 	struct mzp_ring ring;
 	wait_queue_head_t readable;
+	struct delayed_work again;
 
 	struct mutex read_lock; /* see above */
 	unsigned int buf;
@@ -106,12 +88,23 @@ struct mzp_channel {
 	struct mzp_channel_stats stats;
 };
 
+/* Whether who runs the channel may wait for pages and the like. */
+static inline bool mzp_may_wait(const struct mzp_channel *channel)
+{
+	return channel->patience != MZP_PATIENCE_NONE;
+}
+
 struct mzp_channel *mzp_channel_new(struct mzp_session *session, unsigned int id,
 				    const struct mzp_setup *setup);
 void mzp_channel_free(struct mzp_channel *channel);
+void mzp_channel_stop(struct mzp_channel *channel);
 void mzp_channel_drain(struct mzp_channel *channel);
 void mzp_channel_wake(struct mzp_channel *channel);
 
-int mzp_ioctl_channel(struct mzp_cmd *cmd);
+/* for its readers */
+int mzp_channel_lock(struct mzp_channel *channel, bool nowait);
+void mzp_channel_unlock(struct mzp_channel *channel);
+bool mzp_channel_advance(struct mzp_channel *channel, struct mzp_packet *packet,
+			 unsigned int bytes);
 
 #endif /* MZP_CHANNEL_H */

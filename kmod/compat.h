@@ -39,6 +39,20 @@
 	get_user_pages_remote(mm, start, nr, flags, pages, NULL)
 #endif
 
+/*
+ * What it takes for GUP to take a page that NUMA balancing has marked without the
+ * fault that this is for. Until 6.6 that was something like force, which does no more
+ * than that where the VMA has been seen to be readable.
+ */
+#if KERNEL_VERSION(6, 6, 0) > LINUX_VERSION_CODE
+#define MZP_FOLL_HINTED FOLL_FORCE
+#else
+#define MZP_FOLL_HINTED 0
+#endif
+
+/* Until 6.5 pages went to sockets by an operation of their own. */
+#define MZP_SENDPAGE (KERNEL_VERSION(6, 5, 0) > LINUX_VERSION_CODE)
+
 /* An index of hugetlbfs's page cache stood for a huge page until 6.7. */
 #define MZP_HUGETLB_INDEX_IS_HUGE (KERNEL_VERSION(6, 7, 0) > LINUX_VERSION_CODE)
 

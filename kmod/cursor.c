@@ -8,8 +8,11 @@
 
 #include "cursor.h"
 
-/* Pages of a bitmap that are passed over in one go, at most: 2 MiB of it. */
-#define MZP_SEEK_PAGES 0x1000000ull
+/*
+ * Pages of a bitmap that are passed over in one go, at most: 32 KiB of it, for
+ * others may spin for a lock meanwhile.
+ */
+#define MZP_SEEK_PAGES 0x40000ull
 
 static u64 mzp_span_end(const struct mzp_span *span)
 {
@@ -150,4 +153,24 @@ bool mzp_cursor_done(const struct mzp_cursor *cursor)
 void mzp_cursor_end(struct mzp_cursor *cursor)
 {
 	cursor->next = mzp_span_end(&cursor->window);
+}
+
+/**
+ * mzp_cursor_give_input - give the bitmap or the ranges back to their owner
+ * @cursor: the cursor
+ *
+ * Context: as mzp_cursor_take().
+ * Return: what nobody looks at any more, once; NULL if that has been had, was not
+ * there, or is still needed.
+ */
+void *mzp_cursor_give_input(struct mzp_cursor *cursor)
+{
+	void *input;
+
+	if (!mzp_cursor_done(cursor))
+		return NULL;
+	input = cursor->bitmap ? (void *)cursor->bitmap : (void *)cursor->span;
+	cursor->bitmap = NULL;
+	cursor->span = NULL;
+	return input;
 }

@@ -24,8 +24,8 @@ struct mzp_span {
  * @next: pages before this one have been handed out
  * @at: index into @span of the one that @next is in or before
  *
- * Without @bitmap and @span all pages of the window are meant. The arrays
- * belong to the cursor's owner.
+ * Without @bitmap and @span all pages of the window are meant. The array belongs
+ * to the cursor's owner, who can have it back when the cursor is done.
  */
 struct mzp_cursor {
 	struct mzp_span window;
@@ -40,5 +40,6 @@ unsigned int mzp_cursor_take(struct mzp_cursor *cursor, u64 *page, unsigned int 
 u64 mzp_cursor_skip(struct mzp_cursor *cursor, u64 to);
 bool mzp_cursor_done(const struct mzp_cursor *cursor);
 void mzp_cursor_end(struct mzp_cursor *cursor);
+void *mzp_cursor_give_input(struct mzp_cursor *cursor);
 
 #endif /* MZP_CURSOR_H */

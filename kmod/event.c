@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * Events in the lives of sessions, told to whoever listens in the initial
- * network namespace. They are told under the session lock, which puts a
- * session's events in order.
+ * network namespace. They are told under the session's queue lock, which
+ * puts a session's events in order.
  */
 #include <linux/lockdep.h>
 #include <linux/pid_namespace.h>
@@ -51,7 +51,7 @@ static void mzp_event_tell(const struct mzp_session *session, u8 cmd, const stru
 {
 	struct sk_buff *skb;
 
-	lockdep_assert_held(&session->lock);
+	lockdep_assert_held(&session->queue_lock);
 	if (!genl_has_listeners(&mzp_genl_family, &init_net, MULTIFD_ZP_NLGRP_EVENTS))
 		return;
 	skb = mzp_event_new(session, cmd, round);
@@ -66,7 +66,7 @@ static void mzp_event_tell(const struct mzp_session *session, u8 cmd, const stru
  * mzp_event_created - tell that a session was set up
  * @session: the session
  *
- * Context: the session lock is held; does not wait.
+ * Context: the session's queue lock is held; does not wait.
  */
 void mzp_event_created(const struct mzp_session *session)
 {
@@ -78,7 +78,7 @@ void mzp_event_created(const struct mzp_session *session)
  * @session: the session
  * @round: the round
  *
- * Context: the session lock is held; does not wait.
+ * Context: the session's queue lock is held; does not wait.
  */
 void mzp_event_synced(const struct mzp_session *session, const struct mzp_round *round)
 {
@@ -89,7 +89,7 @@ void mzp_event_synced(const struct mzp_session *session, const struct mzp_round 
  * mzp_event_failed - tell that a session is over before its time
  * @session: the session
  *
- * Context: the session lock is held; does not wait.
+ * Context: the session's queue lock is held; does not wait.
  */
 void mzp_event_failed(const struct mzp_session *session)
 {
@@ -100,7 +100,7 @@ void mzp_event_failed(const struct mzp_session *session)
  * mzp_event_ended - tell that a session has ended well
  * @session: the session
  *
- * Context: the session lock is held; does not wait.
+ * Context: the session's queue lock is held; does not wait.
  */
 void mzp_event_ended(const struct mzp_session *session)
 {

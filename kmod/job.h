@@ -16,13 +16,15 @@ struct mzp_session;
 
 /**
  * struct mzp_job - a SEND or a SYNC
- * @ref: the session's until the result is fetched, and one for each channel
- *	that has pages of it
- * @node: in the session's active jobs
+ * @ref: the session's until the result is fetched, one for each channel that has
+ *	pages of it, and of a SYNC one of its round
+ * @session: whose; it outlives the job; fixed
+ * @node: in the round's jobs; once done, in the session's finished or broken
+ *	ones
  * @id: what user space calls it by; fixed
  * @block: whose pages are sent; NULL: this is a SYNC; fixed
- * @epoch: number of SYNCs before it; fixed
- * @round: which it belongs to; fixed
+ * @round: of a SEND: which it belongs to; of a SYNC: the one that it begins,
+ *	until it is handed over
  * @fresh: absent pages need not be sent; fixed
  * @window: the pages that @zero_bitmap is about; fixed
  * @cursor: what has been handed to channels
@@ -33,23 +35,25 @@ struct mzp_session;
  *	its own; no page once emitted
  * @nr_sync: how many
  * @syncs_left: channels that have not emitted theirs
- * @memory: bytes that it takes, but for small change; fixed
+ * @input: bytes of the cursor's input; fixed
+ * @memory: bytes of the rest, but for small change; fixed
  * @submitted: pages to send; fixed
  * @taken: pages that channels have taken so far
  * @counts: what became of them
  * @error: errno that ended the job, or 0
  * @error_page: the page that could not be sent
  * @done: nothing more will happen; the rest does not change any more
- * @told: number of the WAIT for all jobs that added this one up last, or 0
+ * @order: how many jobs were done before it
  *
- * What is not fixed is under the session lock.
+ * What is not fixed is under the session's queue lock. A job of a session that has
+ * failed counts as done.
  */
 struct mzp_job {
 	struct kref ref;
+	struct mzp_session *session;
 	struct list_head node;
 	u64 id;
 	struct mzp_block *block;
-	u32 epoch;
 	struct mzp_round *round;
 	bool fresh;
 	struct mzp_span window;
@@ -58,6 +62,7 @@ struct mzp_job {
 	struct bio_vec *sync;
 	unsigned int nr_sync;
 	unsigned int syncs_left;
+	size_t input;
 	size_t memory;
 	u64 submitted;
 	u64 taken;
@@ -65,32 +70,18 @@ struct mzp_job {
 	int error;
 	u64 error_page;
 	bool done;
-	u64 told;
+	u64 order;
 };
 
-/**
- * enum mzp_next - what a channel has to do next
- * @MZP_NEXT_IDLE: nothing, for now
- * @MZP_NEXT_PAGES: send pages
- * @MZP_NEXT_SYNC: emit a SYNC packet
- */
-enum mzp_next {
-	MZP_NEXT_IDLE,
-	MZP_NEXT_PAGES,
-	MZP_NEXT_SYNC,
-};
-
-enum mzp_next mzp_job_next(struct mzp_session *session, u32 epoch, struct mzp_job **job);
-unsigned int mzp_job_take(struct mzp_session *session, struct mzp_job *job, u64 *page,
-			  unsigned int max);
-u64 mzp_job_skip(struct mzp_session *session, struct mzp_job *job, u64 to);
-void mzp_job_account(struct mzp_session *session, struct mzp_job *job,
-		     const struct mzp_counts *counts);
-void mzp_job_synced(struct mzp_session *session, struct mzp_job *job);
-void mzp_job_fail(struct mzp_session *session, struct mzp_job *job, int error, u64 page);
+struct mzp_job *mzp_job_new(struct mzp_session *session);
+void mzp_job_discard(struct mzp_job *job);
 void mzp_job_put(struct mzp_job *job);
-
-void mzp_jobs_abort(struct mzp_session *session, int error);
+int mzp_job_charge(struct mzp_job *job, size_t *part, size_t bytes);
+void *mzp_job_alloc(struct mzp_job *job, size_t *part, size_t nr, size_t size);
+void mzp_job_free_input(struct mzp_job *job, void *input);
+int mzp_job_start(struct mzp_job *job);
+void mzp_job_count(const struct mzp_job *job, struct mzp_tally *tally, int sign);
+bool mzp_job_fetch(struct mzp_job *job);
 void mzp_jobs_free(struct mzp_session *session);
 
 int mzp_ioctl_send(struct mzp_cmd *cmd);

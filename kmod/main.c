@@ -11,15 +11,17 @@
 #include <linux/module.h>
 #include <linux/nospec.h>
 #include <linux/sched.h>
-#include <linux/uaccess.h>
 
 #include <linux/multifd_zp.h>
 
 #include "block.h"
-#include "channel.h"
+#include "cmd.h"
+#include "file.h"
 #include "job.h"
 #include "netlink.h"
 #include "session.h"
+#include "sessions.h"
+#include "setup.h"
 #include "worker.h"
 
 /**
@@ -84,30 +86,13 @@ union mzp_arg {
 	struct mzp_cancel cancel;
 };
 
-/**
- * mzp_cmd_reply - copy the argument structure back to the caller
- * @cmd: the command
- *
- * Called before anything that the caller could not undo is made known, so that
- * a caller who is told of a failure knows that nothing has happened.
- *
- * Context: process; no lock is held, since user memory may take its time.
- * Return: 0 or -EFAULT.
- */
-int mzp_cmd_reply(struct mzp_cmd *cmd)
-{
-	return copy_to_user(cmd->user, cmd->arg, min(cmd->user_size, cmd->arg_size)) ?
-		-EFAULT : 0;
-}
-
 static int mzp_op_allowed(const struct mzp_op *op, struct mzp_session *session)
 {
 	bool ready;
 
 	if (op->state == MZP_OP_ANY)
 		return 0;
-	/* Pairs with mzp_ioctl_setup(): what it set up is visible. */
-	ready = smp_load_acquire(&session->ready);
+	ready = mzp_session_ready(session);
 	if (ready && session->mm != current->mm)
 		return -EIO;
 	return ready || op->state == MZP_OP_NEW ? 0 : -ENXIO;
@@ -128,15 +113,8 @@ static long mzp_ioctl(struct file *file, unsigned int number, unsigned long arg)
 	if (number != _IO(MZP_IOC_TYPE, nr) || nr >= ARRAY_SIZE(mzp_ops))
 		return -ENOTTY;
 	op = &mzp_ops[array_index_nospec(nr, ARRAY_SIZE(mzp_ops))];
-	if (get_user(cmd.user_size, (u32 __user *)cmd.user))
-		return -EFAULT;
-	if (cmd.user_size < op->min_size)
-		return -EINVAL;
-	/* Nobody means it; and the tail would be searched for what is not zero. */
-	if (cmd.user_size > PAGE_SIZE)
-		return -E2BIG;
 	cmd.arg_size = op->size;
-	err = copy_struct_from_user(cmd.arg, op->size, cmd.user, cmd.user_size);
+	err = mzp_cmd_fetch(&cmd, op->min_size);
 	if (err)
 		return err;
 	err = mzp_op_allowed(op, cmd.session);
@@ -184,9 +162,12 @@ static int __init mzp_init(void)
 {
 	int err;
 
-	err = mzp_workers_start();
+	err = mzp_sessions_init();
 	if (err)
 		return err;
+	err = mzp_workers_start();
+	if (err)
+		goto exit_sessions;
 	err = mzp_netlink_register();
 	if (err)
 		goto stop_workers;
@@ -199,6 +180,8 @@ unregister_netlink:
 	mzp_netlink_unregister();
 stop_workers:
 	mzp_workers_stop();
+exit_sessions:
+	mzp_sessions_exit();
 	return err;
 }
 
@@ -208,6 +191,7 @@ static void __exit mzp_exit(void)
 	mzp_netlink_unregister();
 	mzp_sessions_drain();
 	mzp_workers_stop();
+	mzp_sessions_exit();
 }
 
 module_init(mzp_init);

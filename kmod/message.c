@@ -3,7 +3,7 @@
  * What netlink messages say: each function here puts attributes into one, and
  * tells whether there was room.
  *
- * What is said of a session is read under its lock, so that it fits together.
+ * What is said of a session is read under its queue lock, so that it fits together.
  * What is in channels and workers is read while it changes.
  */
 #include <linux/cpumask.h>
@@ -24,7 +24,10 @@
 #include "channel.h"
 #include "message.h"
 #include "round.h"
+#include "runqueue.h"
 #include "session.h"
+#include "sessions.h"
+#include "setup.h"
 #include "stats.h"
 #include "worker.h"
 
@@ -89,7 +92,7 @@ bool mzp_message_info(struct sk_buff *skb, const struct mzp_info *info)
 		{ MZP_A_INFO_MAX_JOBS, info->max_jobs },
 		{ MZP_A_INFO_MAX_SESSIONS, info->max_sessions },
 		{ MZP_A_INFO_SESSIONS, mzp_sessions_count() },
-		{ MZP_A_INFO_WORKERS, mzp_workers_up() },
+		{ MZP_A_INFO_WORKERS, mzp_runqueues_up() },
 		{ MZP_A_INFO_METHOD, info->method },
 		{ MZP_A_INFO_LEVEL_MIN, info->level_min },
 		{ MZP_A_INFO_LEVEL_MAX, info->level_max },
@@ -103,11 +106,17 @@ bool mzp_message_info(struct sk_buff *skb, const struct mzp_info *info)
 
 static enum mzp_session_state mzp_nl_state(const struct mzp_session *session)
 {
-	if (session->error)
-		return MZP_SESSION_FAILED;
-	if (session->ended)
+	switch (session->phase) {
+	case MZP_NEW:
+		return MZP_SESSION_NEW;
+	case MZP_READY:
+		return MZP_SESSION_ACTIVE;
+	case MZP_ENDED:
 		return MZP_SESSION_ENDED;
-	return session->ready ? MZP_SESSION_ACTIVE : MZP_SESSION_NEW;
+	case MZP_FAILED:
+		break;
+	}
+	return MZP_SESSION_FAILED;
 }
 
 /**
@@ -116,7 +125,7 @@ static enum mzp_session_state mzp_nl_state(const struct mzp_session *session)
  * @session: the session
  * @reader: who is going to read it
  *
- * Context: the session lock is held.
+ * Context: the session's queue lock is held.
  * Return: false if there is no room.
  */
 bool mzp_message_owner(struct sk_buff *skb, const struct mzp_session *session,
@@ -145,7 +154,7 @@ static bool mzp_nl_put_error(struct sk_buff *skb, const struct mzp_session *sess
 static const struct cpumask *mzp_nl_cpus(const struct mzp_session *session)
 {
 	const struct mzp_cpus *limit = rcu_dereference_protected(session->cpus_limit,
-							lockdep_is_held(&session->lock));
+							lockdep_is_held(&session->queue_lock));
 
 	return limit ? &limit->mask : session->cpus;
 }
@@ -166,16 +175,24 @@ static bool mzp_nl_put_cpus(struct sk_buff *skb, const struct mzp_session *sessi
 	return fits;
 }
 
-/* Its settings, and where its jobs are. */
-static bool mzp_nl_put_work(struct sk_buff *skb, const struct mzp_session *session)
+/* What its jobs were given up with, of a session that is over also what is not done. */
+static u64 mzp_nl_lost(const struct mzp_session *session, const struct mzp_counts *counts)
 {
-	const struct mzp_counts *counts = &session->counts;
+	if (session->phase != MZP_FAILED)
+		return session->lost;
+	return session->submitted - counts->normal - counts->zero - counts->absent;
+}
+
+/* Its settings, and where its jobs are. */
+static bool mzp_nl_put_work(struct sk_buff *skb, const struct mzp_session *session,
+			    const struct mzp_counts *counts)
+{
 	const struct mzp_nl_u32 u32s[] = {
 		{ MZP_A_SESSION_METHOD, session->method },
 		{ MZP_A_SESSION_LEVEL, session->level },
 		{ MZP_A_SESSION_DETECTION, session->detection },
 		{ MZP_A_SESSION_CHANNELS, session->nr_channels },
-		{ MZP_A_SESSION_BLOCKS, session->nr_blocks },
+		{ MZP_A_SESSION_BLOCKS, READ_ONCE(session->nr_blocks) },
 		{ MZP_A_SESSION_PACKET_PAGES, session->packet_pages },
 		{ MZP_A_SESSION_JOBS, session->nr_jobs },
 		{ MZP_A_SESSION_JOBS_UNFINISHED, session->unfinished },
@@ -185,7 +202,7 @@ static bool mzp_nl_put_work(struct sk_buff *skb, const struct mzp_session *sessi
 		{ MZP_A_SESSION_NORMAL, counts->normal },
 		{ MZP_A_SESSION_ZERO, counts->zero },
 		{ MZP_A_SESSION_ABSENT, counts->absent },
-		{ MZP_A_SESSION_LOST, counts->lost },
+		{ MZP_A_SESSION_LOST, mzp_nl_lost(session, counts) },
 		{ MZP_A_SESSION_SYNCS, session->syncs },
 		{ MZP_A_SESSION_MEMLOCK, (u64)session->locked_pages << PAGE_SHIFT },
 		{ MZP_A_SESSION_RATE, READ_ONCE(session->limit.rate) },
@@ -206,9 +223,12 @@ static bool mzp_nl_put_sum(struct sk_buff *skb, const struct mzp_stats *sum)
 		{ MZP_A_SESSION_PACKETS, sum->packets },
 		{ MZP_A_SESSION_RING_FULL, sum->ring_full },
 		{ MZP_A_SESSION_RING_EMPTY, sum->ring_empty },
-		{ MZP_A_SESSION_STALLS, sum->stalls },
+		{ MZP_A_SESSION_LEFT, sum->left },
+		{ MZP_A_SESSION_WAITS, sum->waits },
 		{ MZP_A_SESSION_THROTTLED, sum->throttled },
 		{ MZP_A_SESSION_BUSY, sum->busy_ns },
+		{ MZP_A_SESSION_READER_PACKETS, sum->reader_packets },
+		{ MZP_A_SESSION_READER_TIME, sum->reader_ns },
 		{ MZP_A_SESSION_MEMORY, sum->memory },
 	};
 	const struct mzp_nl_u32 u32s[] = {
@@ -231,12 +251,13 @@ static bool mzp_nl_put_uuid(struct sk_buff *skb, const struct mzp_session *sessi
 /* What only those have that were set up. */
 static bool mzp_nl_put_migration(struct sk_buff *skb, const struct mzp_session *session)
 {
-	struct mzp_stats sum = { .memory = sizeof(*session) + session->job_memory };
+	struct mzp_stats sum = { .memory = sizeof(*session) +
+					   atomic_long_read(&session->job_memory) };
 	unsigned int i;
 
 	for (i = 0; i < session->nr_channels; i++)
 		mzp_stats_add(&sum, session->channel[i]);
-	return mzp_nl_put_work(skb, session) && mzp_nl_put_sum(skb, &sum) &&
+	return mzp_nl_put_work(skb, session, &sum.counts) && mzp_nl_put_sum(skb, &sum) &&
 	       mzp_nl_put_cpus(skb, session) && mzp_nl_put_uuid(skb, session);
 }
 
@@ -246,7 +267,7 @@ static bool mzp_nl_put_migration(struct sk_buff *skb, const struct mzp_session *
  * @session: the session
  * @reader: who is going to read it
  *
- * Context: the session lock is held; does not wait.
+ * Context: the session's queue lock is held; does not wait.
  * Return: false if there is no room, or no memory.
  */
 bool mzp_message_session(struct sk_buff *skb, const struct mzp_session *session,
@@ -254,13 +275,13 @@ bool mzp_message_session(struct sk_buff *skb, const struct mzp_session *session,
 {
 	u64 age = ktime_get_ns() - session->born;
 
-	lockdep_assert_held(&session->lock);
+	lockdep_assert_held(&session->queue_lock);
 	return mzp_message_owner(skb, session, reader) &&
 	       !nla_put_u32(skb, MZP_A_SESSION_STATE, mzp_nl_state(session)) &&
 	       !nla_put_u32(skb, MZP_A_SESSION_NETNS, session->owner.netns) &&
 	       !nla_put_u64_64bit(skb, MZP_A_SESSION_AGE, age, MZP_A_SESSION_PAD) &&
 	       mzp_nl_put_error(skb, session) &&
-	       (!session->ready || mzp_nl_put_migration(skb, session));
+	       (!mzp_session_ready(session) || mzp_nl_put_migration(skb, session));
 }
 
 /**
@@ -268,7 +289,7 @@ bool mzp_message_session(struct sk_buff *skb, const struct mzp_session *session,
  * @skb: the message
  * @round: complete just now
  *
- * Context: the session lock is held.
+ * Context: the session's queue lock is held.
  * Return: false if there is no room.
  */
 bool mzp_message_round(struct sk_buff *skb, const struct mzp_round *round)
@@ -306,9 +327,12 @@ static bool mzp_nl_put_channel_stats(struct sk_buff *skb, const struct mzp_stats
 		{ MZP_A_CHANNEL_SYNCS, stats->syncs },
 		{ MZP_A_CHANNEL_RING_FULL, stats->ring_full },
 		{ MZP_A_CHANNEL_RING_EMPTY, stats->ring_empty },
-		{ MZP_A_CHANNEL_STALLS, stats->stalls },
+		{ MZP_A_CHANNEL_LEFT, stats->left },
+		{ MZP_A_CHANNEL_WAITS, stats->waits },
 		{ MZP_A_CHANNEL_THROTTLED, stats->throttled },
 		{ MZP_A_CHANNEL_BUSY, stats->busy_ns },
+		{ MZP_A_CHANNEL_READER_PACKETS, stats->reader_packets },
+		{ MZP_A_CHANNEL_READER_TIME, stats->reader_ns },
 		{ MZP_A_CHANNEL_MEMORY, stats->memory },
 	};
 	const struct mzp_nl_u32 u32s[] = {
@@ -334,7 +358,7 @@ bool mzp_message_channel(struct sk_buff *skb, const struct mzp_channel *channel)
 	const struct mzp_nl_u32 u32s[] = {
 		{ MZP_A_CHANNEL_ID, channel->id },
 		{ MZP_A_CHANNEL_OPEN, READ_ONCE(channel->handed_out) },
-		{ MZP_A_CHANNEL_CPU, READ_ONCE(channel->cpu) },
+		{ MZP_A_CHANNEL_CPU, READ_ONCE(channel->claim.cpu) },
 	};
 	struct mzp_stats stats = { };
 
@@ -355,17 +379,17 @@ bool mzp_message_channel(struct sk_buff *skb, const struct mzp_channel *channel)
  */
 bool mzp_message_worker(struct sk_buff *skb, unsigned int cpu)
 {
-	const struct mzp_worker_look look = mzp_worker_look(cpu);
+	const struct mzp_worker_stats stats = mzp_worker_stats(cpu);
 	const struct mzp_nl_u32 u32s[] = {
 		{ MZP_A_WORKER_CPU, cpu },
-		{ MZP_A_WORKER_UP, look.up },
-		{ MZP_A_WORKER_QUEUE, look.queued },
+		{ MZP_A_WORKER_UP, mzp_runqueue_is_up(cpu) },
+		{ MZP_A_WORKER_QUEUE, mzp_runqueue_length(cpu) },
 	};
 	const struct mzp_nl_u64 u64s[] = {
-		{ MZP_A_WORKER_BUSY, look.stats.busy_ns },
-		{ MZP_A_WORKER_RUNS, look.stats.runs },
-		{ MZP_A_WORKER_PACKETS, look.stats.packets },
-		{ MZP_A_WORKER_SESSIONS, look.stats.sessions },
+		{ MZP_A_WORKER_BUSY, stats.busy_ns },
+		{ MZP_A_WORKER_RUNS, stats.runs },
+		{ MZP_A_WORKER_PACKETS, stats.packets },
+		{ MZP_A_WORKER_SESSIONS, stats.sessions },
 	};
 
 	return mzp_nl_put_u32s(skb, u32s, ARRAY_SIZE(u32s)) &&

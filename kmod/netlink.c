@@ -27,6 +27,8 @@
 #include "netlink.h"
 #include "netlink_gen.h"
 #include "session.h"
+#include "sessions.h"
+#include "setup.h"
 #include "worker.h"
 
 static struct mzp_reader mzp_nl_reader(struct sk_buff *request)
@@ -120,8 +122,7 @@ static struct mzp_session *mzp_nl_named_ready(struct sk_buff *request, struct ge
 {
 	struct mzp_session *session = mzp_nl_named(request, info, type);
 
-	/* Pairs with mzp_ioctl_setup(): what it set up is visible. */
-	if (IS_ERR(session) || smp_load_acquire(&session->ready))
+	if (IS_ERR(session) || mzp_session_ready(session))
 		return session;
 	mzp_session_put(session);
 	NL_SET_ERR_MSG_MOD(info->extack, "the session is not set up yet");
@@ -140,9 +141,9 @@ int multifd_zp_nl_session_get_doit(struct sk_buff *request, struct genl_info *in
 		return PTR_ERR(session);
 	skb = mzp_nl_reply_new(info, &header);
 	if (skb) {
-		mutex_lock(&session->lock);
+		spin_lock(&session->queue_lock);
 		fits = mzp_message_session(skb, session, &reader);
-		mutex_unlock(&session->lock);
+		spin_unlock(&session->queue_lock);
 	}
 	mzp_session_put(session);
 	return skb ? mzp_nl_reply_send(skb, header, info, fits) : -ENOMEM;
@@ -255,9 +256,9 @@ static bool mzp_nl_dump_session(struct sk_buff *skb, struct netlink_callback *cb
 
 	if (!header)
 		return false;
-	mutex_lock(&session->lock);
+	spin_lock(&session->queue_lock);
 	fits = mzp_message_session(skb, session, &reader);
-	mutex_unlock(&session->lock);
+	spin_unlock(&session->queue_lock);
 	return mzp_nl_dump_keep(skb, header, fits);
 }
 
@@ -288,8 +289,7 @@ static bool mzp_nl_dump_channels(struct sk_buff *skb, struct netlink_callback *c
 	struct mzp_nl_dump *dump = mzp_nl_dump(cb);
 	bool fits = true;
 
-	/* Pairs with mzp_ioctl_setup(), as above. */
-	if (!smp_load_acquire(&session->ready))
+	if (!mzp_session_ready(session))
 		return true;
 	while (fits && dump->channel < session->nr_channels) {
 		void *header = mzp_nl_dump_put(skb, cb);
@@ -421,7 +421,7 @@ int multifd_zp_nl_session_limit_doit(struct sk_buff *request, struct genl_info *
 		err = mzp_nl_limit_cpus(session, info);
 	if (!err && rate) {
 		mzp_limit_set(&session->limit, nla_get_u64(rate));
-		mzp_slow_wake(&session->slow);
+		mzp_session_kick(session);
 	}
 	mzp_session_put(session);
 	return err;

@@ -1,77 +1,53 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * The writing end of a channel's ring: takes pages of a job, finds out which
- * hold data, references those, finds the zero ones, and makes packets.
+ * The writing end of a channel's ring: makes packets of a job's pages.
  *
- *   take ─► residency ─► grab ─► zero? ─► batch ─► packet ─► ring
+ *   job ─► take ─► classify ─► batch ─► packet ─► ring
  *
- * Run by the worker that owns the channel, so nothing here needs a lock of its
- * own. A run is short, so that channels take turns and a CPU can be taken
- * offline. All state between two runs is in the channel: the pages taken but
- * not looked at (when one needs time), and the batch that is not full yet.
+ * Run by whoever has claimed the channel (claim.c), so nothing here needs a lock of its
+ * own: a worker, which waits for nothing, or the channel's reader, which waits for
+ * what it takes. All state between two runs is in the channel: the pages that were
+ * taken but not classified, and the batch that is not full yet.
+ *
+ * A run goes on until the ring is full: a burst of packets that is made in one go is
+ * sent in one go, and that costs much less than to and fro. It also ends when its time
+ * is over, so that channels take turns, a CPU can be taken offline, and what has been
+ * compressed does not wait for what has not. Readers are woken at its end.
  *
  * A batch holds pages of one job. When the job has no more, what there is goes
  * out. What became of pages is accounted for when their packet is in the ring,
  * so that a job is done no sooner.
  */
-#include <linux/bitmap.h>
 #include <linux/bvec.h>
-#include <linux/jiffies.h>
-#include <linux/kthread.h>
+#include <linux/ktime.h>
 #include <linux/memcontrol.h>
 #include <linux/mm.h>
 #include <linux/sched/mm.h>
-#include <linux/string.h>
+#include <linux/sched/signal.h>
 
 #include "block.h"
 #include "channel.h"
-#include "compat.h"
+#include "classify.h"
 #include "fault.h"
+#include "grab.h"
 #include "packet.h"
 #include "producer.h"
-#include "residency.h"
+#include "queue.h"
 #include "session.h"
-#include "slow.h"
 #include "trace.h"
-#include "zero.h"
 
-/* Steps of one run, each at most one packet of pages. */
-#define MZP_RUN_STEPS 4
-
-/*
- * How often in a row, and for how long, the slow lane may bring what then is
- * gone or unusable again until the job is given up.
- */
-#define MZP_STALLS_MIN	100
-#define MZP_STALL_TIME	(30 * HZ)
+/* How long a run takes, but for its last step, of one packet at most. */
+#define MZP_RUN_NS (2 * NSEC_PER_MSEC)
 
 /* Forget the current job; what became of its pages is accounted for. */
 static void mzp_producer_close_job(struct mzp_channel *channel)
 {
 	/* In this order, so that once a job is done its pages are in all counters. */
 	mzp_counts_add(&channel->stats.counts, &channel->counts);
-	mzp_job_account(channel->session, channel->job, &channel->counts);
+	mzp_queue_account(channel->job, &channel->counts);
 	channel->counts = (struct mzp_counts) { };
 	mzp_job_put(channel->job);
 	channel->job = NULL;
-}
-
-/* What the slow lane has got since the last look is as good as what we would find. */
-static void mzp_producer_use_fetched(struct mzp_channel *channel, u64 first)
-{
-	struct mzp_residency *res = &channel->residency;
-	struct mzp_fetch *fetch = &channel->fetch;
-	unsigned int i;
-
-	for (i = 0; i < fetch->got; i++) {
-		u64 at = fetch->first + i - first;
-
-		if (at < res->nr && res->state[at] == MZP_HELD)
-			mzp_residency_take(res, at, fetch->page[i]);
-		else
-			put_page(fetch->page[i]);
-	}
-	fetch->got = 0;
 }
 
 /* The rest of the current job cannot be sent from here on. */
@@ -79,11 +55,8 @@ static void mzp_producer_give_up(struct mzp_channel *channel, int error)
 {
 	struct mzp_take *take = &channel->take;
 
-	mzp_job_fail(channel->session, channel->job, error, take->page[take->pos]);
-	channel->fetch.stalls = 0;
-	/* What was brought before the address space went away. */
-	channel->residency.nr = 0;
-	mzp_producer_use_fetched(channel, 0);
+	mzp_queue_fail(channel->job, error, take->page[take->pos]);
+	channel->stalls = 0;
 	channel->counts.lost += take->nr - take->pos;
 	take->nr = 0;
 	take->pos = 0;
@@ -97,12 +70,15 @@ static void mzp_producer_lose(struct mzp_channel *channel)
 	};
 }
 
-/* The session is over: let go of everything. */
-static void mzp_producer_abandon(struct mzp_channel *channel)
+/**
+ * mzp_producer_abandon - let go of everything that a channel has in hand
+ * @channel: run by the caller; its session is over
+ *
+ * Context: process; waits for nobody.
+ */
+void mzp_producer_abandon(struct mzp_channel *channel)
 {
 	mzp_batch_drop(&channel->batch);
-	mzp_residency_init(&channel->residency, 0);
-	mzp_producer_use_fetched(channel, 0);
 	mzp_producer_lose(channel);
 	channel->take.nr = 0;
 	channel->take.pos = 0;
@@ -125,7 +101,6 @@ static void mzp_producer_publish(struct mzp_channel *channel, u64 payload)
 	mzp_stat_add(&stats->payload, payload);
 	mzp_stat_add(&stats->bytes, bytes);
 	mzp_ring_publish(&channel->ring);
-	mzp_channel_wake(channel);
 	mzp_limit_charge(&channel->session->limit, bytes);
 }
 
@@ -155,6 +130,18 @@ static u32 mzp_producer_reference(struct mzp_channel *channel, struct mzp_packet
 	return channel->batch.nr_normal * PAGE_SIZE;
 }
 
+/* A batch can have waited for its last pages for long. */
+static bool mzp_producer_poisoned(const struct mzp_batch *batch)
+{
+	unsigned int i;
+
+	for (i = 0; i < batch->nr_normal; i++) {
+		if (mzp_page_poisoned(batch->page[i]))
+			return true;
+	}
+	return false;
+}
+
 /* What they compress to. Return: bytes, or a negative errno. */
 static ssize_t mzp_producer_compress(struct mzp_channel *channel, struct mzp_packet *packet)
 {
@@ -162,7 +149,12 @@ static ssize_t mzp_producer_compress(struct mzp_channel *channel, struct mzp_pac
 	struct mzp_comp *comp = &channel->comp;
 	ssize_t size;
 
-	size = mzp_fault() ? -EIO : mzp_comp_pages(comp, batch->page, batch->nr_normal);
+	if (mzp_fault())
+		size = -EIO;
+	else if (mzp_producer_poisoned(batch))
+		size = -EHWPOISON;
+	else
+		size = mzp_comp_pages(comp, batch->page, batch->nr_normal);
 	if (size > 0)
 		packet->nr += mzp_arena_write(&channel->arena, comp->payload, size,
 					      &packet->buf[packet->nr]);
@@ -222,285 +214,56 @@ static void mzp_producer_sync(struct mzp_channel *channel, struct mzp_packet *pa
 	buf->bv_page = NULL;
 	mzp_producer_publish(channel, 0);
 	mzp_stat_add(&channel->stats.syncs, 1);
-	channel->epoch++;
-	trace_multifd_send_sync_main_signal(channel->session->id, channel->id, channel->epoch);
-	mzp_job_synced(channel->session, job);
+	trace_multifd_send_sync_main_signal(channel->session->id, channel->id,
+					    channel->round->number);
+	mzp_queue_synced(channel, job);
 	mzp_job_put(job);
 }
 
-/* A page is zero; see to it that the receiver learns of it. */
-static void mzp_producer_add_zero(struct mzp_channel *channel, u64 page)
+/* What was needed must be waited for, by somebody who can. */
+static enum mzp_produced mzp_producer_leave(struct mzp_channel *channel)
 {
-	struct mzp_job *job = channel->job;
-
-	if (job->zero_bitmap)
-		set_bit(page - job->window.first, job->zero_bitmap);
-	if (channel->session->detection == MZP_DETECTION_MULTIFD)
-		mzp_batch_add_zero(&channel->batch, page << PAGE_SHIFT);
+	mzp_stat_add(&channel->stats.left, 1);
+	trace_mzp_left(channel->session->id, channel->id, channel->need);
+	return MZP_PRODUCED_LEFT;
 }
 
-static int mzp_producer_add_absent(struct mzp_channel *channel, u64 page)
-{
-	struct page *zero = ZERO_PAGE(0);
-
-	if (channel->job->fresh) {
-		channel->counts.absent++;
-		return 0;
-	}
-	if (channel->session->detection != MZP_DETECTION_NONE) {
-		channel->counts.absent++;
-		mzp_producer_add_zero(channel, page);
-		return 0;
-	}
-	/* It must have contents: those of the zero page, which all can see. */
-	if (mzp_fault() || !try_get_page(zero))
-		return -ENOMEM;
-	channel->counts.absent++;
-	mzp_batch_add_normal(&channel->batch, page << PAGE_SHIFT, zero);
-	return 0;
-}
-
-/* Classify @nr pages from the one with that @number on, whose references become the batch's. */
-static void mzp_producer_add_held(struct mzp_channel *channel, u64 number, struct page **page,
-				  unsigned int nr)
-{
-	DECLARE_BITMAP(zero, MZP_WIRE_PAGES);
-	unsigned int i;
-
-	if (channel->session->detection == MZP_DETECTION_NONE)
-		bitmap_zero(zero, nr);
-	else
-		mzp_zero_find(page, nr, zero);
-	for (i = 0; i < nr; i++) {
-		if (test_bit(i, zero)) {
-			put_page(page[i]);
-			channel->counts.zero++;
-			mzp_producer_add_zero(channel, number + i);
-		} else {
-			channel->counts.normal++;
-			mzp_batch_add_normal(&channel->batch, (number + i) << PAGE_SHIFT, page[i]);
-		}
-	}
-}
-
-/* Grab and classify @nr pages of the residency from @at on, which are MZP_HELD. */
-static int mzp_producer_grab(struct mzp_channel *channel, u64 first, unsigned int at,
-			     unsigned int nr)
-{
-	struct page **page = &channel->residency.page[at];
-	struct mzp_fetch *fetch = &channel->fetch;
-	unsigned int done;
-	int got;
-
-	for (done = 0; done < nr; done += got) {
-		got = mzp_block_grab(channel->job->block, first + at + done, nr - done, page);
-		if (got < 0) {
-			fetch->need = MZP_NEED_PAGE;
-			fetch->first = first + at + done;
-			fetch->nr = nr - done;
-			return got;
-		}
-		mzp_producer_add_held(channel, first + at + done, page, got);
-		channel->take.pos += got;
-	}
-	return 0;
-}
-
-/* Classify @nr pages of the residency from @at on, which are alike. */
-static int mzp_producer_classify_alike(struct mzp_channel *channel, u64 first, unsigned int at,
-				       unsigned int nr)
-{
-	struct mzp_residency *res = &channel->residency;
-	unsigned int i;
-	int err = 0;
-
-	switch (res->state[at]) {
-	case MZP_HELD:
-		return mzp_producer_grab(channel, first, at, nr);
-	case MZP_TAKEN:
-		mzp_producer_add_held(channel, first + at, &res->page[at], nr);
-		memset(&res->state[at], MZP_HELD, nr);
-		channel->take.pos += nr;
-		return 0;
-	}
-	for (i = at; i < at + nr && !err; i++) {
-		err = mzp_producer_add_absent(channel, first + i);
-		channel->take.pos += !err;
-	}
-	return err;
-}
-
-static void mzp_producer_trace_residency(const struct mzp_channel *channel, u64 first)
-{
-	const struct mzp_residency *res = &channel->residency;
-	unsigned int i, absent = 0;
-
-	if (!trace_mzp_residency_enabled())
-		return;
-	for (i = 0; i < res->nr; i++)
-		absent += res->state[i] == MZP_ABSENT;
-	trace_mzp_residency(channel->session->id, channel->id, channel->job->block->id, first,
-			    res->nr, absent);
-}
-
-/* Classify the pages from take->pos on that follow one another. */
-static int mzp_producer_classify_run(struct mzp_channel *channel)
-{
-	struct mzp_take *take = &channel->take;
-	struct mzp_residency *res = &channel->residency;
-	u64 first = take->page[take->pos];
-	unsigned int at, nr;
-	int err;
-
-	mzp_residency_init(res, mzp_take_run(take));
-	err = mzp_block_look(channel->job->block, channel->session->mm, first, res);
-	if (err == -EAGAIN)
-		channel->fetch.need = MZP_NEED_LOCK;
-	if (err)
-		res->nr = 0;
-	mzp_producer_trace_residency(channel, first);
-	mzp_producer_use_fetched(channel, first);
-	for (at = 0; at < res->nr && !err; at += nr) {
-		nr = mzp_residency_alike(res, at);
-		err = mzp_producer_classify_alike(channel, first, at, nr);
-	}
-	mzp_residency_drop(res);
-	return err;
-}
-
-/*
- * Absent pages need not be sent, and where some are, more may follow. So go on
- * to the next page that may hold data. What other channels take meanwhile is
- * theirs.
- */
-static void mzp_producer_skip(struct mzp_channel *channel)
-{
-	struct mzp_take *take = &channel->take;
-	struct mzp_job *job = channel->job;
-	u64 next = mzp_block_next(job->block, channel->session->mm,
-				  take->page[take->nr - 1] + 1,
-				  job->window.first + job->window.count);
-
-	channel->counts.absent += mzp_job_skip(channel->session, job, next);
-}
-
-/* Classify all pages that were taken. On error, take->pos is where it is. */
-static int mzp_producer_classify(struct mzp_channel *channel)
-{
-	struct mzp_take *take = &channel->take;
-	u64 absent = channel->counts.absent;
-	int err = 0;
-
-	while (!err && take->pos < take->nr) {
-		absent = channel->counts.absent;
-		err = mzp_producer_classify_run(channel);
-	}
-	if (!err && channel->job->fresh && channel->counts.absent > absent)
-		mzp_producer_skip(channel);
-	return err;
-}
-
-/* The same, with the address space in use, if it is needed. */
-static int mzp_producer_classify_mm(struct mzp_channel *channel)
-{
-	struct mm_struct *mm = channel->session->mm;
-	int err;
-
-	if (!mzp_block_needs_mm(channel->job->block))
-		return mzp_producer_classify(channel);
-	/*
-	 * The address space goes when its last process does; then there is
-	 * nothing to send.
-	 */
-	if (mzp_fault() || !mmget_not_zero(mm))
-		return -ESRCH;
-	kthread_use_mm(mm);
-	err = mzp_producer_classify(channel);
-	kthread_unuse_mm(mm);
-	/* If we are its last user, others must not wait while it is torn down. */
-	mmput_async(mm);
-	return err;
-}
-
-/* Take pages, as many as the batch has room for. Return: whether there were any. */
-static bool mzp_producer_take(struct mzp_channel *channel)
-{
-	struct mzp_take *take = &channel->take;
-
-	take->pos = 0;
-	take->nr = mzp_job_take(channel->session, channel->job, take->page,
-				channel->session->packet_pages - mzp_batch_pages(&channel->batch));
-	return take->nr;
-}
-
-/* Have the slow lane get what is needed. */
-static enum mzp_produced mzp_producer_stall(struct mzp_channel *channel)
-{
-	struct mzp_fetch *fetch = &channel->fetch;
-
-	if (!fetch->stalls++)
-		fetch->since = jiffies;
-	mzp_stat_add(&channel->stats.stalls, 1);
-	trace_mzp_stall(channel->session->id, channel->id, fetch->need, fetch->stalls);
-	return MZP_PRODUCED_LATER;
-}
-
-/*
- * Have the slow lane wait if the session has sent as much as it may for now.
- * Asked before a job is taken up, so that nothing is held meanwhile that
- * others, or the session's end, would have to wait for.
- */
-static bool mzp_producer_limited(struct mzp_channel *channel)
-{
-	if (likely(!mzp_limit_wait(&channel->session->limit)))
-		return false;
-	mzp_stat_add(&channel->stats.throttled, 1);
-	trace_mzp_stall(channel->session->id, channel->id, MZP_NEED_TIME, 0);
-	channel->fetch.need = MZP_NEED_TIME;
-	return true;
-}
-
-/* Whether what is needed was to be had time and again, and then was not. */
-static bool mzp_producer_stuck(const struct mzp_fetch *fetch)
-{
-	return fetch->stalls > MZP_STALLS_MIN && fetch->need != MZP_NEED_LOCK &&
-	       time_after(jiffies, fetch->since + MZP_STALL_TIME);
-}
-
-/* Return: 0, -EAGAIN if something needs time, or why the job cannot go on. */
+/* Return: as mzp_classify(). */
 static int mzp_producer_work(struct mzp_channel *channel)
 {
-	struct mzp_fetch *fetch = &channel->fetch;
-	unsigned int pos = channel->take.pos;
-	int err = fetch->error;
+	gfp_t gfp = mzp_may_wait(channel) ? GFP_KERNEL : GFP_NOWAIT;
 
-	fetch->error = 0;
-	if (!err && mzp_arena_reserve(&channel->arena, mzp_comp_pages_max(&channel->comp),
-				      GFP_NOWAIT)) {
-		fetch->need = MZP_NEED_MEMORY;
-		err = -EAGAIN;
-	}
-	if (!err)
-		err = mzp_producer_classify_mm(channel);
-	if (!err || channel->take.pos != pos)
-		fetch->stalls = 0;
-	return err == -EAGAIN && mzp_producer_stuck(fetch) ? -EBUSY : err;
+	if (!mzp_arena_reserve(&channel->arena, mzp_comp_pages_max(&channel->comp), gfp))
+		return mzp_classify(channel);
+	channel->need = MZP_NEED_MEMORY;
+	if (!mzp_may_wait(channel))
+		return -EAGAIN;
+	return signal_pending(current) ? -EINTR : -ENOMEM;
 }
 
 /* One packet's worth of work on the current job. */
 static enum mzp_produced mzp_producer_pages(struct mzp_channel *channel,
 					    struct mzp_packet *packet)
 {
+	unsigned int room = channel->session->packet_pages - mzp_batch_pages(&channel->batch);
 	struct mzp_take *take = &channel->take;
+	bool over = false;
 	int err;
 
-	if (take->pos == take->nr && !mzp_producer_take(channel)) {
-		mzp_producer_flush(channel, packet);
-		return MZP_PRODUCED_SOME;
+	if (take->pos == take->nr) {
+		take->pos = 0;
+		take->nr = mzp_queue_take(channel->job, take->page, room, &over);
+		if (!take->nr) {
+			if (over)
+				mzp_producer_flush(channel, packet);
+			return MZP_PRODUCED_SOME;
+		}
 	}
 	err = mzp_producer_work(channel);
 	if (err == -EAGAIN)
-		return mzp_producer_stall(channel);
+		return mzp_producer_leave(channel);
+	if (err == -EINTR)
+		return MZP_PRODUCED_LEFT;
 	if (err)
 		mzp_producer_give_up(channel, err);
 	if (err || mzp_batch_pages(&channel->batch) == channel->session->packet_pages)
@@ -508,23 +271,42 @@ static enum mzp_produced mzp_producer_pages(struct mzp_channel *channel,
 	return MZP_PRODUCED_SOME;
 }
 
-static enum mzp_produced mzp_producer_step(struct mzp_channel *channel)
+/*
+ * The session has sent as much as it may for now. Asked before a job is taken up, so
+ * that nothing is held meanwhile that others would have to wait for. SYNCs are not
+ * limited, so a kick is worth a look.
+ */
+static enum mzp_produced mzp_producer_limited(struct mzp_channel *channel, u64 until)
 {
-	struct mzp_packet *packet = mzp_ring_room(&channel->ring);
-	struct mzp_job *job;
+	s64 left = until - ktime_get_ns();
 
-	if (!packet) {
-		mzp_stat_add(&channel->stats.ring_full, 1);
-		trace_mzp_ring_full(channel->session->id, channel->id, channel->ring.size);
-		return MZP_PRODUCED_NOTHING;
+	channel->need = MZP_NEED_TIME;
+	mzp_stat_add(&channel->stats.throttled, 1);
+	if (channel->patience != MZP_PATIENCE_ALL || mzp_ring_fill(&channel->ring)) {
+		trace_mzp_left(channel->session->id, channel->id, MZP_NEED_TIME);
+		return MZP_PRODUCED_LEFT;
 	}
-	if (channel->job)
-		return mzp_producer_pages(channel, packet);
-	switch (mzp_job_next(channel->session, channel->epoch, &job)) {
+	if (left > 0 && wait_event_interruptible_hrtimeout(channel->readable,
+							   mzp_claim_kicked(channel) ||
+							   mzp_session_failed(channel->session),
+							   ns_to_ktime(left)) == -ERESTARTSYS)
+		return MZP_PRODUCED_LEFT;
+	return MZP_PRODUCED_SOME;
+}
+
+/* Begin with the next job, or emit a SYNC packet. */
+static enum mzp_produced mzp_producer_begin(struct mzp_channel *channel,
+					    struct mzp_packet *packet)
+{
+	struct mzp_job *job;
+	u64 until;
+
+	switch (mzp_queue_next(channel, &job)) {
 	case MZP_NEXT_PAGES:
-		if (mzp_producer_limited(channel)) {
+		until = mzp_limit_wait(&channel->session->limit);
+		if (until) {
 			mzp_job_put(job);
-			return MZP_PRODUCED_LATER;
+			return mzp_producer_limited(channel, until);
 		}
 		channel->job = job;
 		return MZP_PRODUCED_SOME;
@@ -537,30 +319,61 @@ static enum mzp_produced mzp_producer_step(struct mzp_channel *channel)
 	return MZP_PRODUCED_NOTHING;
 }
 
-/**
- * mzp_producer_run - do some of the work that a channel has
- * @channel: the channel, which the caller owns
- *
- * Context: a worker; may sleep for locks, though not for I/O, reclaim or other
- * processes. Memory is charged to the memory cgroup of the session's owner.
- * Return: what came of it.
- */
-enum mzp_produced mzp_producer_run(struct mzp_channel *channel)
+static enum mzp_produced mzp_producer_step(struct mzp_channel *channel)
 {
-	struct mzp_session *session = channel->session;
-	struct mem_cgroup *memcg = set_active_memcg(session->memcg);
-	enum mzp_produced produced = MZP_PRODUCED_SOME;
-	unsigned int step;
+	struct mzp_packet *packet;
 
-	for (step = 0; step < MZP_RUN_STEPS && produced == MZP_PRODUCED_SOME; step++) {
-		if (READ_ONCE(session->error)) {
-			mzp_producer_abandon(channel);
-			produced = MZP_PRODUCED_NOTHING;
-			break;
-		}
+	/* Before anything is looked at. */
+	mzp_claim_look(channel);
+	if (mzp_session_failed(channel->session)) {
+		mzp_producer_abandon(channel);
+		return MZP_PRODUCED_NOTHING;
+	}
+	packet = mzp_ring_room(&channel->ring);
+	if (!packet) {
+		/* Readers make as many as there is room for. */
+		if (channel->patience == MZP_PATIENCE_NONE)
+			mzp_stat_add(&channel->stats.ring_full, 1);
+		trace_mzp_ring_full(channel->session->id, channel->id, channel->ring.size);
+		return MZP_PRODUCED_NOTHING;
+	}
+	return channel->job ? mzp_producer_pages(channel, packet) :
+			      mzp_producer_begin(channel, packet);
+}
+
+/* Whether a run ends here, though there may be more to do. */
+static bool mzp_producer_over(const struct mzp_channel *channel, u64 start)
+{
+	if (channel->patience == MZP_PATIENCE_NONE)
+		return ktime_get_ns() - start > MZP_RUN_NS;
+	if (signal_pending(current))
+		return true;
+	/* Readers have come for a packet. */
+	return mzp_ring_fill(&channel->ring) && ktime_get_ns() - start > MZP_RUN_NS;
+}
+
+/**
+ * mzp_producer_run - make packets
+ * @channel: the channel, which the caller has claimed
+ * @patience: what the caller may wait for
+ *
+ * Context: process. With MZP_PATIENCE_NONE, waits for nothing that others could keep
+ * from it. Else sleeps, and comes back when a signal is pending. Memory is charged to
+ * the memory cgroup of the session's owner.
+ * Return: what came of it, for mzp_claim_release().
+ */
+enum mzp_produced mzp_producer_run(struct mzp_channel *channel, enum mzp_patience patience)
+{
+	struct mem_cgroup *memcg = set_active_memcg(channel->session->memcg);
+	enum mzp_produced produced;
+	u64 start = ktime_get_ns();
+
+	channel->patience = patience;
+	do {
 		produced = mzp_producer_step(channel);
 		cond_resched();
-	}
+	} while (produced == MZP_PRODUCED_SOME && !mzp_producer_over(channel, start));
 	set_active_memcg(memcg);
+	mzp_channel_wake(channel);
 	return produced;
 }

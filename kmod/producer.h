@@ -2,20 +2,37 @@
 #ifndef MZP_PRODUCER_H
 #define MZP_PRODUCER_H
 
+#include "claim.h"
+
 struct mzp_channel;
 
 /**
- * enum mzp_produced - what came of running a producer
- * @MZP_PRODUCED_NOTHING: there is nothing to do, until the channel is kicked
- * @MZP_PRODUCED_SOME: some work was done, and there may be more
- * @MZP_PRODUCED_LATER: the slow lane is to get or to wait for something
+ * enum mzp_patience - what a producer may wait for
+ * @MZP_PATIENCE_NONE: nothing: it serves others, too, or must not sleep
+ * @MZP_PATIENCE_PAGES: pages, locks, memory: what reading a file may wait for
+ * @MZP_PATIENCE_ALL: also until the session may send more
  */
-enum mzp_produced {
-	MZP_PRODUCED_NOTHING,
-	MZP_PRODUCED_SOME,
-	MZP_PRODUCED_LATER,
+enum mzp_patience {
+	MZP_PATIENCE_NONE,
+	MZP_PATIENCE_PAGES,
+	MZP_PATIENCE_ALL,
 };
 
-enum mzp_produced mzp_producer_run(struct mzp_channel *channel);
+/**
+ * enum mzp_need - what keeps an impatient producer from going on
+ * @MZP_NEED_LOCK: mmap_lock
+ * @MZP_NEED_PAGE: the page at its position
+ * @MZP_NEED_MEMORY: memory for a packet's own bytes
+ * @MZP_NEED_TIME: nothing; the session must not send more for a while
+ */
+enum mzp_need {
+	MZP_NEED_LOCK,
+	MZP_NEED_PAGE,
+	MZP_NEED_MEMORY,
+	MZP_NEED_TIME,
+};
+
+enum mzp_produced mzp_producer_run(struct mzp_channel *channel, enum mzp_patience patience);
+void mzp_producer_abandon(struct mzp_channel *channel);
 
 #endif /* MZP_PRODUCER_H */

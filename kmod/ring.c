@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * A ring of finished packets between one producer (the worker that runs the
+ * A ring of finished packets between one producer (whoever has claimed the
  * channel) and one consumer (whoever holds the channel's read lock).
  *
  * Terms: a slot belongs to the producer until mzp_ring_publish() moves @head
@@ -16,7 +16,8 @@
  * consumer that frees a slot then looks at @starved. With a full barrier
  * between each one's store and load, one of them sees the other: either the
  * producer sees the room, or the consumer sees @starved and kicks. No wake-up
- * can be lost.
+ * can be lost. The consumer kicks when half of the ring is free, so that packets are
+ * made some at a time: it gets there, or it still has packets to take.
  */
 #include <linux/atomic.h>
 #include <linux/errno.h>
@@ -84,8 +85,8 @@ static bool mzp_ring_full(const struct mzp_ring *ring)
  * mzp_ring_room - the slot for the next packet
  * @ring: the ring
  *
- * Context: the producer. When it returns NULL, the next mzp_ring_release()
- * tells the consumer to kick the producer.
+ * Context: the producer. When it returns NULL, mzp_ring_release() tells the
+ * consumer to kick the producer when half of the ring is free.
  * Return: the slot, to be filled and published, or NULL: no room.
  */
 struct mzp_packet *mzp_ring_room(struct mzp_ring *ring)
@@ -134,7 +135,8 @@ struct mzp_packet *mzp_ring_first(struct mzp_ring *ring)
  *
  * Context: the consumer, which has passed on or dropped all the page
  * references.
- * Return: whether the producer waits for room and must be kicked.
+ * Return: whether the producer waits for room, there is enough of it, and so it must
+ * be kicked.
  */
 bool mzp_ring_release(struct mzp_ring *ring)
 {
@@ -142,5 +144,6 @@ bool mzp_ring_release(struct mzp_ring *ring)
 	smp_store_release(&ring->tail, ring->tail + 1);
 	/* Pairs with the barrier in mzp_ring_room(). */
 	smp_mb();
-	return READ_ONCE(ring->starved) && xchg(&ring->starved, 0);
+	return READ_ONCE(ring->starved) && mzp_ring_fill(ring) <= ring->size / 2 &&
+	       xchg(&ring->starved, 0);
 }

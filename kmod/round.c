@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * A round: the jobs between two SYNCs, as one thing to be counted.
+ * A round: the jobs between two SYNCs, as a stage on the channels' way and as one
+ * thing to be counted.
  */
 #include <linux/slab.h>
 
+#include "job.h"
 #include "round.h"
 
 /**
@@ -16,8 +18,11 @@ struct mzp_round *mzp_round_new(void)
 {
 	struct mzp_round *round = kzalloc(sizeof(*round), GFP_KERNEL_ACCOUNT);
 
-	if (round)
-		kref_init(&round->ref);
+	if (!round)
+		return NULL;
+	kref_init(&round->ref);
+	INIT_LIST_HEAD(&round->jobs);
+	round->number = 1;
 	return round;
 }
 
@@ -34,19 +39,27 @@ struct mzp_round *mzp_round_get(struct mzp_round *round)
 	return round;
 }
 
-static void mzp_round_free(struct kref *ref)
+/* What it refers to is the caller's to drop. */
+static void mzp_round_last(struct kref *ref)
 {
-	kfree(container_of(ref, struct mzp_round, ref));
 }
 
 /**
  * mzp_round_put - drop a reference
  * @round: the round, or NULL
  *
- * Context: any.
+ * Each round keeps the next one, so there may be many to go.
+ *
+ * Context: may sleep; no lock is held.
  */
 void mzp_round_put(struct mzp_round *round)
 {
-	if (round)
-		kref_put(&round->ref, mzp_round_free);
+	while (round && kref_put(&round->ref, mzp_round_last)) {
+		struct mzp_round *next = round->next;
+
+		if (round->sync)
+			mzp_job_put(round->sync);
+		kfree(round);
+		round = next;
+	}
 }

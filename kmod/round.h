@@ -3,7 +3,10 @@
 #define MZP_ROUND_H
 
 #include <linux/kref.h>
+#include <linux/list.h>
 #include <linux/types.h>
+
+struct mzp_job;
 
 /**
  * struct mzp_counts - what became of pages
@@ -34,18 +37,35 @@ static inline void mzp_counts_add(struct mzp_counts *sum, const struct mzp_count
 }
 
 /**
+ * struct mzp_tally - what some jobs come to
+ * @pages: handed over with them
+ * @counts: what became of these
+ */
+struct mzp_tally {
+	u64 pages;
+	struct mzp_counts counts;
+};
+
+/**
  * struct mzp_round - what is handed over between two SYNCs
- * @ref: the session's, and one for each job
- * @number: the first is 1; set when its SYNC comes
+ * @ref: the session's while it is the last one, one for each channel that is in
+ *	it, each of its SENDs, and the round before it
+ * @jobs: SENDs with pages left to take, in order
+ * @sync: the SYNC that ends it, or NULL: it is still to come; a reference
+ * @next: the round behind @sync, or NULL; a reference
+ * @number: the first is 1; fixed
  * @start: when its first job came, in ns of the monotonic clock
  * @submitted: pages handed over
  * @counts: what became of them
  *
- * Workers can be at several rounds at once, one channel ahead of the other; each
- * job knows its own. Under the session lock.
+ * Channels can be in different rounds at once, one ahead of the other. All but
+ * @ref is under the session's queue lock.
  */
 struct mzp_round {
 	struct kref ref;
+	struct list_head jobs;
+	struct mzp_job *sync;
+	struct mzp_round *next;
 	u32 number;
 	u64 start;
 	u64 submitted;

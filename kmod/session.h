@@ -9,8 +9,10 @@
 #include <linux/mutex.h>
 #include <linux/rcupdate.h>
 #include <linux/sched.h>
+#include <linux/spinlock.h>
 #include <linux/types.h>
 #include <linux/wait.h>
+#include <linux/workqueue.h>
 #include <linux/xarray.h>
 
 #include <linux/multifd_wire.h>
@@ -18,24 +20,42 @@
 
 #include "limit.h"
 #include "round.h"
-#include "slow.h"
 
 #define MZP_MAX_CHANNELS	255u
 #define MZP_MAX_RING_PACKETS	256u
 #define MZP_MAX_BLOCKS		1024u
 #define MZP_MAX_JOBS		4096u
-#define MZP_MAX_SESSIONS	256u	/* of one user */
 
 #define MZP_DEFAULT_RING_PACKETS 8u
 
 struct mem_cgroup;
 struct mm_struct;
+struct mzp_account;
 struct mzp_block;
 struct mzp_channel;
+struct mzp_cmd;
 struct mzp_share;
 struct pid;
 struct seq_file;
 struct user_struct;
+
+/**
+ * enum mzp_phase - where a session is in its life
+ * @MZP_NEW: not set up
+ * @MZP_READY: in use
+ * @MZP_ENDED: its file was closed with all jobs done and none failed: channels end
+ *	when they are drained
+ * @MZP_FAILED: it was over before its time; channels fail
+ *
+ * It only goes on in this order. The last two exclude each other, but that what
+ * has ended can still be cancelled, if its rings have not been read.
+ */
+enum mzp_phase {
+	MZP_NEW,
+	MZP_READY,
+	MZP_ENDED,
+	MZP_FAILED,
+};
 
 /**
  * struct mzp_owner - a process, as people know it
@@ -62,76 +82,81 @@ struct mzp_cpus {
 /**
  * struct mzp_session - one open device file: a migration
  * @ref: the device file's, one for each channel file, and one for each channel
- *	that a worker has to do with
+ *	in a worker's queue or hands
  * @id: number, never used again
  * @user: who opened it; fixed
+ * @account: what that user has of everything; fixed
  * @born: when that was, in ns of the monotonic clock; fixed
  *
- * @setup: held by SETUP, which takes its time; no more than it needs is done
- *	under @lock too, which others wait for
- * @lock: protects what follows unless said otherwise. Nothing that waits for
- *	user space is done under it.
- * @ready: set up; the members from @mm to @nr_channels are fixed from then on.
- *	Set once, under @lock; read anywhere.
- * @mm: the address space, kept (mmgrab()) but not used by the session itself
- * @owner: what set it up; before that, what opened it
+ * @setup: held by SETUP, which takes its time
+ * @owner: what set it up; before that, what opened it; the queue lock
+ * @mm: the address space, kept (mmgrab()) but not used by the session itself;
+ *	fixed once MZP_READY, as all up to @nr_channels
  * @memcg: what allocations are charged to
  * @uuid: for the channels' first message
  * @method: of enum mzp_method
  * @level: of @method
  * @detection: of enum mzp_detection
  * @packet_pages: pages of a packet at most
- * @cpus: whose workers may work for the session, unless they are limited
- * @share: its places in the workers' queues; the workers' locks
+ * @workers: they may work for the session
+ * @cpus: whose workers, unless they are limited
+ * @share: its places in the workers' queues; the queues' locks
  * @charged: whose RLIMIT_MEMLOCK pays for the guest pages in the rings, or NULL
  * @locked_pages: how many these are
  * @channel: the channels
  * @nr_channels: how many
  *
- * @error: why the session is over (-ECANCELED, -EPIPE, -EIO), or 0. Set once, under
- *	@lock; read anywhere.
+ * @lock: protects what follows, which only the session's own callers need.
+ *	Nothing that waits for user space is done under it, but its holder may be
+ *	preempted for as long as others like: so no worker takes it, nor anyone else
+ *	who has to do with other sessions.
+ * @blocks: of struct mzp_block
+ * @nr_blocks: how many
+ * @jobs: all jobs whose result nobody has fetched, by id
+ * @last_block: id of the newest block; atomic, since replies go out before the
+ *	lock is taken
+ * @last_job: id of the newest job; atomic likewise
+ * @job_memory: bytes that jobs hold; atomic
+ * @packet_num: number of the next packet; atomic
+ *
+ * @queue_lock: a spinlock, which workers take; protects what follows. What is done
+ *	under it takes microseconds, however many jobs there are.
+ * @phase: written under the lock, read anywhere
+ * @error: with MZP_FAILED: why (-ECANCELED, -EPIPE, -EIO); as @phase
  * @last_error: errno that last ended a job or the session, or 0
  * @error_block: idstr of the block where that was, or empty
  * @error_page: the page in it
  * @incomplete: a job has failed, so its pages are missing from the stream
- * @ended: the device file was closed and all jobs are done: channels end
- *	when they are drained. Set once, under @lock; read anywhere.
- * @packet_num: number of the next packet
- * @blocks: of struct mzp_block
- * @nr_blocks: how many
- * @last_block: id of the newest block; atomic, since replies go out before the
- *	lock is taken
- * @jobs: all jobs whose result nobody has fetched, by id
- * @nr_jobs: how many
- * @job_memory: bytes that they take
- * @unfinished: jobs that are not done
- * @waits: WAITs for all jobs so far
- * @last_job: id of the newest job; atomic, as @last_block
- * @active: jobs that channels still have to start on, in order
- * @epoch: number of SYNCs handed over so far
- * @syncs: how many of them are done
- * @round: what SENDs are counted in; ends with the next SYNC
- * @submitted: pages handed over
- * @counts: what became of them
+ * @round: the last round, which SENDs join
+ * @finished: jobs that are done and that nobody has fetched, in that order
+ * @broken: those of them that have failed
+ * @nr_jobs: jobs that nobody has fetched, done or not
+ * @unfinished: jobs that are not done; written under the lock, read anywhere
+ * @over: how many jobs are done
+ * @told: what those of @finished and @broken come to
+ * @untold: what those that are not done come to so far
+ * @submitted: pages of all jobs ever
+ * @lost: those of them that jobs were done without
+ * @syncs: SYNCs that are done
  * @done: woken when a job is done
- * @slow: waits for pages that need time; its own lock
- * @limit: how fast packets may come; its own lock
- * @cpus_limit: those of @cpus that an administrator has left it, or NULL; RCU
  *
- * Lock order: @setup; the list of sessions; the session lock; a worker's lock,
- * the slow lane's. A channel's read lock is never held together with the session
- * lock by one that waits for the other: under the read lock the session lock is
- * not taken, and under the session lock the read lock is only tried.
+ * @limit: how fast packets may come; its own lock
+ * @cpus_limit: those of @cpus that an administrator has left it, or NULL; RCU,
+ *	replaced under the queue lock
+ * @rouse: wakes readers that wait for something that does not matter any more
+ * @free: for when a thread that serves others has dropped the last reference
+ *
+ * Lock order: @setup; @lock; @queue_lock. A channel's read lock and a run queue's
+ * lock are never held together with any of them but @queue_lock, which comes last.
  */
 struct mzp_session {
 	struct kref ref;
 	u64 id;
 	struct user_struct *user;
+	struct mzp_account *account;
 	u64 born;
 
 	struct mutex setup; /* see above */
-	struct mutex lock; /* see above */
-	bool ready;
 	struct mzp_owner owner;
 	struct mm_struct *mm;
 	struct mem_cgroup *memcg;
@@ -140,6 +165,7 @@ struct mzp_session {
 	int level;
 	enum mzp_detection detection;
 	u32 packet_pages;
+	bool workers;
 	cpumask_var_t cpus;
 	struct mzp_share __percpu *share;
 	struct user_struct *charged;
@@ -147,74 +173,75 @@ struct mzp_session {
 	struct mzp_channel **channel;
 	unsigned int nr_channels;
 
+	struct mutex lock; /* see above */
+	struct list_head blocks;
+	unsigned int nr_blocks;
+	struct xarray jobs;
+	atomic_t last_block;
+	atomic64_t last_job;
+	atomic_long_t job_memory;
+	atomic64_t packet_num;
+
+	spinlock_t queue_lock; /* see above */
+	enum mzp_phase phase;
 	int error;
 	int last_error;
 	char error_block[MZP_WIRE_IDSTR];
 	u64 error_page;
 	bool incomplete;
-	bool ended;
-	atomic64_t packet_num;
-	struct list_head blocks;
-	unsigned int nr_blocks;
-	atomic_t last_block;
-	struct xarray jobs;
-	unsigned int nr_jobs;
-	size_t job_memory;
-	unsigned int unfinished;
-	u64 waits;
-	atomic64_t last_job;
-	struct list_head active;
-	u32 epoch;
-	u32 syncs;
 	struct mzp_round *round;
+	struct list_head finished;
+	struct list_head broken;
+	unsigned int nr_jobs;
+	unsigned int unfinished;
+	u64 over;
+	struct mzp_tally told;
+	struct mzp_tally untold;
 	u64 submitted;
-	struct mzp_counts counts;
+	u64 lost;
+	u32 syncs;
 	wait_queue_head_t done;
-	struct mzp_slow slow;
+
 	struct mzp_limit limit;
 	struct mzp_cpus __rcu *cpus_limit;
+	struct delayed_work rouse;
+	struct work_struct free;
 };
-
-/**
- * struct mzp_cmd - an ioctl on its way
- * @session: the session
- * @user: the caller's argument structure
- * @user_size: how long the caller says it is
- * @arg: kernel copy of the argument structure
- * @arg_size: how long that is
- */
-struct mzp_cmd {
-	struct mzp_session *session;
-	void __user *user;
-	u32 user_size;
-	void *arg;
-	u32 arg_size;
-};
-
-int mzp_cmd_reply(struct mzp_cmd *cmd);
 
 struct mzp_session *mzp_session_new(void);
-void mzp_session_close(struct mzp_session *session);
+void mzp_session_teardown(struct mzp_session *session);
+void mzp_session_free(struct mzp_session *session);
 struct mzp_session *mzp_session_get(struct mzp_session *session);
 void mzp_session_put(struct mzp_session *session);
+void mzp_session_close(struct mzp_session *session);
 void mzp_session_fail(struct mzp_session *session, int error);
 void mzp_session_cancel(struct mzp_session *session);
 int mzp_session_usable(const struct mzp_session *session);
-struct mzp_block *mzp_session_block(struct mzp_session *session, u32 id);
 void mzp_session_kick(struct mzp_session *session);
 void mzp_session_note_error(struct mzp_session *session, int error,
 			    const struct mzp_block *block, u64 page);
+void mzp_session_set_owner(struct mzp_session *session);
 int mzp_session_limit_cpus(struct mzp_session *session, const struct cpumask *cpus);
 void mzp_session_show(struct mzp_session *session, struct seq_file *seq);
 
-struct mzp_session *mzp_sessions_next(u64 *id);
-unsigned int mzp_sessions_count(void);
-void mzp_sessions_drain(void);
-
-void mzp_info_fill(struct mzp_info *info, u32 method);
-int mzp_ioctl_info(struct mzp_cmd *cmd);
-int mzp_ioctl_setup(struct mzp_cmd *cmd);
 int mzp_ioctl_cancel(struct mzp_cmd *cmd);
+
+/* Pairs with the stores of the phase: what came before them is visible. */
+static inline enum mzp_phase mzp_session_phase(const struct mzp_session *session)
+{
+	return smp_load_acquire(&session->phase);
+}
+
+/* Whether it has been set up. */
+static inline bool mzp_session_ready(const struct mzp_session *session)
+{
+	return mzp_session_phase(session) != MZP_NEW;
+}
+
+static inline bool mzp_session_failed(const struct mzp_session *session)
+{
+	return READ_ONCE(session->phase) == MZP_FAILED;
+}
 
 /*
  * The CPUs whose workers may work for a session now, under rcu_read_lock().

@@ -60,10 +60,13 @@ void mzp_stats_add(struct mzp_stats *sum, const struct mzp_channel *channel)
 	sum->bytes_read += READ_ONCE(stats->bytes_read);
 	sum->packets += READ_ONCE(stats->packets);
 	sum->syncs += READ_ONCE(stats->syncs);
-	sum->ring_full += READ_ONCE(stats->ring_full);
+	sum->ring_full += READ_ONCE(stats->ring_full) + READ_ONCE(stats->socket_full);
 	sum->ring_empty += READ_ONCE(stats->ring_empty);
-	sum->stalls += READ_ONCE(stats->stalls);
+	sum->left += READ_ONCE(stats->left);
+	sum->waits += READ_ONCE(stats->waits);
 	sum->throttled += READ_ONCE(stats->throttled);
 	sum->busy_ns += READ_ONCE(stats->busy_ns);
+	sum->reader_packets += READ_ONCE(stats->reader_packets);
+	sum->reader_ns += READ_ONCE(stats->reader_ns);
 	mzp_stats_add_ring(sum, channel);
 }

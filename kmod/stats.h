@@ -18,12 +18,16 @@ struct mzp_channel;
  * @zeros: zero pages in them
  * @payload: bytes that these came to
  * @bytes: emitted, headers included
- * @ring_full: times that the producer found no room in the ring
- * @stalls: times that a page, a lock or memory needed time
+ * @ring_full: times that a worker found no room in the ring
+ * @left: times that a worker left a page, a lock or memory to the reader
+ * @waits: times that a reader waited for one of these
  * @throttled: times that it had to wait because of the session's rate
  * @busy_ns: time that workers spent on the channel
+ * @reader_packets: packets that readers made
+ * @reader_ns: time that they took for all they made, waits included
  * @bytes_read: that the reader took
  * @ring_empty: times that the reader found nothing though there was work
+ * @socket_full: times that PUMP found no room in its socket
  * @pages_gone: guest pages that have left the ring
  * @own_gone: bytes of the module's own memory that have left the ring
  *
@@ -39,12 +43,16 @@ struct mzp_channel_stats {
 	u64 payload;
 	u64 bytes;
 	u64 ring_full;
-	u64 stalls;
+	u64 left;
+	u64 waits;
 	u64 throttled;
 	u64 busy_ns;
+	u64 reader_packets;
+	u64 reader_ns;
 
 	u64 bytes_read ____cacheline_aligned_in_smp;
 	u64 ring_empty;
+	u64 socket_full;
 	u64 pages_gone;
 	u64 own_gone;
 };
@@ -64,11 +72,14 @@ static inline void mzp_stat_add(u64 *counter, u64 n)
  * @bytes_read: taken out of them
  * @packets: put in the rings
  * @syncs: SYNC packets among them
- * @ring_full: times that a ring had no room
+ * @ring_full: times that a ring, or PUMP's socket, had no room
  * @ring_empty: times that it had nothing though there was work
- * @stalls: times that something needed time
+ * @left: times that something was left to the reader
+ * @waits: times that a reader waited for something
  * @throttled: times that a channel had to wait because of its session's rate
  * @busy_ns: time that workers spent
+ * @reader_packets: packets that readers made
+ * @reader_ns: time that readers spent
  * @ring_packets: packets in the rings now
  * @ring_size: packets that they can hold
  * @pages_held: references on guest pages in the rings now
@@ -84,9 +95,12 @@ struct mzp_stats {
 	u64 syncs;
 	u64 ring_full;
 	u64 ring_empty;
-	u64 stalls;
+	u64 left;
+	u64 waits;
 	u64 throttled;
 	u64 busy_ns;
+	u64 reader_packets;
+	u64 reader_ns;
 	u32 ring_packets;
 	u32 ring_size;
 	u32 pages_held;

@@ -142,7 +142,7 @@ TRACE_EVENT(mzp_residency,
 		  __entry->absent)
 );
 
-/* A worker leaves a channel because its ring has no room: its reader is slower. */
+/* A channel's ring has no room: its reader is slower than those who make packets. */
 TRACE_EVENT(mzp_ring_full,
 	TP_PROTO(u64 session, u32 id, u32 packets),
 	TP_ARGS(session, id, packets),
@@ -160,29 +160,23 @@ TRACE_EVENT(mzp_ring_full,
 		  __entry->packets)
 );
 
-/*
- * A channel goes to the slow lane; @need is of enum mzp_need. @stalls: times in a
- * row that it was not to be helped; 0 if it is for its session's rate.
- */
-TRACE_EVENT(mzp_stall,
-	TP_PROTO(u64 session, u32 id, u32 need, u32 stalls),
-	TP_ARGS(session, id, need, stalls),
+/* Something is left to a channel's reader; @need is of enum mzp_need. */
+TRACE_EVENT(mzp_left,
+	TP_PROTO(u64 session, u32 id, u32 need),
+	TP_ARGS(session, id, need),
 	TP_STRUCT__entry(
 		__field(u64, session)
 		__field(u32, id)
 		__field(u32, need)
-		__field(u32, stalls)
 	),
 	TP_fast_assign(
 		__entry->session = session;
 		__entry->id = id;
 		__entry->need = need;
-		__entry->stalls = stalls;
 	),
-	TP_printk("session=%llu id=%u need=%s stalls=%u", __entry->session, __entry->id,
+	TP_printk("session=%llu id=%u need=%s", __entry->session, __entry->id,
 		  __print_symbolic(__entry->need, { 0, "lock" }, { 1, "page" }, { 2, "memory" },
-				   { 3, "time" }),
-		  __entry->stalls)
+				   { 3, "time" }))
 );
 
 #endif /* MZP_TRACE_H */

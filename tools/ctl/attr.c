@@ -81,17 +81,23 @@ SET(info);
 	COUNT(WHAT, what, U64, SYNCS, syncs, "syncs", "syncs_total",		\
 	      "Rounds completed."),						\
 	COUNT(WHAT, what, U64, RING_FULL, ring_full, "ring-full", "ring_full_total", \
-	      "Times that a worker found no room in a ring."),			\
+	      "Times that there was no room in a ring, or in a socket."),			\
 	COUNT(WHAT, what, U64, RING_EMPTY, ring_empty, "ring-empty", "ring_empty_total", \
-	      "Times that a reader found a ring empty while there was work."),	\
+	      "Times that a reader slept while there was work."),	\
 	COUNT(WHAT, what, U32, RING_PACKETS, ring_packets, "ring-packets", "ring_packets", \
 	      "Packets in rings."),						\
 	COUNT(WHAT, what, U32, RING_SIZE, ring_size, "ring-size", "ring_size_packets", \
 	      "Packets that rings can hold."),					\
 	COUNT(WHAT, what, U64, THROTTLED, throttled, "throttled", "throttled_total", \
-	      "Times that a worker left a channel because of the rate limit."),	\
-	COUNT(WHAT, what, U64, STALLS, stalls, "stalls", "stalls_total",	\
-	      "Times that a page, a lock or memory needed time."),		\
+	      "Times that the rate limit was in the way."),	\
+	COUNT(WHAT, what, U64, LEFT, left, "left", "left_total",		\
+	      "Times that a worker left something to the reader."),		\
+	COUNT(WHAT, what, U64, WAITS, waits, "waits", "waits_total",		\
+	      "Times that a reader waited for a page, a lock or memory."),	\
+	COUNT(WHAT, what, U64, READER_PACKETS, reader_packets, "reader-packets", \
+	      "reader_packets_total", "Packets that readers made."),		\
+	COUNT(WHAT, what, U64, READER_TIME, reader_time, "reader-time",		\
+	      "reader_seconds_total", "Time that readers spent making packets."), \
 	COUNT(WHAT, what, U64, BUSY, busy, "busy", "busy_seconds_total",	\
 	      "Time that workers spent."),					\
 	COUNT(WHAT, what, U32, PAGES_HELD, pages_held, "pages-held", "held_pages", \

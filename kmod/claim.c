@@ -1,0 +1,280 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Who runs a channel, that is, makes its packets: one at a time, a worker or the
+ * channel's reader.
+ *
+ * Workers look ahead: they run a channel while its reader has other things to do.
+ * The reader runs it when it needs packets and there are none. It takes the channel
+ * out of a worker's queue for that, so that it never waits for a worker that does not
+ * get to run, and what a worker cannot have without waiting it gets in its own time.
+ *
+ * The states and who changes them (enum mzp_claim_state says what they mean):
+ *
+ *   kick        IDLE, LEFT -> QUEUED     if a worker may have it
+ *               IDLE       -> LEFT       if not, or if a reader sleeps
+ *               RUNNING    -> KICKED
+ *   worker      QUEUED     -> RUNNING    under its queue's lock
+ *   reader,     QUEUED     -> RUNNING    under that queue's lock, out of it
+ *   or the end  IDLE, LEFT -> RUNNING
+ *   runner      KICKED     -> RUNNING    before it looks for work
+ *               RUNNING    -> IDLE       if there was none
+ *               any        -> QUEUED     if there is more, for a worker
+ *               any        -> LEFT       if there is more, for the reader
+ *
+ * Why no two run it: RUNNING is entered from a state in which nobody does, by one
+ * compare-and-exchange or under the lock of the one queue that it is in, and only who
+ * entered it leaves it (KICKED is RUNNING, to others).
+ *
+ * Why no kick is lost. Whoever kicks has written what is new before, and a full
+ * barrier follows. If it then reads
+ *
+ *  - IDLE: it changes that, or somebody else just has, and it looks again;
+ *  - LEFT or QUEUED: whoever takes the channel up passes through RUNNING, by an
+ *    exchange that is a full barrier, and looks for work behind it. That exchange
+ *    came after the read, so the look sees what is new;
+ *  - RUNNING: it makes that KICKED. The runner, which may be past its look, cannot go
+ *    to IDLE then, but looks again;
+ *  - KICKED: the runner will look again, likewise behind a full barrier.
+ *
+ * Why no reader sleeps though there is work. A reader counts itself as waiting, then
+ * looks (wait_event()) at the ring and at the state, and sleeps if the ring is
+ * empty and the state IDLE, RUNNING or KICKED. Each change to LEFT or QUEUED, and
+ * each run that has made packets, is followed by a look at whether anyone sleeps there
+ * (mzp_channel_wake(), with a full barrier before it). A runner that is a worker
+ * waits for nothing. One that has been preempted for good by a real-time thread keeps
+ * the channel with it: that, only a session without workers is safe from.
+ *
+ * Channels in a queue hold a reference on their session, which whoever takes them out
+ * of there takes over.
+ *
+ * tests/model has this as a model that a model checker goes through.
+ */
+#include <linux/sched.h>
+#include <linux/spinlock.h>
+
+#include "channel.h"
+#include "claim.h"
+#include "runqueue.h"
+#include "session.h"
+
+/**
+ * mzp_claim_init - prepare a new channel
+ * @channel: the channel; its session's CPUs are set
+ *
+ * Context: any.
+ */
+void mzp_claim_init(struct mzp_channel *channel)
+{
+	struct mzp_claim *claim = &channel->claim;
+
+	atomic_set(&claim->state, MZP_IDLE);
+	claim->queue = -1;
+	/* It keeps its place in the round per CPU. */
+	preempt_disable();
+	claim->cpu = cpumask_any_and_distribute(channel->session->cpus, cpu_possible_mask);
+	preempt_enable();
+}
+
+/* A reader that sleeps for want of packets does it itself: it has nothing else to do. */
+static bool mzp_claim_for_worker(const struct mzp_channel *channel)
+{
+	return channel->session->workers &&
+	       (!atomic_read(&channel->claim.waiting) || mzp_ring_fill(&channel->ring));
+}
+
+/**
+ * mzp_claim_kick - have somebody look at a channel
+ * @channel: the channel; what they should find has been written. The caller keeps
+ *	its session alive during the call.
+ *
+ * Context: any; takes a run queue's lock.
+ */
+void mzp_claim_kick(struct mzp_channel *channel)
+{
+	struct mzp_claim *claim = &channel->claim;
+
+	/* Pairs with the exchanges to MZP_RUNNING; see above. */
+	smp_mb();
+	for (;;) {
+		int state = atomic_read(&claim->state);
+
+		if (state == MZP_QUEUED || state == MZP_KICKED)
+			return;
+		if (state == MZP_RUNNING) {
+			if (atomic_cmpxchg(&claim->state, state, MZP_KICKED) == state)
+				break;
+		} else if (mzp_claim_for_worker(channel) && mzp_runqueue_up(channel)) {
+			if (mzp_runqueue_add(channel, state))
+				break;
+		} else if (state == MZP_LEFT ||
+			   atomic_cmpxchg(&claim->state, state, MZP_LEFT) == state) {
+			break;
+		}
+	}
+	mzp_channel_wake(channel);
+}
+
+/**
+ * mzp_claim_take - run a channel that nobody runs
+ * @channel: the channel, whose session the caller keeps
+ *
+ * Context: process; takes a run queue's lock.
+ * Return: whether the caller runs it from now on, and owes mzp_claim_release().
+ */
+bool mzp_claim_take(struct mzp_channel *channel)
+{
+	struct mzp_claim *claim = &channel->claim;
+
+	for (;;) {
+		int state = atomic_read(&claim->state);
+
+		if (state == MZP_RUNNING || state == MZP_KICKED)
+			return false;
+		if (state == MZP_QUEUED) {
+			if (!mzp_runqueue_remove(channel))
+				continue;
+			/* The queue's; the caller has another. */
+			mzp_session_put(channel->session);
+			return true;
+		}
+		if (atomic_cmpxchg(&claim->state, state, MZP_RUNNING) == state)
+			return true;
+	}
+}
+
+/**
+ * mzp_claim_take_or_kick - run a channel, or have its runner look again
+ * @channel: as for mzp_claim_take()
+ *
+ * Context: as mzp_claim_take().
+ * Return: as mzp_claim_take().
+ */
+bool mzp_claim_take_or_kick(struct mzp_channel *channel)
+{
+	do {
+		if (mzp_claim_take(channel))
+			return true;
+		/* It may have become idle meanwhile. */
+	} while (atomic_cmpxchg(&channel->claim.state, MZP_RUNNING, MZP_KICKED) < MZP_RUNNING);
+	/* It may sleep until the rate allows more. */
+	mzp_channel_wake(channel);
+	return false;
+}
+
+/**
+ * mzp_claim_look - what happened so far is about to be looked at
+ * @channel: run by the caller
+ *
+ * Context: any. A full barrier.
+ */
+void mzp_claim_look(struct mzp_channel *channel)
+{
+	atomic_xchg(&channel->claim.state, MZP_RUNNING);
+}
+
+/**
+ * mzp_claim_kicked - whether something has happened since then
+ * @channel: run by the caller
+ *
+ * Context: any.
+ */
+bool mzp_claim_kicked(const struct mzp_channel *channel)
+{
+	return atomic_read(&channel->claim.state) == MZP_KICKED;
+}
+
+/**
+ * mzp_claim_open - whether there may be something to do for a reader
+ * @channel: the channel
+ *
+ * Context: any.
+ */
+bool mzp_claim_open(const struct mzp_channel *channel)
+{
+	int state = atomic_read(&channel->claim.state);
+
+	return state == MZP_LEFT || state == MZP_QUEUED;
+}
+
+/*
+ * Leave a channel to its reader. If the end of the session has kicked it, the reader may
+ * be gone; then it is let go of here.
+ */
+static void mzp_claim_leave(struct mzp_channel *channel)
+{
+	/* Full barrier: whoever kicked it before has set the phase before that. */
+	atomic_xchg(&channel->claim.state, MZP_LEFT);
+	if (unlikely(mzp_session_failed(channel->session)))
+		mzp_channel_stop(channel);
+}
+
+/**
+ * mzp_claim_release - run a channel no more
+ * @channel: run by the caller, who still keeps its session
+ * @produced: what came of it
+ *
+ * Context: process; takes a run queue's lock.
+ */
+void mzp_claim_release(struct mzp_channel *channel, enum mzp_produced produced)
+{
+	struct mzp_claim *claim = &channel->claim;
+
+	if (produced == MZP_PRODUCED_NOTHING) {
+		if (atomic_cmpxchg(&claim->state, MZP_RUNNING, MZP_IDLE) == MZP_RUNNING)
+			return;
+		/* It was kicked. */
+		produced = MZP_PRODUCED_SOME;
+	}
+	if (produced == MZP_PRODUCED_LEFT || !mzp_claim_for_worker(channel) ||
+	    !mzp_runqueue_add(channel, MZP_RUNNING))
+		mzp_claim_leave(channel);
+	mzp_channel_wake(channel);
+}
+
+/**
+ * mzp_claim_pass_on - leave to a worker what was left to the reader
+ * @channel: the channel, whose reader is about to do other things
+ *
+ * If there is nothing that a worker can do, it comes back.
+ *
+ * Context: as mzp_claim_release().
+ */
+void mzp_claim_pass_on(struct mzp_channel *channel)
+{
+	if (atomic_read(&channel->claim.state) == MZP_LEFT && channel->session->workers &&
+	    mzp_claim_take(channel))
+		mzp_claim_release(channel, MZP_PRODUCED_SOME);
+}
+
+/**
+ * mzp_claim_note_reader - note which reader runs a channel
+ * @channel: run by the caller
+ * @task: the caller, or NULL: it is about to release the channel
+ *
+ * Context: takes the session's queue lock.
+ */
+void mzp_claim_note_reader(struct mzp_channel *channel, struct task_struct *task)
+{
+	spin_lock(&channel->session->queue_lock);
+	channel->claim.reader = task;
+	spin_unlock(&channel->session->queue_lock);
+}
+
+/**
+ * mzp_claim_wake_reader - wake the reader that runs a channel, whatever it waits for
+ * @channel: of a session that is over
+ *
+ * Ends a wait for a userfaultfd handler; in all others it only looks once more.
+ *
+ * Context: the session's queue lock is held, so the reader cannot go away.
+ * Return: whether there is one.
+ */
+bool mzp_claim_wake_reader(struct mzp_channel *channel)
+{
+	struct task_struct *reader = channel->claim.reader;
+
+	lockdep_assert_held(&channel->session->queue_lock);
+	if (reader)
+		wake_up_process(reader);
+	return reader;
+}

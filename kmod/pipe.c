@@ -1,0 +1,155 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Reading a channel by splice(2): what passes on is page references, not bytes.
+ *
+ * A buffer that fits whole takes the ring's reference with it; of one that fits in part,
+ * the ring keeps its own, and the pipe gets another. The pipe's operations are the
+ * kernel's own, so that what is in a pipe or a socket does not need this module any
+ * more.
+ *
+ * splice(2) calls us with the pipe locked. Whatever takes time is done without that
+ * lock: else a process that shares the pipe could not read, close or even be killed
+ * until our data came. Afterwards the pipe's room is looked at again. Only splice(2) or
+ * sendfile(2) to a pipe gets here, with that pipe locked: to anything else, sendfile(2)
+ * and the like would use a pipe of their own without its lock, and they refuse a file
+ * that cannot seek.
+ */
+#include <linux/fs.h>
+#include <linux/mm.h>
+#include <linux/pipe_fs_i.h>
+#include <linux/sched/signal.h>
+#include <linux/splice.h>
+
+#include "channel.h"
+#include "claim.h"
+#include "fault.h"
+#include "pipe.h"
+#include "reader.h"
+
+static bool mzp_pipe_has_room(const struct pipe_inode_info *pipe)
+{
+	return !pipe_full(READ_ONCE(pipe->head), READ_ONCE(pipe->tail),
+			  READ_ONCE(pipe->max_usage));
+}
+
+/* Without the pipe's lock, which is held before and after. */
+static int mzp_pipe_fill(struct pipe_inode_info *pipe, struct mzp_channel *channel,
+			 enum mzp_patience patience)
+{
+	int err;
+
+	pipe_unlock(pipe);
+	/* It may be another reader that keeps us off; queue behind it first. */
+	if (patience == MZP_PATIENCE_ALL && mutex_lock_interruptible(&channel->read_lock)) {
+		err = -ERESTARTSYS;
+	} else {
+		if (patience == MZP_PATIENCE_ALL)
+			mzp_channel_unlock(channel);
+		err = mzp_reader_fill(channel, patience);
+	}
+	pipe_lock(pipe);
+	return err;
+}
+
+static int mzp_pipe_wait_room(struct pipe_inode_info *pipe)
+{
+	int err;
+
+	pipe_unlock(pipe);
+	err = wait_event_interruptible(pipe->wr_wait,
+				       mzp_pipe_has_room(pipe) || !READ_ONCE(pipe->readers));
+	pipe_lock(pipe);
+	return err;
+}
+
+/*
+ * Pass on the current buffer, or as much of it as fits in @len.
+ * Return: bytes passed on, or a negative errno with the position unchanged.
+ */
+static ssize_t mzp_pipe_put(struct mzp_channel *channel, struct mzp_packet *packet,
+				      struct pipe_inode_info *pipe, size_t len)
+{
+	const struct bio_vec *bvec = &packet->buf[channel->buf];
+	size_t left = bvec->bv_len - channel->offset;
+	struct pipe_buffer buf = {
+		.page = bvec->bv_page,
+		.offset = bvec->bv_offset + channel->offset,
+		.len = min(left, len),
+		.ops = &nosteal_pipe_buf_ops,
+	};
+	ssize_t ret;
+
+	if (buf.len < left && (mzp_fault() || !try_get_page(buf.page)))
+		return -ENOMEM;
+	/* Takes the reference; cannot fail, since the pipe has readers and room. */
+	ret = add_to_pipe(pipe, &buf);
+	if (WARN_ON_ONCE(ret != buf.len))
+		return ret;
+	if (mzp_channel_advance(channel, packet, ret))
+		mzp_claim_kick(channel);
+	return ret;
+}
+
+static ssize_t mzp_pipe_put_all(struct mzp_channel *channel, struct pipe_inode_info *pipe,
+				  size_t len)
+{
+	struct mzp_packet *packet;
+	size_t spliced = 0;
+
+	while (spliced < len && mzp_pipe_has_room(pipe) &&
+	       (packet = mzp_ring_first(&channel->ring))) {
+		ssize_t ret = mzp_pipe_put(channel, packet, pipe, len - spliced);
+
+		if (ret < 0)
+			return spliced ?: ret;
+		spliced += ret;
+	}
+	return spliced;
+}
+
+/**
+ * mzp_pipe_splice_read - splice(2) from a channel to a pipe
+ * @file: the channel's
+ * @pos: ignored: what was read is gone
+ * @pipe: locked
+ * @len: bytes at most
+ * @flags: SPLICE_F_NONBLOCK
+ *
+ * Context: process; sleeps, without the pipe's lock.
+ * Return: bytes; 0: the end; or a negative errno.
+ */
+ssize_t mzp_pipe_splice_read(struct file *file, loff_t *pos, struct pipe_inode_info *pipe,
+			     size_t len, unsigned int flags)
+{
+	struct mzp_channel *channel = file->private_data;
+	bool nonblock = flags & SPLICE_F_NONBLOCK || file->f_flags & O_NONBLOCK;
+	enum mzp_patience patience = nonblock ? MZP_PATIENCE_PAGES : MZP_PATIENCE_ALL;
+	ssize_t ret;
+
+	if (!len)
+		return 0;
+	for (;;) {
+		if (!pipe->readers) {
+			send_sig(SIGPIPE, current, 0);
+			return -EPIPE;
+		}
+		if (!mzp_pipe_has_room(pipe)) {
+			/* Others filled it while we waited for data. */
+			ret = nonblock ? -EAGAIN : mzp_pipe_wait_room(pipe);
+			if (ret)
+				return ret;
+			continue;
+		}
+		ret = mzp_channel_lock(channel, true);
+		if (ret == 1)
+			break;
+		if (ret != -EAGAIN)
+			return ret;
+		ret = mzp_pipe_fill(pipe, channel, patience);
+		if (ret)
+			return ret;
+	}
+	ret = mzp_pipe_put_all(channel, pipe, len);
+	mzp_channel_unlock(channel);
+	return ret;
+}

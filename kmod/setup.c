@@ -1,0 +1,230 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * INFO, and SETUP: what there can be, and what a session is to be.
+ */
+#include <linux/capability.h>
+#include <linux/cred.h>
+#include <linux/memcontrol.h>
+#include <linux/mm.h>
+#include <linux/sched/mm.h>
+#include <linux/sched/signal.h>
+#include <linux/sched/user.h>
+#include <linux/slab.h>
+#include <linux/uaccess.h>
+
+#include "channel.h"
+#include "cmd.h"
+#include "comp.h"
+#include "event.h"
+#include "runqueue.h"
+#include "session.h"
+#include "sessions.h"
+#include "setup.h"
+
+static u32 mzp_info_methods(void)
+{
+	u32 methods = 0, method;
+
+	for (method = MZP_METHOD_NONE; mzp_comp_known(method); method++) {
+		if (mzp_comp_available(method))
+			methods |= BIT(method);
+	}
+	return methods;
+}
+
+/**
+ * mzp_info_fill - what the module can do
+ * @arg: filled in, but for size and flags
+ * @method: mzp_comp_known(); whose levels are told
+ *
+ * Context: any.
+ */
+void mzp_info_fill(struct mzp_info *arg, u32 method)
+{
+	const struct mzp_comp_ops *ops = mzp_comp_ops(method);
+
+	arg->abi_version = MZP_ABI_VERSION;
+	arg->page_size = PAGE_SIZE;
+	arg->methods = mzp_info_methods();
+	arg->method = method;
+	arg->detections = BIT(MZP_DETECTION_NONE) | BIT(MZP_DETECTION_LEGACY) |
+			  BIT(MZP_DETECTION_MULTIFD);
+	arg->features = 0;
+	arg->max_channels = MZP_MAX_CHANNELS;
+	arg->max_packet_pages = MZP_WIRE_PAGES;
+	arg->max_ring_packets = MZP_MAX_RING_PACKETS;
+	arg->max_blocks = MZP_MAX_BLOCKS;
+	arg->max_jobs = MZP_MAX_JOBS;
+	arg->max_sessions = MZP_MAX_SESSIONS;
+	arg->level_min = ops ? ops->level_min : 0;
+	arg->level_max = ops ? ops->level_max : 0;
+	arg->level_default = ops ? ops->level_default : 0;
+}
+
+/**
+ * mzp_ioctl_info - MZP_IOC_INFO
+ * @cmd: the command
+ *
+ * Context: process.
+ * Return: 0 or a negative errno.
+ */
+int mzp_ioctl_info(struct mzp_cmd *cmd)
+{
+	struct mzp_info *arg = cmd->arg;
+
+	if (arg->flags || !mzp_comp_available(arg->method))
+		return -EOPNOTSUPP;
+	mzp_info_fill(arg, arg->method);
+	return mzp_cmd_reply(cmd);
+}
+
+/* Level 0 stands for the method's default. */
+static int mzp_setup_level(struct mzp_setup *arg)
+{
+	const struct mzp_comp_ops *ops = mzp_comp_ops(arg->method);
+
+	if (ops && !arg->level)
+		arg->level = ops->level_default;
+	if (!ops)
+		return arg->level ? -EINVAL : 0;
+	return arg->level < ops->level_min || arg->level > ops->level_max ? -EINVAL : 0;
+}
+
+static int mzp_setup_prepare(struct mzp_setup *arg)
+{
+	if (arg->flags & ~MZP_SETUP_NO_WORKERS || arg->__reserved ||
+	    !mzp_comp_available(arg->method) ||
+	    arg->detection > MZP_DETECTION_MULTIFD)
+		return -EOPNOTSUPP;
+	if (!arg->packet_pages)
+		arg->packet_pages = MZP_WIRE_PAGES;
+	if (!arg->ring_packets)
+		arg->ring_packets = MZP_DEFAULT_RING_PACKETS;
+	if (!arg->channels || arg->channels > MZP_MAX_CHANNELS ||
+	    arg->packet_pages > MZP_WIRE_PAGES || arg->ring_packets > MZP_MAX_RING_PACKETS ||
+	    !is_power_of_2(arg->ring_packets) || !arg->cpus != !arg->cpus_size)
+		return -EINVAL;
+	return mzp_setup_level(arg);
+}
+
+/*
+ * Like sched_setaffinity(2), ignore bits that the kernel has no CPUs for.
+ * Beyond the caller's own CPUs, which its cpuset may have restricted, go only
+ * those who could move anywhere.
+ */
+static int mzp_setup_cpus(struct cpumask *cpus, const struct mzp_setup *arg)
+{
+	size_t size = min_t(size_t, arg->cpus_size, cpumask_size());
+
+	if (!arg->cpus)
+		cpumask_copy(cpus, current->cpus_ptr);
+	else if (copy_from_user(cpus, u64_to_user_ptr(arg->cpus), size))
+		return -EFAULT;
+	if (!capable(CAP_SYS_NICE))
+		cpumask_and(cpus, cpus, current->cpus_ptr);
+	return cpumask_and(cpus, cpus, cpu_possible_mask) ? 0 : -EINVAL;
+}
+
+/* Charge the guest pages that the rings can hold to the caller, all at once. */
+static int mzp_setup_charge(struct mzp_session *session, const struct mzp_setup *arg)
+{
+	unsigned long pages = (unsigned long)arg->channels * arg->ring_packets * arg->packet_pages;
+	unsigned long limit = rlimit(RLIMIT_MEMLOCK) >> PAGE_SHIFT;
+	struct user_struct *user = current_user();
+	long charged = atomic_long_read(&user->locked_vm);
+
+	if (capable(CAP_IPC_LOCK))
+		return 0;
+	do {
+		if (charged + pages > limit)
+			return -ENOMEM;
+	} while (!atomic_long_try_cmpxchg(&user->locked_vm, &charged, charged + pages));
+	session->charged = get_uid(user);
+	session->locked_pages = pages;
+	return 0;
+}
+
+static int mzp_setup_channels(struct mzp_session *session, const struct mzp_setup *arg)
+{
+	struct mzp_channel *channel;
+	u32 id;
+
+	session->share = mzp_runqueue_share();
+	if (!session->share)
+		return -ENOMEM;
+	session->channel = kvcalloc(arg->channels, sizeof(*session->channel), GFP_KERNEL_ACCOUNT);
+	if (!session->channel)
+		return -ENOMEM;
+	for (id = 0; id < arg->channels; id++) {
+		channel = mzp_channel_new(session, id, arg);
+		if (IS_ERR(channel))
+			return PTR_ERR(channel);
+		session->channel[session->nr_channels++] = channel;
+	}
+	return 0;
+}
+
+static int mzp_setup_all(struct mzp_session *session, const struct mzp_setup *arg)
+{
+	int err;
+
+	memcpy(session->uuid, arg->uuid, sizeof(session->uuid));
+	session->method = arg->method;
+	session->level = arg->level;
+	session->detection = arg->detection;
+	session->packet_pages = arg->packet_pages;
+	session->workers = !(arg->flags & MZP_SETUP_NO_WORKERS);
+	mmgrab(current->mm);
+	session->mm = current->mm;
+	session->memcg = get_mem_cgroup_from_mm(current->mm);
+
+	err = mzp_setup_charge(session, arg);
+	if (!err)
+		err = mzp_setup_channels(session, arg);
+	if (err)
+		mzp_session_teardown(session);
+	return err;
+}
+
+/**
+ * mzp_ioctl_setup - MZP_IOC_SETUP
+ * @cmd: the command
+ *
+ * Context: process; takes the queue lock.
+ * Return: 0 or a negative errno.
+ */
+int mzp_ioctl_setup(struct mzp_cmd *cmd)
+{
+	struct mzp_session *session = cmd->session;
+	struct mzp_setup *arg = cmd->arg;
+	cpumask_var_t cpus;
+	int err = mzp_setup_prepare(arg);
+
+	if (err)
+		return err;
+	if (!zalloc_cpumask_var(&cpus, GFP_KERNEL_ACCOUNT))
+		return -ENOMEM;
+	err = mzp_setup_cpus(cpus, arg);
+	if (err)
+		goto free_cpus;
+
+	mutex_lock(&session->setup);
+	if (mzp_session_ready(session)) {
+		err = -EBUSY;
+	} else {
+		cpumask_copy(session->cpus, cpus);
+		err = mzp_setup_all(session, arg);
+	}
+	if (!err) {
+		mzp_session_set_owner(session);
+		spin_lock(&session->queue_lock);
+		/* Pairs with mzp_session_phase(): what was set up is visible. */
+		smp_store_release(&session->phase, MZP_READY);
+		mzp_event_created(session);
+		spin_unlock(&session->queue_lock);
+	}
+	mutex_unlock(&session->setup);
+free_cpus:
+	free_cpumask_var(cpus);
+	return err;
+}

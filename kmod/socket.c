@@ -1,0 +1,416 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Reading a channel by PUMP: the caller's thread hands the pages to a socket, and makes
+ * more when there are none.
+ *
+ * The socket is the caller's: a reference is held during the call only, and none of its
+ * callbacks is replaced. (A reference that stays could be in a circle: the channel's own
+ * file can be on its way through that very socket.) What is sent goes through the
+ * socket's own operations, with the caller's credentials, so that whatever stands between
+ * the socket and the wire, such as TLS, has its part.
+ *
+ * A packet is sent without waiting, under the channel's read lock. All waiting is done
+ * in one place, without a lock, for all that can happen: packets, room in the socket,
+ * its failure, the end of the session, a signal. We hang in the wait queues of channel
+ * and socket during the whole call. A note says whether anything has happened since we
+ * last began to look, so nothing is missed between the look and the sleep.
+ *
+ * MSG_MORE lets TCP wait with an incomplete segment for what follows. It is given only
+ * when the next packet is in the ring already: nothing else is sure to follow soon.
+ *
+ * While packets are being sent, workers look ahead if that is worth it: when pages are
+ * compressed, as soon as there is room in the ring; else only while we wait for the
+ * socket.
+ */
+#include <linux/bvec.h>
+#include <linux/jiffies.h>
+#include <linux/mm.h>
+#include <linux/net.h>
+#include <linux/poll.h>
+#include <linux/sched/signal.h>
+#include <linux/socket.h>
+#include <linux/uio.h>
+#include <linux/wait.h>
+#include <net/sock.h>
+#include <net/tcp.h>
+
+#include "channel.h"
+#include "claim.h"
+#include "cmd.h"
+#include "compat.h"
+#include "reader.h"
+#include "session.h"
+#include "socket.h"
+
+/* Sockets have one wait queue, some kinds perhaps one for each direction. */
+#define MZP_SOCKET_QUEUES 2
+
+/**
+ * struct mzp_socket_wait - the caller in one wait queue
+ * @entry: its entry there
+ * @head: the queue, or NULL
+ * @pump: whose
+ */
+struct mzp_socket_wait {
+	struct wait_queue_entry entry;
+	wait_queue_head_t *head;
+	struct mzp_socket_pump *pump;
+};
+
+/**
+ * struct mzp_socket_pump - a PUMP under way
+ * @channel: what is read
+ * @sock: where it goes
+ * @arg: the caller's arguments
+ * @task: the caller
+ * @woken: something has happened since it last began to look
+ * @owed: the channel's producer waits for room, and has not been told that there is some
+ * @refused: the socket has no room, though it said otherwise
+ * @since: when it last took something, in jiffies
+ * @table: how the socket tells of its wait queues
+ * @wait: the caller in these, and in the channel's
+ * @nr_waits: how many
+ */
+struct mzp_socket_pump {
+	struct mzp_channel *channel;
+	struct socket *sock;
+	struct mzp_pump *arg;
+	struct task_struct *task;
+	bool woken;
+	bool owed;
+	bool refused;
+	unsigned long since;
+	poll_table table;
+	struct mzp_socket_wait wait[1 + MZP_SOCKET_QUEUES];
+	unsigned int nr_waits;
+};
+
+/* --- sending */
+
+#if MZP_SENDPAGE
+/* Whether the socket is TCP itself, without anything above it. It is locked. */
+static bool mzp_socket_is_tcp(const struct sock *sk)
+{
+	return sk->sk_protocol == IPPROTO_TCP && READ_ONCE(sk->sk_prot)->sendpage == tcp_sendpage;
+}
+
+/*
+ * Send @nr buffers, the first from @offset on, @max bytes at most. Return: bytes that
+ * the socket took, or a negative errno.
+ */
+static ssize_t mzp_socket_send(struct socket *sock, const struct bio_vec *buf, unsigned int nr,
+			       size_t offset, size_t max, bool more)
+{
+	struct sock *sk = sock->sk;
+	ssize_t sent = 0, n = 0;
+	bool locked;
+
+	/* TCP need not be locked for each page. */
+	lock_sock(sk);
+	locked = mzp_socket_is_tcp(sk);
+	if (!locked)
+		release_sock(sk);
+	for (; nr && max; buf++, nr--, offset = 0) {
+		size_t part = min_t(size_t, buf->bv_len - offset, max);
+		int flags = MSG_DONTWAIT | MSG_NOSIGNAL;
+
+		if (more || (nr > 1 && part < max))
+			flags |= MSG_MORE | MSG_SENDPAGE_NOTLAST;
+		n = locked ?
+		    kernel_sendpage_locked(sk, buf->bv_page, buf->bv_offset + offset, part, flags) :
+		    kernel_sendpage(sock, buf->bv_page, buf->bv_offset + offset, part, flags);
+		if (n <= 0)
+			break;
+		sent += n;
+		max -= n;
+		if (n < part)
+			break;
+	}
+	if (locked)
+		release_sock(sk);
+	return sent ?: n ?: -EPIPE;
+}
+#else
+static ssize_t mzp_socket_send(struct socket *sock, const struct bio_vec *buf, unsigned int nr,
+			       size_t offset, size_t max, bool more)
+{
+	struct msghdr msg = {
+		.msg_flags = MSG_SPLICE_PAGES | MSG_DONTWAIT | MSG_NOSIGNAL |
+			     (more ? MSG_MORE : 0),
+	};
+	size_t bytes = 0;
+	unsigned int i;
+
+	for (i = 0; i < nr; i++)
+		bytes += buf[i].bv_len;
+	iov_iter_bvec(&msg.msg_iter, ITER_SOURCE, buf, nr, bytes);
+	iov_iter_advance(&msg.msg_iter, offset);
+	iov_iter_truncate(&msg.msg_iter, max);
+	return sock_sendmsg(sock, &msg) ?: -EPIPE;
+}
+#endif
+
+/* The position moves by what the socket took. */
+static void mzp_socket_took(struct mzp_socket_pump *pump, struct mzp_packet *packet, size_t bytes)
+{
+	struct mzp_channel *channel = pump->channel;
+
+	pump->arg->bytes += bytes;
+	while (bytes) {
+		const struct bio_vec *buf = &packet->buf[channel->buf];
+		size_t part = min_t(size_t, bytes, buf->bv_len - channel->offset);
+		bool last = channel->offset + part == buf->bv_len;
+		struct page *page = buf->bv_page;
+
+		pump->owed |= mzp_channel_advance(channel, packet, part);
+		if (last)
+			put_page(page);
+		bytes -= part;
+	}
+}
+
+/* How many bytes may still go. */
+static u64 mzp_socket_left(const struct mzp_pump *arg)
+{
+	if (!arg->max)
+		return U64_MAX;
+	return arg->max > arg->bytes ? arg->max - arg->bytes : 0;
+}
+
+/* Tell who makes packets that there is room for some. */
+static void mzp_socket_settle(struct mzp_socket_pump *pump)
+{
+	if (pump->owed)
+		mzp_claim_kick(pump->channel);
+	pump->owed = false;
+}
+
+/*
+ * Send what is in the ring, which is locked. Return: 0: all, or as much as may go;
+ * -EAGAIN: as much as the socket takes; or its error.
+ */
+static int mzp_socket_empty_ring(struct mzp_socket_pump *pump)
+{
+	struct mzp_channel *channel = pump->channel;
+	struct mzp_packet *packet;
+	ssize_t sent;
+	u64 max;
+
+	while ((packet = mzp_ring_first(&channel->ring)) && (max = mzp_socket_left(pump->arg))) {
+		sent = mzp_socket_send(pump->sock, &packet->buf[channel->buf],
+				       packet->nr - channel->buf, channel->offset,
+				       min_t(u64, max, INT_MAX), mzp_ring_fill(&channel->ring) > 1);
+		if (sent < 0)
+			return sent;
+		pump->since = jiffies;
+		pump->refused = false;
+		mzp_socket_took(pump, packet, sent);
+		if (channel->comp.ops)
+			mzp_socket_settle(pump);
+		if (mzp_session_failed(channel->session) || signal_pending(current))
+			return 0;
+	}
+	return 0;
+}
+
+/* --- waiting */
+
+static int mzp_socket_wake(struct wait_queue_entry *entry, unsigned int mode, int sync, void *key)
+{
+	struct mzp_socket_wait *wait = container_of(entry, struct mzp_socket_wait, entry);
+
+	/* Before the caller's state is looked at; pairs with mzp_socket_sleep(). */
+	smp_store_mb(wait->pump->woken, true);
+	return default_wake_function(entry, mode, sync, key);
+}
+
+static void mzp_socket_hook(struct mzp_socket_pump *pump, wait_queue_head_t *head)
+{
+	struct mzp_socket_wait *wait = &pump->wait[pump->nr_waits++];
+
+	init_waitqueue_func_entry(&wait->entry, mzp_socket_wake);
+	wait->entry.private = pump->task;
+	wait->pump = pump;
+	wait->head = head;
+	add_wait_queue(head, &wait->entry);
+}
+
+static void mzp_socket_queue(struct file *file, wait_queue_head_t *head, poll_table *table)
+{
+	struct mzp_socket_pump *pump = container_of(table, struct mzp_socket_pump, table);
+
+	if (!WARN_ON_ONCE(pump->nr_waits == ARRAY_SIZE(pump->wait)))
+		mzp_socket_hook(pump, head);
+}
+
+static void mzp_socket_unhook(struct mzp_socket_pump *pump)
+{
+	while (pump->nr_waits--)
+		remove_wait_queue(pump->wait[pump->nr_waits].head,
+				  &pump->wait[pump->nr_waits].entry);
+}
+
+/* Sleep until something happens that has not happened since mzp_socket_look(). */
+static void mzp_socket_sleep(struct mzp_socket_pump *pump, long timeout)
+{
+	set_current_state(TASK_INTERRUPTIBLE);
+	if (!READ_ONCE(pump->woken))
+		schedule_timeout(timeout);
+	__set_current_state(TASK_RUNNING);
+}
+
+/* All that is looked at from now on is newer than what we were woken for so far. */
+static void mzp_socket_look(struct mzp_socket_pump *pump)
+{
+	smp_store_mb(pump->woken, false);
+}
+
+static __poll_t mzp_socket_poll(const struct mzp_socket_pump *pump)
+{
+	return vfs_poll(pump->sock->file, NULL);
+}
+
+/* Return: 0: it is worth another look; -EAGAIN; -ETIMEDOUT. */
+static int mzp_socket_wait_room(struct mzp_socket_pump *pump)
+{
+	unsigned long stall = msecs_to_jiffies(pump->arg->stall_ms), waited = jiffies - pump->since;
+	long timeout = pump->arg->stall_ms ? stall - waited : MAX_SCHEDULE_TIMEOUT;
+
+	pump->arg->stop = MZP_PUMP_SOCKET;
+	mzp_stat_add(&pump->channel->stats.socket_full, 1);
+	if (pump->arg->flags & MZP_PUMP_NONBLOCK)
+		return -EAGAIN;
+	if (pump->arg->stall_ms && waited >= stall)
+		return -ETIMEDOUT;
+	mzp_socket_settle(pump);
+	/* Also has the socket tell when there is room; it may be there already. */
+	if (!(mzp_socket_poll(pump) & (EPOLLOUT | EPOLLERR | EPOLLHUP))) {
+		mzp_socket_sleep(pump, timeout);
+		return 0;
+	}
+	/* There is room, but no memory for what is to be put there. */
+	if (pump->refused)
+		schedule_timeout_interruptible(1);
+	pump->refused = true;
+	return 0;
+}
+
+/* Return: 0: it is worth another look; -EAGAIN; or the socket's error. */
+static int mzp_socket_wait_packet(struct mzp_socket_pump *pump)
+{
+	struct mzp_channel *channel = pump->channel;
+	int err;
+
+	pump->arg->stop = MZP_PUMP_SOCKET;
+	if (mzp_socket_poll(pump) & (EPOLLERR | EPOLLHUP | EPOLLRDHUP)) {
+		err = sock_error(pump->sock->sk);
+		return err ?: -EPIPE;
+	}
+	pump->arg->stop = MZP_PUMP_CHANNEL;
+	if (pump->arg->flags & MZP_PUMP_NONBLOCK)
+		return -EAGAIN;
+	if (READ_ONCE(channel->session->unfinished))
+		mzp_stat_add(&channel->stats.ring_empty, 1);
+	atomic_inc(&channel->claim.waiting);
+	smp_mb__after_atomic();
+	if (!mzp_reader_ready(channel))
+		mzp_socket_sleep(pump, MAX_SCHEDULE_TIMEOUT);
+	atomic_dec(&channel->claim.waiting);
+	if (signal_pending(current))
+		mzp_claim_pass_on(channel);
+	/* The destination's time begins when there is something for it. */
+	pump->since = jiffies;
+	return 0;
+}
+
+/* --- the whole */
+
+/* The ring is empty. Return: as mzp_socket_wait_packet(). */
+static int mzp_socket_fill_ring(struct mzp_socket_pump *pump)
+{
+	enum mzp_patience patience = pump->arg->flags & MZP_PUMP_NONBLOCK ? MZP_PATIENCE_PAGES :
+									    MZP_PATIENCE_ALL;
+	int ret;
+
+	/* Whoever looks for work now sees the room, too. */
+	pump->owed = false;
+	pump->arg->stop = MZP_PUMP_CHANNEL;
+	ret = mzp_reader_produce(pump->channel, patience);
+	if (ret)
+		return min(ret, 0);
+	return mzp_socket_wait_packet(pump);
+}
+
+/* Return: 1: go on; 0: the end, or as much as may go; or a negative errno. */
+static int mzp_socket_step(struct mzp_socket_pump *pump)
+{
+	struct mzp_pump *arg = pump->arg;
+	int ret;
+
+	mzp_socket_look(pump);
+	arg->stop = MZP_PUMP_MAX;
+	if (!mzp_socket_left(arg))
+		return 0;
+	arg->stop = MZP_PUMP_CHANNEL;
+	if (signal_pending(current))
+		return -ERESTARTSYS;
+	ret = mzp_channel_lock(pump->channel, arg->flags & MZP_PUMP_NONBLOCK);
+	if (ret == -EAGAIN)
+		return mzp_socket_fill_ring(pump) ?: 1;
+	if (ret <= 0) {
+		if (!ret)
+			arg->stop = MZP_PUMP_END;
+		return ret;
+	}
+	ret = mzp_socket_empty_ring(pump);
+	mzp_channel_unlock(pump->channel);
+	if (ret == -EAGAIN)
+		return mzp_socket_wait_room(pump) ?: 1;
+	arg->stop = MZP_PUMP_SOCKET;
+	return ret ?: 1;
+}
+
+static int mzp_socket_run(struct mzp_socket_pump *pump)
+{
+	int ret;
+
+	mzp_socket_hook(pump, &pump->channel->readable);
+	init_poll_funcptr(&pump->table, mzp_socket_queue);
+	vfs_poll(pump->sock->file, &pump->table);
+	do {
+		cond_resched();
+		ret = mzp_socket_step(pump);
+	} while (ret > 0);
+	mzp_socket_unhook(pump);
+	mzp_socket_settle(pump);
+	return ret;
+}
+
+/**
+ * mzp_ioctl_pump - MZP_IOC_PUMP
+ * @cmd: the command
+ * @channel: whose file it was called on
+ *
+ * Context: process; sleeps, interruptibly.
+ * Return: 0 or a negative errno.
+ */
+int mzp_ioctl_pump(struct mzp_cmd *cmd, struct mzp_channel *channel)
+{
+	struct mzp_socket_pump pump = {
+		.channel = channel,
+		.arg = cmd->arg,
+		.task = current,
+		.since = jiffies,
+	};
+	int err;
+
+	if (pump.arg->flags & ~MZP_PUMP_NONBLOCK || pump.arg->__reserved)
+		return -EOPNOTSUPP;
+	pump.sock = sockfd_lookup(pump.arg->socket, &err);
+	if (!pump.sock)
+		return err;
+	err = pump.sock->type == SOCK_STREAM ? mzp_socket_run(&pump) : -EOPNOTSUPP;
+	sockfd_put(pump.sock);
+	/* Also what an error came behind. Whoever is interrupted goes on from there. */
+	return mzp_cmd_reply(cmd) ?: err;
+}

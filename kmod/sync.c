@@ -1,0 +1,75 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * SYNC: ends a round.
+ */
+#include <linux/bvec.h>
+#include <linux/mm.h>
+#include <linux/slab.h>
+
+#include <linux/multifd_wire.h>
+
+#include "arena.h"
+#include "cmd.h"
+#include "job.h"
+#include "session.h"
+
+/*
+ * The headers are allocated here, where a failure can be reported, so that a
+ * SYNC once handed over cannot fail.
+ */
+static int mzp_sync_prepare(struct mzp_session *session, struct mzp_job *job)
+{
+	struct mzp_arena arena = { };
+	unsigned int i, nr = session->nr_channels;
+
+	if (mzp_job_charge(job, &job->memory, nr * (sizeof(*job->sync) +
+						    sizeof(struct mzp_wire_packet))))
+		return -ENOMEM;
+	job->round = mzp_round_new();
+	job->sync = kvcalloc(nr, sizeof(*job->sync), GFP_KERNEL_ACCOUNT);
+	if (!job->round || !job->sync)
+		return -ENOMEM;
+	job->nr_sync = nr;
+	job->syncs_left = nr;
+	for (i = 0; i < nr; i++) {
+		if (mzp_arena_reserve(&arena, 1, GFP_KERNEL))
+			break;
+		mzp_arena_take(&arena, sizeof(struct mzp_wire_packet), &job->sync[i]);
+	}
+	mzp_arena_drop(&arena);
+	return i == nr ? 0 : -ENOMEM;
+}
+
+/**
+ * mzp_ioctl_sync - MZP_IOC_SYNC
+ * @cmd: the command, on a session that is in use
+ *
+ * Context: process; takes the session lock.
+ * Return: 0 or a negative errno.
+ */
+int mzp_ioctl_sync(struct mzp_cmd *cmd)
+{
+	struct mzp_session *session = cmd->session;
+	struct mzp_sync *arg = cmd->arg;
+	struct mzp_job *job;
+	int err;
+
+	if (arg->flags)
+		return -EOPNOTSUPP;
+	job = mzp_job_new(session);
+	if (!job)
+		return -ENOMEM;
+	err = mzp_sync_prepare(session, job);
+	if (!err) {
+		arg->job_id = job->id;
+		err = mzp_cmd_reply(cmd);
+	}
+	if (!err) {
+		mutex_lock(&session->lock);
+		err = mzp_job_start(job);
+		mutex_unlock(&session->lock);
+	}
+	if (err)
+		mzp_job_discard(job);
+	return err;
+}
