@@ -136,13 +136,12 @@ static void mzp_cache_take(const struct address_space *mapping, struct folio *fo
 		if (res->state[i] != MZP_UNKNOWN)
 			continue;
 		/* Broken memory is left to be reported by who tries to read it. */
-		if (mzp_page_poisoned(page)) {
+		if (mzp_page_poisoned(page))
 			res->state[i] = MZP_HELD;
-		} else if (means == MZP_TAKEN) {
+		else if (means == MZP_TAKEN)
 			mzp_cache_take_page(res, i, page);
-		} else {
+		else
 			res->state[i] = means;
-		}
 	}
 }
 

@@ -222,6 +222,8 @@ int mzp_channel_lock(struct mzp_channel *channel, bool nowait)
 	phase = mzp_session_phase(session);
 	if (phase != MZP_FAILED && mzp_ring_first(&channel->ring))
 		return 1;
+	if (READ_ONCE(session->unfinished))
+		mzp_stat_add(&channel->stats.ring_empty, 1);
 	mzp_channel_unlock(channel);
 	if (phase == MZP_FAILED)
 		return session->error;

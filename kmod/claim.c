@@ -36,6 +36,16 @@
  *    to IDLE then, but looks again;
  *  - KICKED: the runner will look again, likewise behind a full barrier.
  *
+ * What is left to a reader because it sleeps, it may not come for: it may have been
+ * woken just before, for another packet or by a signal. So both, the one who leaves it and
+ * the reader who sleeps no more, look at what the other did, with a full barrier between,
+ * and one of them gives it to a worker.
+ *
+ * Why nothing is held for good when the session fails. Whoever ends it sets the phase, and
+ * then takes each channel, or makes RUNNING KICKED. Whoever then gives such a channel up
+ * either leaves it to a worker, who sees the phase, or looks at it after having left the
+ * channel to a reader (mzp_claim_leave()).
+ *
  * Why no reader sleeps though there is work. A reader counts itself as waiting, then
  * looks (wait_event()) at the ring and at the state, and sleeps if the ring is
  * empty and the state IDLE, RUNNING or KICKED. Each change to LEFT or QUEUED, and
@@ -82,6 +92,16 @@ static bool mzp_claim_for_worker(const struct mzp_channel *channel)
 	       (!atomic_read(&channel->claim.waiting) || mzp_ring_fill(&channel->ring));
 }
 
+/* Give a worker what was left to a reader who then had other things to do. */
+static void mzp_claim_pass_on(struct mzp_channel *channel)
+{
+	struct mzp_claim *claim = &channel->claim;
+
+	if (atomic_read(&claim->state) == MZP_LEFT && !READ_ONCE(claim->needs_reader) &&
+	    mzp_claim_for_worker(channel) && mzp_claim_take(channel))
+		mzp_claim_release(channel, MZP_PRODUCED_SOME);
+}
+
 /**
  * mzp_claim_kick - have somebody look at a channel
  * @channel: the channel; what they should find has been written. The caller keeps
@@ -108,6 +128,8 @@ void mzp_claim_kick(struct mzp_channel *channel)
 				break;
 		} else if (state == MZP_LEFT ||
 			   atomic_cmpxchg(&claim->state, state, MZP_LEFT) == state) {
+			/* The reader may have left meanwhile; pairs with mzp_claim_wait_end(). */
+			mzp_claim_pass_on(channel);
 			break;
 		}
 	}
@@ -225,6 +247,7 @@ void mzp_claim_release(struct mzp_channel *channel, enum mzp_produced produced)
 		/* It was kicked. */
 		produced = MZP_PRODUCED_SOME;
 	}
+	WRITE_ONCE(claim->needs_reader, produced == MZP_PRODUCED_LEFT);
 	if (produced == MZP_PRODUCED_LEFT || !mzp_claim_for_worker(channel) ||
 	    !mzp_runqueue_add(channel, MZP_RUNNING))
 		mzp_claim_leave(channel);
@@ -232,18 +255,34 @@ void mzp_claim_release(struct mzp_channel *channel, enum mzp_produced produced)
 }
 
 /**
- * mzp_claim_pass_on - leave to a worker what was left to the reader
- * @channel: the channel, whose reader is about to do other things
+ * mzp_claim_wait_begin - a reader is about to sleep for want of packets
+ * @channel: the channel
  *
- * If there is nothing that a worker can do, it comes back.
+ * Context: any. A full barrier; the caller looks at the ring and the state afterwards.
+ */
+void mzp_claim_wait_begin(struct mzp_channel *channel)
+{
+	atomic_inc(&channel->claim.waiting);
+	/* Pairs with mzp_claim_kick(): it sees us waiting, or we see what it did. */
+	smp_mb__after_atomic();
+}
+
+/**
+ * mzp_claim_wait_end - it sleeps no more
+ * @channel: the channel
+ * @comes: it runs the channel next, if that is left to it
+ *
+ * If not, what was left to it since it would have nothing else to do goes to a worker.
  *
  * Context: as mzp_claim_release().
  */
-void mzp_claim_pass_on(struct mzp_channel *channel)
+void mzp_claim_wait_end(struct mzp_channel *channel, bool comes)
 {
-	if (atomic_read(&channel->claim.state) == MZP_LEFT && channel->session->workers &&
-	    mzp_claim_take(channel))
-		mzp_claim_release(channel, MZP_PRODUCED_SOME);
+	atomic_dec(&channel->claim.waiting);
+	/* Pairs with mzp_claim_kick(): it sees us gone, or we see what it left. */
+	smp_mb__after_atomic();
+	if (!comes)
+		mzp_claim_pass_on(channel);
 }
 
 /**

@@ -44,6 +44,7 @@ enum mzp_produced {
  * @queue: the CPU of that run queue, or -1; that queue's lock
  * @cpu: the CPU of the run queue that it was in last; a hint
  * @waiting: readers that sleep until there is something for them
+ * @needs_reader: with MZP_LEFT: a worker has been there, and needed to wait
  * @reader: the reader that runs it, or NULL; the session's queue lock
  */
 struct mzp_claim {
@@ -52,6 +53,7 @@ struct mzp_claim {
 	int queue;
 	int cpu;
 	atomic_t waiting;
+	bool needs_reader;
 	struct task_struct *reader;
 };
 
@@ -63,7 +65,8 @@ void mzp_claim_look(struct mzp_channel *channel);
 bool mzp_claim_kicked(const struct mzp_channel *channel);
 bool mzp_claim_open(const struct mzp_channel *channel);
 void mzp_claim_release(struct mzp_channel *channel, enum mzp_produced produced);
-void mzp_claim_pass_on(struct mzp_channel *channel);
+void mzp_claim_wait_begin(struct mzp_channel *channel);
+void mzp_claim_wait_end(struct mzp_channel *channel, bool comes);
 void mzp_claim_note_reader(struct mzp_channel *channel, struct task_struct *task);
 bool mzp_claim_wake_reader(struct mzp_channel *channel);
 

@@ -67,7 +67,7 @@ static int mzp_pipe_wait_room(struct pipe_inode_info *pipe)
  * Return: bytes passed on, or a negative errno with the position unchanged.
  */
 static ssize_t mzp_pipe_put(struct mzp_channel *channel, struct mzp_packet *packet,
-				      struct pipe_inode_info *pipe, size_t len)
+			    struct pipe_inode_info *pipe, size_t len)
 {
 	const struct bio_vec *bvec = &packet->buf[channel->buf];
 	size_t left = bvec->bv_len - channel->offset;
@@ -91,7 +91,7 @@ static ssize_t mzp_pipe_put(struct mzp_channel *channel, struct mzp_packet *pack
 }
 
 static ssize_t mzp_pipe_put_all(struct mzp_channel *channel, struct pipe_inode_info *pipe,
-				  size_t len)
+				size_t len)
 {
 	struct mzp_packet *packet;
 	size_t spliced = 0;

@@ -57,32 +57,37 @@ static void mzp_queue_finish(struct mzp_session *session, struct mzp_job *job)
 	smp_store_release(&job->done, true);
 }
 
-/* Take note of a change: leave the round, be done. Return: whether it now is done. */
-static bool mzp_queue_settle(struct mzp_session *session, struct mzp_job *job)
+/**
+ * struct mzp_settled - what is left to do without the lock
+ * @done: the job is done: tell who waits for it
+ * @input: nobody needs any more what its pages were given by; free it
+ */
+struct mzp_settled {
+	bool done;
+	void *input;
+};
+
+/* Take note of a change: leave the round, be done. */
+static struct mzp_settled mzp_queue_settle(struct mzp_job *job)
 {
+	struct mzp_settled settled = { };
+
 	if (job->done || !mzp_cursor_done(&job->cursor))
-		return false;
+		return settled;
 	list_del_init(&job->node);
-	if (mzp_counts_total(&job->counts) != job->taken)
-		return false;
-	mzp_queue_finish(session, job);
-	return true;
+	settled.input = mzp_cursor_give_input(&job->cursor);
+	settled.done = mzp_counts_total(&job->counts) == job->taken;
+	if (settled.done)
+		mzp_queue_finish(job->session, job);
+	return settled;
 }
 
-/*
- * The same, and unlock. Whoever has taken the last page frees what the pages were
- * given by.
- */
-static void mzp_queue_settle_unlock(struct mzp_session *session, struct mzp_job *job)
+static void mzp_queue_settled(struct mzp_job *job, struct mzp_settled settled)
 {
-	bool done = mzp_queue_settle(session, job);
-	void *input = mzp_cursor_give_input(&job->cursor);
-
-	spin_unlock(&session->queue_lock);
-	if (done)
-		wake_up_all(&session->done);
-	if (input)
-		mzp_job_free_input(job, input);
+	if (settled.done)
+		wake_up_all(&job->session->done);
+	if (settled.input)
+		mzp_job_free_input(job, settled.input);
 }
 
 /**
@@ -102,10 +107,12 @@ enum mzp_next mzp_queue_next(struct mzp_channel *channel, struct mzp_job **job)
 
 	spin_lock(&session->queue_lock);
 	*job = list_first_entry_or_null(&round->jobs, struct mzp_job, node);
-	if (*job)
+	if (*job) {
 		next = MZP_NEXT_PAGES;
-	else if ((*job = round->sync))
+	} else if (round->sync) {
+		*job = round->sync;
 		next = MZP_NEXT_SYNC;
+	}
 	if (*job)
 		kref_get(&(*job)->ref);
 	spin_unlock(&session->queue_lock);
@@ -127,13 +134,16 @@ enum mzp_next mzp_queue_next(struct mzp_channel *channel, struct mzp_job **job)
 unsigned int mzp_queue_take(struct mzp_job *job, u64 *page, unsigned int max, bool *over)
 {
 	struct mzp_session *session = job->session;
+	struct mzp_settled settled;
 	unsigned int nr;
 
 	spin_lock(&session->queue_lock);
 	nr = mzp_cursor_take(&job->cursor, page, max);
 	job->taken += nr;
 	*over = mzp_cursor_done(&job->cursor);
-	mzp_queue_settle_unlock(session, job);
+	settled = mzp_queue_settle(job);
+	spin_unlock(&session->queue_lock);
+	mzp_queue_settled(job, settled);
 	return nr;
 }
 
@@ -151,12 +161,15 @@ unsigned int mzp_queue_take(struct mzp_job *job, u64 *page, unsigned int max, bo
 u64 mzp_queue_skip(struct mzp_job *job, u64 to)
 {
 	struct mzp_session *session = job->session;
+	struct mzp_settled settled;
 	u64 nr;
 
 	spin_lock(&session->queue_lock);
 	nr = mzp_cursor_skip(&job->cursor, to);
 	job->taken += nr;
-	mzp_queue_settle_unlock(session, job);
+	settled = mzp_queue_settle(job);
+	spin_unlock(&session->queue_lock);
+	mzp_queue_settled(job, settled);
 	return nr;
 }
 
@@ -171,6 +184,7 @@ u64 mzp_queue_skip(struct mzp_job *job, u64 to)
 void mzp_queue_account(struct mzp_job *job, const struct mzp_counts *counts)
 {
 	struct mzp_session *session = job->session;
+	struct mzp_settled settled;
 
 	spin_lock(&session->queue_lock);
 	if (!mzp_session_failed(session)) {
@@ -178,7 +192,9 @@ void mzp_queue_account(struct mzp_job *job, const struct mzp_counts *counts)
 		mzp_counts_add(&job->round->counts, counts);
 		mzp_counts_add(&session->untold.counts, counts);
 	}
-	mzp_queue_settle_unlock(session, job);
+	settled = mzp_queue_settle(job);
+	spin_unlock(&session->queue_lock);
+	mzp_queue_settled(job, settled);
 }
 
 /**
@@ -262,7 +278,7 @@ static void mzp_queue_add_send(struct mzp_session *session, struct mzp_job *job)
 	list_add_tail(&job->node, &round->jobs);
 	if (!job->submitted)
 		mzp_cursor_end(&job->cursor);
-	mzp_queue_settle(session, job);
+	mzp_queue_settle(job);
 }
 
 /**
@@ -294,5 +310,6 @@ void mzp_queue_add(struct mzp_job *job)
  */
 bool mzp_queue_done(const struct mzp_job *job)
 {
+	/* Pairs with mzp_queue_finish(). */
 	return smp_load_acquire(&job->done) || mzp_session_phase(job->session) == MZP_FAILED;
 }

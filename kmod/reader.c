@@ -113,13 +113,9 @@ static int mzp_reader_wait(struct mzp_channel *channel)
 {
 	int err;
 
-	if (READ_ONCE(channel->session->unfinished))
-		mzp_stat_add(&channel->stats.ring_empty, 1);
-	atomic_inc(&channel->claim.waiting);
+	mzp_claim_wait_begin(channel);
 	err = wait_event_interruptible(channel->readable, mzp_reader_ready(channel));
-	atomic_dec(&channel->claim.waiting);
-	if (err)
-		mzp_claim_pass_on(channel);
+	mzp_claim_wait_end(channel, !err && !mzp_ring_fill(&channel->ring));
 	return err;
 }
 

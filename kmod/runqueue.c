@@ -35,7 +35,7 @@
  * @queued: channels that wait
  */
 struct mzp_runqueue {
-	spinlock_t lock;
+	spinlock_t lock; /* see above */
 	struct list_head sessions;
 	struct task_struct *worker;
 	bool up;

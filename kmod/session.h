@@ -226,9 +226,9 @@ void mzp_session_show(struct mzp_session *session, struct seq_file *seq);
 
 int mzp_ioctl_cancel(struct mzp_cmd *cmd);
 
-/* Pairs with the stores of the phase: what came before them is visible. */
 static inline enum mzp_phase mzp_session_phase(const struct mzp_session *session)
 {
+	/* Pairs with the stores of the phase: what came before them is visible. */
 	return smp_load_acquire(&session->phase);
 }
 

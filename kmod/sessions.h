@@ -2,10 +2,11 @@
 #ifndef MZP_SESSIONS_H
 #define MZP_SESSIONS_H
 
+#include <linux/sizes.h>
 #include <linux/types.h>
 
 #define MZP_MAX_SESSIONS	256u	/* of one user */
-#define MZP_MAX_JOB_MEMORY	(1ul << 30)	/* bytes that one user's jobs hold */
+#define MZP_MAX_JOB_MEMORY	SZ_1G	/* that one user's jobs hold */
 
 struct mzp_account;
 struct mzp_session;

@@ -29,6 +29,7 @@
 #include <linux/poll.h>
 #include <linux/sched/signal.h>
 #include <linux/socket.h>
+#include <linux/uaccess.h>
 #include <linux/uio.h>
 #include <linux/wait.h>
 #include <net/sock.h>
@@ -62,6 +63,8 @@ struct mzp_socket_wait {
  * @channel: what is read
  * @sock: where it goes
  * @arg: the caller's arguments
+ * @user: where these are
+ * @told: bytes that have been told there
  * @task: the caller
  * @woken: something has happened since it last began to look
  * @owed: the channel's producer waits for room, and has not been told that there is some
@@ -75,6 +78,8 @@ struct mzp_socket_pump {
 	struct mzp_channel *channel;
 	struct socket *sock;
 	struct mzp_pump *arg;
+	struct mzp_pump __user *user;
+	u64 told;
 	struct task_struct *task;
 	bool woken;
 	bool owed;
@@ -200,6 +205,8 @@ static int mzp_socket_empty_ring(struct mzp_socket_pump *pump)
 		sent = mzp_socket_send(pump->sock, &packet->buf[channel->buf],
 				       packet->nr - channel->buf, channel->offset,
 				       min_t(u64, max, INT_MAX), mzp_ring_fill(&channel->ring) > 1);
+		if (sent == -EAGAIN)
+			mzp_stat_add(&channel->stats.socket_full, 1);
 		if (sent < 0)
 			return sent;
 		pump->since = jiffies;
@@ -262,6 +269,7 @@ static void mzp_socket_sleep(struct mzp_socket_pump *pump, long timeout)
 /* All that is looked at from now on is newer than what we were woken for so far. */
 static void mzp_socket_look(struct mzp_socket_pump *pump)
 {
+	/* Pairs with mzp_socket_wake(). */
 	smp_store_mb(pump->woken, false);
 }
 
@@ -270,18 +278,32 @@ static __poll_t mzp_socket_poll(const struct mzp_socket_pump *pump)
 	return vfs_poll(pump->sock->file, NULL);
 }
 
-/* Return: 0: it is worth another look; -EAGAIN; -ETIMEDOUT. */
+/* What others of the caller's threads can look at meanwhile. */
+static int mzp_socket_tell(struct mzp_socket_pump *pump)
+{
+	struct mzp_pump __user *user = pump->user;
+
+	if (pump->told == pump->arg->bytes)
+		return 0;
+	pump->told = pump->arg->bytes;
+	return put_user(pump->told, &user->bytes);
+}
+
+/* Return: 0: it is worth another look; -EAGAIN; -ETIMEDOUT; -EFAULT. */
 static int mzp_socket_wait_room(struct mzp_socket_pump *pump)
 {
 	unsigned long stall = msecs_to_jiffies(pump->arg->stall_ms), waited = jiffies - pump->since;
 	long timeout = pump->arg->stall_ms ? stall - waited : MAX_SCHEDULE_TIMEOUT;
+	int err;
 
 	pump->arg->stop = MZP_PUMP_SOCKET;
-	mzp_stat_add(&pump->channel->stats.socket_full, 1);
 	if (pump->arg->flags & MZP_PUMP_NONBLOCK)
 		return -EAGAIN;
 	if (pump->arg->stall_ms && waited >= stall)
 		return -ETIMEDOUT;
+	err = mzp_socket_tell(pump);
+	if (err)
+		return err;
 	mzp_socket_settle(pump);
 	/* Also has the socket tell when there is room; it may be there already. */
 	if (!(mzp_socket_poll(pump) & (EPOLLOUT | EPOLLERR | EPOLLHUP))) {
@@ -309,15 +331,10 @@ static int mzp_socket_wait_packet(struct mzp_socket_pump *pump)
 	pump->arg->stop = MZP_PUMP_CHANNEL;
 	if (pump->arg->flags & MZP_PUMP_NONBLOCK)
 		return -EAGAIN;
-	if (READ_ONCE(channel->session->unfinished))
-		mzp_stat_add(&channel->stats.ring_empty, 1);
-	atomic_inc(&channel->claim.waiting);
-	smp_mb__after_atomic();
+	mzp_claim_wait_begin(channel);
 	if (!mzp_reader_ready(channel))
 		mzp_socket_sleep(pump, MAX_SCHEDULE_TIMEOUT);
-	atomic_dec(&channel->claim.waiting);
-	if (signal_pending(current))
-		mzp_claim_pass_on(channel);
+	mzp_claim_wait_end(channel, !signal_pending(current) && !mzp_ring_fill(&channel->ring));
 	/* The destination's time begins when there is something for it. */
 	pump->since = jiffies;
 	return 0;
@@ -379,7 +396,7 @@ static int mzp_socket_run(struct mzp_socket_pump *pump)
 	vfs_poll(pump->sock->file, &pump->table);
 	do {
 		cond_resched();
-		ret = mzp_socket_step(pump);
+		ret = mzp_socket_tell(pump) ?: mzp_socket_step(pump);
 	} while (ret > 0);
 	mzp_socket_unhook(pump);
 	mzp_socket_settle(pump);
@@ -399,6 +416,7 @@ int mzp_ioctl_pump(struct mzp_cmd *cmd, struct mzp_channel *channel)
 	struct mzp_socket_pump pump = {
 		.channel = channel,
 		.arg = cmd->arg,
+		.user = cmd->user,
 		.task = current,
 		.since = jiffies,
 	};
@@ -406,6 +424,7 @@ int mzp_ioctl_pump(struct mzp_cmd *cmd, struct mzp_channel *channel)
 
 	if (pump.arg->flags & ~MZP_PUMP_NONBLOCK || pump.arg->__reserved)
 		return -EOPNOTSUPP;
+	pump.told = pump.arg->bytes;
 	pump.sock = sockfd_lookup(pump.arg->socket, &err);
 	if (!pump.sock)
 		return err;

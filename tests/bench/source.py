@@ -262,7 +262,7 @@ class Ours:
                               check=True)
         session = json.loads(done.stdout)["sessions"][0]
         return {**threads, "busy_s": session["busy"] / 1e9, "memory": session["memory"],
-                "stalls": session["stalls"], "ring_full": session["ring-full"],
+                "left": session["left"], "ring_full": session["ring-full"],
                 "ring_empty": session["ring-empty"], "packets": session["packets"]}
 
     def finish(self):

@@ -21,7 +21,8 @@ UUID = bytes(range(16))
 # pages that no channel had taken yet are lost to none of them.)
 SUMS = ("normal", "zero", "absent", "bytes-in", "bytes-payload", "bytes-out",
         "bytes-read", "packets", "ring-full", "ring-empty", "ring-packets", "ring-size",
-        "throttled", "stalls", "busy", "pages-held")
+        "throttled", "left", "waits", "reader-packets",
+        "reader-time", "busy", "pages-held")
 
 with open(f"{TOP}/Documentation/netlink/specs/multifd_zp.yaml", encoding="utf-8") as _spec:
     SPEC = yaml.safe_load(_spec)

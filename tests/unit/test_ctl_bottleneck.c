@@ -21,34 +21,34 @@ TEST(slower_reader)
 	now.count.ring_empty = 3;
 	assert_int_equal(ctl_bottleneck(&now, NULL), CTL_NETWORK);
 	/* a slow network hides what is not quite as slow */
-	now.count.stalls = 9;
+	now.count.waits = 9;
 	now.count.throttled = 9;
 	assert_int_equal(ctl_bottleneck(&now, NULL), CTL_NETWORK);
 }
 
-TEST(slower_workers)
+TEST(slower_cpus)
 {
 	struct ctl_session now = at_work();
 
 	now.count.ring_full = 3;
 	now.count.ring_empty = 10;
-	assert_int_equal(ctl_bottleneck(&now, NULL), CTL_WORKERS);
+	assert_int_equal(ctl_bottleneck(&now, NULL), CTL_CPUS);
 	/* neither was seen yet: how full the rings are decides */
 	now.count.ring_full = 0;
 	now.count.ring_empty = 0;
-	assert_int_equal(ctl_bottleneck(&now, NULL), CTL_WORKERS);
+	assert_int_equal(ctl_bottleneck(&now, NULL), CTL_CPUS);
 	now.count.ring_packets = 5;
 	assert_int_equal(ctl_bottleneck(&now, NULL), CTL_NETWORK);
 }
 
-TEST(workers_that_wait)
+TEST(cpus_that_wait)
 {
 	struct ctl_session now = at_work();
 
 	now.count.ring_empty = 10;
-	now.count.stalls = 5;
-	assert_int_equal(ctl_bottleneck(&now, NULL), CTL_WORKERS);
-	now.count.stalls = 6;
+	now.count.waits = 5;
+	assert_int_equal(ctl_bottleneck(&now, NULL), CTL_CPUS);
+	now.count.waits = 6;
 	assert_int_equal(ctl_bottleneck(&now, NULL), CTL_PAGES);
 	now.count.throttled = 6;
 	assert_int_equal(ctl_bottleneck(&now, NULL), CTL_RATE);
@@ -80,14 +80,14 @@ TEST(only_what_happened_in_between)
 	now.count.packets += 4;
 	now.count.ring_empty += 4;
 	assert_int_equal(ctl_bottleneck(&now, NULL), CTL_NETWORK);
-	assert_int_equal(ctl_bottleneck(&now, &before), CTL_WORKERS);
+	assert_int_equal(ctl_bottleneck(&now, &before), CTL_CPUS);
 	/* the job ended meanwhile, but there was work */
 	now.jobs_unfinished = 0;
-	assert_int_equal(ctl_bottleneck(&now, &before), CTL_WORKERS);
+	assert_int_equal(ctl_bottleneck(&now, &before), CTL_CPUS);
 	/* stuck: nothing is done, yet there is work */
 	now = before;
 	now.age *= 2;
-	now.count.stalls += 1;
+	now.count.waits += 1;
 	now.count.ring_packets = 0;
 	assert_int_equal(ctl_bottleneck(&now, &before), CTL_PAGES);
 	now.jobs_unfinished = 0;
@@ -98,8 +98,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(slower_reader),
-		cmocka_unit_test(slower_workers),
-		cmocka_unit_test(workers_that_wait),
+		cmocka_unit_test(slower_cpus),
+		cmocka_unit_test(cpus_that_wait),
 		cmocka_unit_test(nothing_to_do),
 		cmocka_unit_test(only_what_happened_in_between),
 	};

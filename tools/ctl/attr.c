@@ -83,7 +83,7 @@ SET(info);
 	COUNT(WHAT, what, U64, RING_FULL, ring_full, "ring-full", "ring_full_total", \
 	      "Times that there was no room in a ring, or in a socket."),			\
 	COUNT(WHAT, what, U64, RING_EMPTY, ring_empty, "ring-empty", "ring_empty_total", \
-	      "Times that a reader slept while there was work."),	\
+	      "Times that a reader found a ring empty while there was work."),	\
 	COUNT(WHAT, what, U32, RING_PACKETS, ring_packets, "ring-packets", "ring_packets", \
 	      "Packets in rings."),						\
 	COUNT(WHAT, what, U32, RING_SIZE, ring_size, "ring-size", "ring_size_packets", \

@@ -2,13 +2,15 @@
 /*
  * What a session is waiting for.
  *
- * Each ring has a worker at one end and a reader at the other. Whoever is the
- * faster of the two has to wait for the other, and each such wait is counted:
- * ring-full when a worker goes away because there is no room, ring-empty when a
- * reader finds nothing though there is work. So the side that waits less often is
- * the slower one, however full the rings happen to be at the moment of looking.
+ * Packets are made, by workers and by readers, and are sent, by readers. When
+ * sending is the slower of the two, a worker finds no room in a ring, or PUMP none in
+ * its socket: ring-full. When making is, a reader makes packets itself, or sleeps
+ * until a worker has made some: ring-empty. So what happens less often is the slower
+ * one, however full the rings happen to be at the moment of looking. (A reader
+ * that takes bytes to user space may have other reasons to come late. To us, that is
+ * the network, too.)
  *
- * If it is the workers' side, they may not be to blame. What a reader waited for
+ * If making is slower, it need not be for want of CPU time. What a reader waited for
  * was perhaps held back by the rate limit, or a page that had to be brought in.
  * A reader waits at most once for each of these, so one of them is the cause if
  * it accounts for the larger part of the waits.
@@ -33,7 +35,7 @@ enum ctl_bottleneck ctl_bottleneck(const struct ctl_session *now,
 {
 	static const struct ctl_session nothing;
 	const struct ctl_counters *end = &now->count, *start;
-	uint64_t full, empty, throttled, stalls;
+	uint64_t full, empty, throttled, waits;
 
 	if (idle(now, before))
 		return end->ring_packets ? CTL_NETWORK : CTL_IDLE;
@@ -41,12 +43,12 @@ enum ctl_bottleneck ctl_bottleneck(const struct ctl_session *now,
 	full = end->ring_full - start->ring_full;
 	empty = end->ring_empty - start->ring_empty;
 	throttled = end->throttled - start->throttled;
-	stalls = end->stalls - start->stalls;
+	waits = end->waits - start->waits;
 	if (throttled > full && 2 * throttled > empty)
 		return CTL_RATE;
 	if (full > empty || (full == empty && 2 * end->ring_packets > end->ring_size))
 		return CTL_NETWORK;
-	return 2 * stalls > empty ? CTL_PAGES : CTL_WORKERS;
+	return 2 * waits > empty ? CTL_PAGES : CTL_CPUS;
 }
 
 const char *ctl_bottleneck_word(enum ctl_bottleneck bottleneck)
@@ -56,7 +58,7 @@ const char *ctl_bottleneck_word(enum ctl_bottleneck bottleneck)
 		[CTL_RATE] = "rate-limit",
 		[CTL_NETWORK] = "network",
 		[CTL_PAGES] = "source-pages",
-		[CTL_WORKERS] = "workers",
+		[CTL_CPUS] = "cpus",
 	};
 
 	return words[bottleneck];
@@ -67,9 +69,9 @@ const char *ctl_bottleneck_sentence(enum ctl_bottleneck bottleneck)
 	static const char *const sentences[] = {
 		[CTL_IDLE] = "for the VMM: all that was handed over is sent",
 		[CTL_RATE] = "for its rate limit: it sends as fast as it may",
-		[CTL_NETWORK] = "for the network or the destination: workers find no room in the rings",
-		[CTL_PAGES] = "for the source's pages: they have to be brought in (stalls)",
-		[CTL_WORKERS] = "for the workers: readers find the rings empty",
+		[CTL_NETWORK] = "for the network or the destination: rings and sockets are full",
+		[CTL_PAGES] = "for the source's pages: they have to be brought in",
+		[CTL_CPUS] = "for CPU time: packets are sent faster than they are made",
 	};
 
 	return sentences[bottleneck];

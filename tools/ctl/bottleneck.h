@@ -11,9 +11,9 @@
  * @CTL_RATE: a higher rate limit
  * @CTL_NETWORK: a faster reader: the network, or the destination behind it
  * @CTL_PAGES: source pages that are at hand: they are swapped out, or locked
- * @CTL_WORKERS: more or faster CPUs for the workers, or less compression
+ * @CTL_CPUS: more or faster CPUs, or less compression
  */
-enum ctl_bottleneck { CTL_IDLE, CTL_RATE, CTL_NETWORK, CTL_PAGES, CTL_WORKERS };
+enum ctl_bottleneck { CTL_IDLE, CTL_RATE, CTL_NETWORK, CTL_PAGES, CTL_CPUS };
 
 /*
  * Decide from two samples of a session; @before is NULL for all the time since

@@ -87,12 +87,14 @@ static void print_rings(const struct ctl_session *session)
 {
 	const struct ctl_counters *count = &session->count;
 
-	printf("  rings   %u of %u packets; found full %s, empty %s; %s", count->ring_packets,
+	printf("  rings   %u of %u packets; found full %s, empty %s", count->ring_packets,
 	       count->ring_size, ctl_count(count->ring_full, "time").s,
-	       ctl_count(count->ring_empty, "time").s, ctl_count(count->stalls, "stall").s);
+	       ctl_count(count->ring_empty, "time").s);
 	if (count->throttled)
 		printf("; held back by the rate %s", ctl_count(count->throttled, "time").s);
-	putchar('\n');
+	printf("\n  made    %s of packets by readers; %s for pages, left to them %s\n",
+	       ctl_percent(count->reader_packets, count->packets).s,
+	       ctl_count(count->waits, "wait").s, ctl_count(count->left, "time").s);
 }
 
 static void print_error(const struct ctl_session *session)
@@ -111,7 +113,7 @@ static void print_channels(const struct ctl_snapshot *snapshot, uint64_t session
 	const struct ctl_channel *channel;
 
 	printf("  %7s %5s %8s %10s %10s %6s %9s %7s %8s %8s %8s %9s\n", "channel", "CPU",
-	       "packets", "pages", "bytes", "zero", "ring", "full", "empty", "stalls", "busy",
+	       "packets", "pages", "bytes", "zero", "ring", "full", "empty", "waits", "busy",
 	       "");
 	ctl_for_each(channel, &snapshot->channels) {
 		const struct ctl_counters *count = &channel->count;
@@ -123,8 +125,8 @@ static void print_channels(const struct ctl_snapshot *snapshot, uint64_t session
 		       " %8s %9s\n", channel->id, channel->cpu, ctl_number(count->packets).s,
 		       ctl_number(pages).s, ctl_bytes(count->bytes_read).s,
 		       ctl_percent(count->zero + count->absent, pages).s, count->ring_packets,
-		       count->ring_size, count->ring_full, count->ring_empty, count->stalls,
-		       ctl_duration(count->busy).s, channel->open ? "" : "unopened");
+		       count->ring_size, count->ring_full, count->ring_empty, count->waits,
+		       ctl_duration(count->busy + count->reader_time).s, channel->open ? "" : "unopened");
 	}
 }
 
@@ -344,9 +346,9 @@ const struct ctl_command ctl_stats_command = {
 		"  --prometheus        metrics in Prometheus' text format\n"
 		"\n"
 		"The last line of a session says what it waits for (in JSON: `bottleneck`):\n"
-		"  the network     `network`: readers leave rings full. The network, the destination,\n"
-		"                  or the pump threads of the VMM are slower than the workers.\n"
-		"  the workers     `workers`: readers find rings empty though there is work. More\n"
+		"  the network     `network`: rings and sockets are full. The network, or the\n"
+		"                  destination, is slower than the making of packets.\n"
+		"  CPU time        `cpus`: readers find rings empty though there is work. More\n"
 		"                  CPUs, more channels or less compression would help.\n"
 		"  the source's pages\n"
 		"                  `source-pages`: likewise, because pages had to be brought in\n"

@@ -568,7 +568,8 @@ enum mzp_pump_stop {
  * @stall_ms: fail with ETIMEDOUT if the socket takes nothing for so long though
  *	there is something to send; 0: wait without end
  * @max: stop when @bytes has come to that; 0: at the stream's end
- * @bytes: in and out: what the socket took is added to it, also with an error
+ * @bytes: in and out: what the socket took is added to it, while the call runs and
+ *	also with an error
  * @stop: out: one of enum mzp_pump_stop; not written with EFAULT and EINVAL
  * @__reserved: must be 0
  *
