@@ -41,7 +41,7 @@ int program_parse(const struct program *program, void *options, int argc, char *
 
 /*
  * Allow as many open files as the system does. The usual limit is for the sake of
- * programs that use select(), and 255 channels need a few more: four files each.
+ * programs that use select(), and a migration may have 255 channels of two files each.
  */
 void program_raise_open_files(void);
 

@@ -22,7 +22,9 @@
 #include <linux/multifd_zp.h>
 
 #include "device.h"
+#include "error.h"
 #include "mfd.h"
+#include "socket.h"
 
 #define CHANNELS 2
 #define PATIENCE_MS 50000
@@ -38,6 +40,9 @@ static struct {
 	size_t bytes;			/* what each channel brings */
 	int pipe[CHANNELS];		/* writing ends */
 	pthread_t thread[CHANNELS];
+	_Atomic bool silent;		/* they bring nothing else, nor their end */
+	_Atomic bool interrupted;	/* a PUMP was, once */
+	int failure;			/* the session's, as PUMP's caller gets it */
 } module;
 
 int mfd_device_open(struct mfd_session *session, struct mfd_error *err)
@@ -68,6 +73,8 @@ static void *fill_channel(void *pipe)
 	for (; done < module.bytes && n >= 0; done += n)
 		n = write(*(int *)pipe, data + done, module.bytes - done);
 	free(data);
+	while (module.silent)
+		usleep(1000);
 	close(*(int *)pipe);
 	return NULL;
 }
@@ -84,7 +91,7 @@ static int get_channel(struct mzp_channel_get *get)
 	assert_int_equal(pthread_create(&module.thread[i], NULL, fill_channel, &module.pipe[i]),
 			 0);
 	/* what fits into the pipe is there, and its end, before the pump looks */
-	if (module.bytes <= PIPE_BUF) {
+	if (module.bytes <= PIPE_BUF && !module.silent) {
 		struct pollfd closed = { .fd = ends[0] };
 
 		assert_int_equal(poll(&closed, 1, PATIENCE_MS), 1);
@@ -112,6 +119,74 @@ int mfd_device_call(struct mfd_session *session, unsigned long command, void *ar
 	default:
 		return 0;
 	}
+}
+
+/* Wait for @events, or for the socket's end. Return: 0 or whose error came. */
+static int pump_wait(struct mzp_pump *pump, int fd, short events, int timeout)
+{
+	struct pollfd fds[] = {
+		{ .fd = fd, .events = events },
+		{ .fd = pump->socket, .events = POLLRDHUP },
+	};
+
+	if (!poll(fds, 2, timeout))
+		return -ETIMEDOUT;
+	if (fds[1].revents)
+		return -(mfd_socket_error(pump->socket) ?: EPIPE);
+	return 0;
+}
+
+/* All of @data to the socket. */
+static int pump_send(struct mzp_pump *pump, const char *data, size_t size)
+{
+	ssize_t n;
+	int ret;
+
+	while (size) {
+		n = send(pump->socket, data, size, MSG_NOSIGNAL | MSG_DONTWAIT);
+		if (n < 0 && errno != EAGAIN)
+			return -errno;
+		if (n > 0) {
+			data += n;
+			size -= n;
+			pump->bytes += n;
+			continue;
+		}
+		ret = pump_wait(pump, pump->socket, POLLOUT, (int)pump->stall_ms ?: -1);
+		if (ret)
+			return ret;
+	}
+	return 0;
+}
+
+/* As the module's, but that a signal comes in between. */
+int mfd_device_pump(int channel, struct mzp_pump *pump, struct mfd_error *err)
+{
+	char data[4096];
+	ssize_t n;
+	int ret;
+
+	assert_int_equal(pump->size, sizeof(*pump));
+	if (module.failure)
+		return mfd_error_errno(err, module.failure, "the session");
+	pump->stop = MZP_PUMP_SOCKET;
+	while (!pump->max || pump->bytes < pump->max) {
+		if (pump->bytes && !atomic_exchange(&module.interrupted, true))
+			return -EINTR;
+		n = sizeof(data);
+		if (pump->max && pump->max - pump->bytes < sizeof(data))
+			n = pump->max - pump->bytes;
+		n = read(channel, data, n);
+		if (!n) {
+			pump->stop = MZP_PUMP_END;
+			return 0;
+		}
+		ret = n < 0 ? pump_wait(pump, channel, POLLIN, -1) : pump_send(pump, data, n);
+		if (ret)
+			return ret;
+	}
+	pump->stop = MZP_PUMP_MAX;
+	return 0;
 }
 
 /* --- the destination: a thread of its own, from when all are connected */
@@ -214,6 +289,7 @@ static struct {
 	struct mfd_params params;
 	struct mfd_error err;
 	int ret;
+	bool splice;
 	_Atomic bool over;
 } source;
 
@@ -235,10 +311,12 @@ static void connect_and_finish(struct mfd_session *session, const char *address)
 static void prepare(size_t bytes, unsigned int stall_ms)
 {
 	memset(&peer, -1, sizeof(peer));
-	memset(&source, 0, sizeof(source));
+	source.over = false;
+	memset(&module, 0, sizeof(module));
 	memset(module.pipe, -1, sizeof(module.pipe));
 	module.bytes = bytes;
 	mfd_params_init(&source.params);
+	source.params.splice = source.splice;
 	source.params.stall_ms = stall_ms;
 }
 
@@ -251,6 +329,7 @@ static void migrate_to(const char *address, void *(*serves)(void *), void *data)
 	assert_int_equal(pthread_create(&peer.thread, NULL, serves, data), 0);
 	assert_int_equal(mfd_open(&session, &source.err), 0);
 	connect_and_finish(session, address);
+	module.silent = false;
 	if (source.ret)
 		shutdown(peer.listener, SHUT_RDWR);
 	mfd_close(session);
@@ -315,6 +394,22 @@ static void takes_its_time(void)
 	for (i = 0; i < CHANNELS; i++)
 		hang_up(&peer.channel[i]);
 	hang_up(&peer.main);
+}
+
+static void takes_nothing(void)
+{
+	while (!source.over)
+		usleep(1000);
+}
+
+TEST(no_patience)
+{
+	prepare(16 << 20, NO_PATIENCE_MS);
+	migrate(AF_INET, takes_nothing);
+	must_fail(-ETIMEDOUT, ": the destination has accepted nothing for 1 s (");
+	prepare(16 << 20, NO_PATIENCE_MS);
+	migrate(AF_UNIX, takes_nothing);
+	must_fail(-ETIMEDOUT, ": the destination has accepted nothing for 1 s (");
 }
 
 TEST(no_limit)
@@ -400,6 +495,36 @@ TEST(no_tail_stays)
 	must_work();
 	assert_int_equal(kept[0], 0);
 	assert_int_equal(kept[1], 0);
+}
+
+/* --- while there is nothing to send */
+
+static void reads_and_leaves(void)
+{
+	read_channels();
+	leave_channels();
+	read_all(peer.main);
+}
+
+TEST(leaves_in_between)
+{
+	prepare(1000, PATIENCE_MS);
+	module.silent = true;
+	migrate(AF_INET, reads_and_leaves);
+	must_fail(-EPIPE, ": the destination closed the connection");
+	prepare(1000, PATIENCE_MS);
+	module.silent = true;
+	migrate(AF_UNIX, reads_and_leaves);
+	must_fail(-EPIPE, ": the destination closed the connection");
+}
+
+/* What the session says is not laid at the destination's door. */
+TEST(session_ends)
+{
+	prepare(1000, PATIENCE_MS);
+	module.failure = EPIPE;
+	migrate(AF_INET, read_channels);
+	must_fail(-EPIPE, ": the session: Broken pipe");
 }
 
 /* --- how the destination ends the connections */
@@ -553,20 +678,33 @@ TEST(a_qemu_that_gives_up)
 	must_fail(-ECONNRESET, "channel 0: ");
 }
 
+static int choose_way(void **splice)
+{
+	source.splice = *splice;
+	return 0;
+}
+
+#define PUMPED(test) { #test ", pump", test, choose_way, NULL, NULL }
+#define SPLICED(test) { #test ", splice", test, choose_way, NULL, #test }
+#define BOTH(test) PUMPED(test), SPLICED(test)
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(no_limit),
-		cmocka_unit_test(no_limit_to_connect),
-		cmocka_unit_test(no_tail_stays),
-		cmocka_unit_test(a_qemu),
-		cmocka_unit_test(an_old_qemu),
-		cmocka_unit_test(an_mfdrecv),
-		cmocka_unit_test(an_mfdrecv_that_fails),
-		cmocka_unit_test(channels_that_nobody_reads),
-		cmocka_unit_test(channels_that_do_not_end),
-		cmocka_unit_test(one_that_dies_late),
-		cmocka_unit_test(a_qemu_that_gives_up),
+		BOTH(no_patience),
+		BOTH(no_limit),
+		BOTH(no_limit_to_connect),
+		BOTH(no_tail_stays),
+		BOTH(leaves_in_between),
+		PUMPED(session_ends),
+		BOTH(a_qemu),
+		BOTH(an_old_qemu),
+		BOTH(an_mfdrecv),
+		BOTH(an_mfdrecv_that_fails),
+		BOTH(channels_that_nobody_reads),
+		BOTH(channels_that_do_not_end),
+		BOTH(one_that_dies_late),
+		BOTH(a_qemu_that_gives_up),
 	};
 	int failed;
 

@@ -46,6 +46,7 @@ static const char *const commands[] = {
 	[MZP_CMD_SYNC] = "cannot synchronise the channels",
 	[MZP_CMD_WAIT] = "cannot wait for pages to be sent",
 	[MZP_CMD_CANCEL] = "cannot cancel",
+	[MZP_CMD_PUMP] = "cannot send packets",
 };
 
 static const char *meaning_of(unsigned long command, int code)
@@ -59,19 +60,29 @@ static const char *meaning_of(unsigned long command, int code)
 	return NULL;
 }
 
-int mfd_device_call(struct mfd_session *session, unsigned long command, void *argument,
-		    struct mfd_error *err)
+static int call(int fd, unsigned long command, void *argument, struct mfd_error *err)
 {
 	const char *what = commands[_IOC_NR(command)], *why;
 	int code;
 
-	if (!ioctl(session->dev, command, argument))
+	if (!ioctl(fd, command, argument))
 		return 0;
 	code = errno;
 	why = meaning_of(command, code);
 	if (!why)
 		return mfd_error_errno(err, code, "%s", what);
 	return mfd_error_set(err, code, "%s: %s", what, why);
+}
+
+int mfd_device_call(struct mfd_session *session, unsigned long command, void *argument,
+		    struct mfd_error *err)
+{
+	return call(session->dev, command, argument, err);
+}
+
+int mfd_device_pump(int channel, struct mzp_pump *pump, struct mfd_error *err)
+{
+	return call(channel, MZP_IOC_PUMP, pump, err);
 }
 
 int mfd_device_open(struct mfd_session *session, struct mfd_error *err)

@@ -4,6 +4,8 @@
 
 #include "session.h"
 
+struct mzp_pump;
+
 int mfd_device_open(struct mfd_session *session, struct mfd_error *err);
 
 /* Any number of times. What the channels still hold can be read afterwards. */
@@ -16,5 +18,11 @@ void mfd_device_close(struct mfd_session *session);
  */
 int mfd_device_call(struct mfd_session *session, unsigned long command, void *argument,
 		    struct mfd_error *err);
+
+/*
+ * The same with PUMP, which is a channel's and not the session's: so that it goes
+ * on when the device is closed.
+ */
+int mfd_device_pump(int channel, struct mzp_pump *pump, struct mfd_error *err);
 
 #endif /* MFD_PRIVATE_DEVICE_H */

@@ -21,6 +21,7 @@
 #ifndef MFD_H
 #define MFD_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -139,6 +140,8 @@ struct mfd_progress {
  * @stall_ms: give up if the destination accepts nothing for so long although
  *	there is something to send, or does not finish when it has everything;
  *	0: never
+ * @splice: bring the packets to the sockets by splice(2), through this process,
+ *	instead of letting the module send them. Costs more CPU time.
  * @progress: called about ten times a second by functions that wait, in the
  *	caller's thread, or NULL. It may call mfd_cancel.
  * @opaque: passed to @progress
@@ -156,6 +159,7 @@ struct mfd_params {
 	size_t cpus_size;
 	const char *machine;
 	unsigned int stall_ms;
+	bool splice;
 	void (*progress)(const struct mfd_progress *now, void *opaque);
 	void *opaque;
 };
@@ -246,9 +250,10 @@ MFD_API int mfd_block_add_fd(struct mfd_session *session, const char *idstr, int
  * @err: out: what went wrong, or NULL
  *
  * Opens the main connection and the channels and starts a thread for each
- * channel that moves finished packets to its socket. These threads block all
- * signals but those of their own faults (SIGBUS and the like). Waits for the
- * destination to accept, at most the session's stall_ms.
+ * channel that brings its packets to its socket, and makes those that the module's
+ * workers have not made. These threads block all signals but those of their own
+ * faults (SIGBUS and the like). Waits for the destination to accept, at most the
+ * session's stall_ms.
  *
  * Return: 0 or the error of the address, a socket, a thread or the module.
  */

@@ -1,33 +1,16 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 /*
- * Pumps: one thread for each channel that moves its packets to its socket.
+ * Pumps: one thread for each channel that brings its packets to its socket.
  *
- * splice(2) needs a pipe at one end, so it is channel → pipe → socket. The pipe
- * lives as long as the channel and is emptied before it is filled again.
- * Whatever a splice takes out of the channel is in the pipe, and whatever it
- * takes out of the pipe is in the socket's queue: nothing is lost however
- * little each of them moves. (sendfile(2) would use a pipe of its own and drop
- * what a non-blocking socket does not accept.)
+ * The module does it, in a system call of the pump's: it makes the packets that
+ * are missing and hands their pages to the socket, until the stream ends. If the
+ * session's params want splice, the pump does it by itself: splice.c.
  *
- * All fds are non-blocking, and a pump waits in poll(2) only, for the channel
- * and for the socket's failure alike: a destination that goes away is noticed
- * even while there is nothing to send.
- *
- * SPLICE_F_MORE lets TCP wait with an incomplete segment for what follows. It
- * is given only when the channel has more data already: only then is it sure that
- * the pump itself soon sends the rest. At the end of a burst it is not given, nor
- * if what the channel has more is its end, so no tail stays behind. TCP would keep
- * that for 200 ms.
- *
- * A splice to a socket whose other end is gone raises SIGPIPE, and unlike
- * send(2) there is no flag against it. The signal goes to the thread that
- * called; pumps block it, so it stays pending there and goes away with
- * the thread. The signals of the process are for the program's own threads.
+ * A destination that goes away is noticed either way even while there is nothing to
+ * send, and so is one that takes nothing while there is.
  */
 #include <errno.h>
-#include <fcntl.h>
 #include <linux/sockios.h>
-#include <poll.h>
 #include <stdlib.h>
 #include <sys/ioctl.h>
 #include <unistd.h>
@@ -37,27 +20,16 @@
 #include "device.h"
 #include "error.h"
 #include "pump.h"
+#include "splice.h"
 #include "thread.h"
 
-#define PIPE_SIZE_WANTED	(1 << 20)
-#define PIPE_SIZE_LEAST		(1 << 12)
+/*
+ * What the module sends in one call: progress is as fresh as that. A call that ends
+ * and begins again costs nothing that can be measured next to a MiB of pages.
+ */
+#define STEP	(1 << 20)
 
-struct mfd_pump {
-	struct mfd_session *session;
-	unsigned int id;		/* the channel's */
-	int channel;
-	int pipe[2];
-	int socket;
-	size_t pipe_size;
-	pthread_t thread;
-	bool started;
-	bool ended;			/* under the session's lock */
-
-	_Atomic uint64_t bytes;		/* accepted by the socket */
-	_Atomic uint64_t waiting_since;	/* ns; 0: nothing is in the pipe */
-};
-
-static int pump_error(struct mfd_pump *pump, int code, struct mfd_error *err)
+int mfd_pump_error(const struct mfd_pump *pump, int code, struct mfd_error *err)
 {
 	if (code == EPIPE || code == ECONNRESET)
 		return mfd_error_set(err, code,
@@ -66,102 +38,49 @@ static int pump_error(struct mfd_pump *pump, int code, struct mfd_error *err)
 	return mfd_error_errno(err, code, "channel %u", pump->id);
 }
 
-static int gone(struct mfd_pump *pump, struct mfd_error *err)
+int mfd_pump_stalled(const struct mfd_pump *pump, struct mfd_error *err)
 {
-	int code = mfd_socket_error(pump->socket);
+	const struct mfd_params *params = &pump->session->params;
 
-	return pump_error(pump, code ? code : EPIPE, err);
+	return mfd_error_set(err, ETIMEDOUT,
+			     "channel %u: the destination has accepted nothing for %u s (are its multifd-channels %u, and is the flush right for its version?)",
+			     pump->id, params->stall_ms / 1000, params->channels);
 }
 
-/*
- * Wait until the channel has data or has ended (POLLIN and POLLHUP). Return: whether
- * it has data; or the socket's error.
- */
-static int wait_channel(struct mfd_pump *pump, int timeout, struct mfd_error *err)
+/* Let the module send a step. Return: 1: there is more; 0: the stream has ended. */
+static int send_step(struct mfd_pump *pump, struct mfd_error *err)
 {
-	struct pollfd fds[] = {
-		{ .fd = pump->channel, .events = POLLIN },
-		{ .fd = pump->socket, .events = POLLRDHUP },
+	struct mzp_pump step = {
+		.size = sizeof(step),
+		.socket = pump->socket,
+		.stall_ms = pump->session->params.stall_ms,
+		.max = STEP,
+		.stop = MZP_PUMP_CHANNEL,
 	};
+	int ret = mfd_device_pump(pump->channel, &step, err);
 
-	while (poll(fds, 2, timeout) < 0)
-		if (errno != EINTR)
-			return pump_error(pump, errno, err);
-	if (fds[1].revents)
-		return gone(pump, err);
-	return (fds[0].revents & (POLLIN | POLLHUP)) == POLLIN;
+	pump->bytes += step.bytes;
+	if (!ret)
+		return step.stop == MZP_PUMP_MAX;
+	if (ret == -EINTR)
+		return 1;
+	if (step.stop != MZP_PUMP_SOCKET)
+		mfd_error_prefix(err, "channel %u", pump->id);
+	else if (ret == -ETIMEDOUT)
+		mfd_pump_stalled(pump, err);
+	else
+		mfd_pump_error(pump, -ret, err);
+	return ret;
 }
 
-static int wait_socket(struct mfd_pump *pump, struct mfd_error *err)
+static int send_all(struct mfd_pump *pump, struct mfd_error *err)
 {
-	struct pollfd fd = { .fd = pump->socket, .events = POLLOUT };
-
-	while (poll(&fd, 1, -1) < 0)
-		if (errno != EINTR)
-			return pump_error(pump, errno, err);
-	return 0;
-}
-
-/* Channel to pipe. Return: bytes, 0 at the end of the stream, or an error. */
-static ssize_t fill_pipe(struct mfd_pump *pump, struct mfd_error *err)
-{
-	ssize_t n;
 	int ret;
 
-	for (;;) {
-		n = splice(pump->channel, NULL, pump->pipe[1], NULL, pump->pipe_size,
-			   SPLICE_F_MOVE | SPLICE_F_NONBLOCK);
-		if (n >= 0)
-			return n;
-		if (errno == EAGAIN) {
-			ret = wait_channel(pump, -1, err);
-			if (ret < 0)
-				return ret;
-		} else if (errno != EINTR) {
-			return pump_error(pump, errno, err);
-		}
-	}
-}
-
-/* Pipe to socket, all @left bytes. @more: others follow at once. */
-static int empty_pipe(struct mfd_pump *pump, size_t left, bool more, struct mfd_error *err)
-{
-	unsigned int flags = SPLICE_F_MOVE | (more ? SPLICE_F_MORE : 0);
-	ssize_t n;
-	int ret;
-
-	while (left) {
-		pump->waiting_since = mfd_now();
-		n = splice(pump->pipe[0], NULL, pump->socket, NULL, left, flags);
-		if (n > 0) {
-			left -= n;
-			pump->bytes += n;
-		} else if (n < 0 && errno == EAGAIN) {
-			ret = wait_socket(pump, err);
-			if (ret)
-				return ret;
-		} else if (n == 0 || errno != EINTR) {
-			return pump_error(pump, n ? errno : EIO, err);
-		}
-	}
-	pump->waiting_since = 0;
-	return 0;
-}
-
-static int run(struct mfd_pump *pump, struct mfd_error *err)
-{
-	ssize_t n;
-	int more;
-
-	while ((n = fill_pipe(pump, err)) > 0) {
-		more = wait_channel(pump, 0, err);
-		if (more < 0)
-			return more;
-		more = empty_pipe(pump, n, more, err);
-		if (more)
-			return more;
-	}
-	return n;
+	do {
+		ret = send_step(pump, err);
+	} while (ret > 0);
+	return ret;
 }
 
 static void *pump_thread(void *data)
@@ -170,7 +89,7 @@ static void *pump_thread(void *data)
 	struct mfd_session *session = pump->session;
 	struct mfd_error err;
 
-	if (run(pump, &err))
+	if (session->params.splice ? mfd_splice(pump, &err) : send_all(pump, &err))
 		mfd_session_fail(session, &err);
 	pthread_mutex_lock(&session->lock);
 	pump->ended = true;
@@ -179,33 +98,11 @@ static void *pump_thread(void *data)
 	return NULL;
 }
 
-/*
- * As large as an ordinary user may make it: pipe-max-size and
- * pipe-user-pages-soft set limits, and a smaller pipe only costs more system
- * calls.
- */
-static int open_pipe(struct mfd_pump *pump, struct mfd_error *err)
-{
-	int size;
-
-	if (pipe2(pump->pipe, O_CLOEXEC)) {
-		pump->pipe[0] = -1;
-		pump->pipe[1] = -1;
-		return pump_error(pump, errno, err);
-	}
-	for (size = PIPE_SIZE_WANTED; size >= PIPE_SIZE_LEAST; size /= 2)
-		if (fcntl(pump->pipe[1], F_SETPIPE_SZ, size) >= 0)
-			break;
-	size = fcntl(pump->pipe[1], F_GETPIPE_SZ);
-	pump->pipe_size = size > 0 ? size : PIPE_SIZE_LEAST;
-	return 0;
-}
-
 static int open_channel(struct mfd_pump *pump, struct mfd_error *err)
 {
 	struct mzp_channel_get get = {
 		.size = sizeof(get),
-		.flags = MZP_CHANNEL_NONBLOCK,
+		.flags = pump->session->params.splice ? MZP_CHANNEL_NONBLOCK : 0,
 		.channel = pump->id,
 	};
 	int ret = mfd_device_call(pump->session, MZP_IOC_CHANNEL, &get, err);
@@ -239,9 +136,7 @@ static int open_pump(struct mfd_pump *pump, const struct mfd_endpoint *endpoint,
 	pthread_mutex_lock(&session->lock);
 	pump->socket = fd;
 	pthread_mutex_unlock(&session->lock);
-	ret = open_pipe(pump, err);
-	if (!ret)
-		ret = open_channel(pump, err);
+	ret = open_channel(pump, err);
 	if (!ret)
 		ret = start_thread(pump, err);
 	return ret;
@@ -260,8 +155,6 @@ int mfd_pumps_open(struct mfd_session *session, const struct mfd_endpoint *endpo
 		pumps[i].session = session;
 		pumps[i].id = i;
 		pumps[i].channel = -1;
-		pumps[i].pipe[0] = -1;
-		pumps[i].pipe[1] = -1;
 		pumps[i].socket = -1;
 	}
 	pthread_mutex_lock(&session->lock);
@@ -270,22 +163,6 @@ int mfd_pumps_open(struct mfd_session *session, const struct mfd_endpoint *endpo
 	for (i = 0; i < nr && !ret; i++)
 		ret = open_pump(&pumps[i], endpoint, err);
 	return ret;
-}
-
-int mfd_pumps_check(struct mfd_session *session, struct mfd_error *err)
-{
-	unsigned int i;
-	uint64_t since;
-
-	for (i = 0; session->pumps && i < session->params.channels; i++) {
-		since = session->pumps[i].waiting_since;
-		if (since && mfd_stalled(session, since))
-			return mfd_error_set(err, ETIMEDOUT,
-					     "channel %u: the destination has accepted nothing for %u s (are its multifd-channels %u, and is the flush right for its version?)",
-					     i, session->params.stall_ms / 1000,
-					     session->params.channels);
-	}
-	return 0;
 }
 
 uint64_t mfd_pumps_bytes(struct mfd_session *session)
@@ -359,7 +236,7 @@ static int verify(struct mfd_pump *pump, struct mfd_error *err)
 {
 	int code = mfd_socket_error(pump->socket);
 
-	return code ? pump_error(pump, code, err) : 0;
+	return code ? mfd_pump_error(pump, code, err) : 0;
 }
 
 int mfd_pumps_verify(struct mfd_session *session, struct mfd_error *err)
@@ -395,14 +272,14 @@ static int pump_ended(struct mfd_pump *pump, struct mfd_error *err)
 	char byte;
 
 	if (ioctl(pump->socket, SIOCOUTQ, &unsent))
-		return pump_error(pump, errno, err);
+		return mfd_pump_error(pump, errno, err);
 	ret = verify(pump, err);
 	if (ret || unsent)
 		return ret;
 	n = recv(pump->socket, &byte, sizeof(byte), MSG_DONTWAIT);
 	if (n < 0)
-		return errno == EAGAIN || errno == EINTR ? 0 : pump_error(pump, errno, err);
-	return n ? pump_error(pump, EPIPE, err) : 1;
+		return errno == EAGAIN || errno == EINTR ? 0 : mfd_pump_error(pump, errno, err);
+	return n ? mfd_pump_error(pump, EPIPE, err) : 1;
 }
 
 int mfd_pumps_ended(struct mfd_session *session, struct mfd_error *err)
@@ -421,12 +298,10 @@ int mfd_pumps_ended(struct mfd_session *session, struct mfd_error *err)
 
 static void close_pump(struct mfd_pump *pump)
 {
-	int fds[] = { pump->channel, pump->pipe[0], pump->pipe[1], pump->socket };
-	unsigned int i;
-
-	for (i = 0; i < sizeof(fds) / sizeof(fds[0]); i++)
-		if (fds[i] >= 0)
-			close(fds[i]);
+	if (pump->channel >= 0)
+		close(pump->channel);
+	if (pump->socket >= 0)
+		close(pump->socket);
 }
 
 void mfd_pumps_close(struct mfd_session *session)

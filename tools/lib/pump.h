@@ -5,15 +5,29 @@
 #include "session.h"
 #include "socket.h"
 
+struct mfd_pump {
+	struct mfd_session *session;
+	unsigned int id;		/* the channel's */
+	int channel;
+	int socket;
+	pthread_t thread;
+	bool started;
+	bool ended;			/* under the session's lock */
+	_Atomic uint64_t bytes;		/* accepted by the socket */
+};
+
+/* What became of the socket: @code, a positive errno. Return: -@code. */
+int mfd_pump_error(const struct mfd_pump *pump, int code, struct mfd_error *err);
+
+/* The socket took nothing for longer than it may. Return: -ETIMEDOUT. */
+int mfd_pump_stalled(const struct mfd_pump *pump, struct mfd_error *err);
+
 /*
  * Connect every channel and start its pump. On failure mfd_pumps_close cleans
  * up.
  */
 int mfd_pumps_open(struct mfd_session *session, const struct mfd_endpoint *endpoint,
 		   struct mfd_error *err);
-
-/* Has the destination stopped taking data for longer than it may? */
-int mfd_pumps_check(struct mfd_session *session, struct mfd_error *err);
 
 /* Bytes that the sockets have accepted. Call with the session's lock. */
 uint64_t mfd_pumps_bytes(struct mfd_session *session);

@@ -251,11 +251,8 @@ static int failure(struct mfd_session *session, struct mfd_error *err)
 
 int mfd_session_check(struct mfd_session *session, struct mfd_error *err)
 {
-	int ret;
-
 	tell_progress(session);
-	ret = failure(session, err);
-	return ret ? ret : mfd_pumps_check(session, err);
+	return failure(session, err);
 }
 
 int mfd_session_expect(struct mfd_session *session, enum mfd_state state,

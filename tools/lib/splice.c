@@ -1,0 +1,175 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+/*
+ * A pump by splice(2): what is done where the bytes have to come past the VMM.
+ *
+ * splice(2) needs a pipe at one end, so it is channel → pipe → socket. The pipe
+ * lives as long as the pump and is emptied before it is filled again. Whatever a
+ * splice takes out of the channel is in the pipe, and whatever it takes out of the
+ * pipe is in the socket's queue: nothing is lost however little each of them
+ * moves. (sendfile(2) would use a pipe of its own and drop what a non-blocking
+ * socket does not accept.)
+ *
+ * All fds are non-blocking, and the pump waits in poll(2) only, for the channel
+ * and for the socket's failure alike.
+ *
+ * SPLICE_F_MORE lets TCP wait with an incomplete segment for what follows. It
+ * is given only when the channel has more data already: only then is it sure that
+ * the pump itself soon sends the rest. At the end of a burst it is not given, nor
+ * if what the channel has more is its end, so no tail stays behind. TCP would keep
+ * that for 200 ms.
+ *
+ * A splice to a socket whose other end is gone raises SIGPIPE, and unlike
+ * send(2) there is no flag against it. The signal goes to the thread that
+ * called; pumps block it, so it stays pending there and goes away with
+ * the thread. The signals of the process are for the program's own threads.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <poll.h>
+#include <unistd.h>
+
+#include "splice.h"
+
+#define PIPE_SIZE_WANTED	(1 << 20)
+#define PIPE_SIZE_LEAST		(1 << 12)
+
+struct path {
+	struct mfd_pump *pump;
+	int pipe[2];
+	size_t pipe_size;
+};
+
+static int gone(struct mfd_pump *pump, struct mfd_error *err)
+{
+	int code = mfd_socket_error(pump->socket);
+
+	return mfd_pump_error(pump, code ? code : EPIPE, err);
+}
+
+/*
+ * Wait until the channel has data or has ended (POLLIN and POLLHUP). Return: whether
+ * it has data; or the socket's error.
+ */
+static int wait_channel(struct mfd_pump *pump, int timeout, struct mfd_error *err)
+{
+	struct pollfd fds[] = {
+		{ .fd = pump->channel, .events = POLLIN },
+		{ .fd = pump->socket, .events = POLLRDHUP },
+	};
+
+	while (poll(fds, 2, timeout) < 0)
+		if (errno != EINTR)
+			return mfd_pump_error(pump, errno, err);
+	if (fds[1].revents)
+		return gone(pump, err);
+	return (fds[0].revents & (POLLIN | POLLHUP)) == POLLIN;
+}
+
+static int wait_socket(struct mfd_pump *pump, struct mfd_error *err)
+{
+	struct pollfd fd = { .fd = pump->socket, .events = POLLOUT };
+	unsigned int patience = pump->session->params.stall_ms;
+	int ready;
+
+	do {
+		ready = poll(&fd, 1, patience && patience <= INT_MAX ? (int)patience : -1);
+	} while (ready < 0 && errno == EINTR);
+	if (!ready)
+		return mfd_pump_stalled(pump, err);
+	return ready < 0 ? mfd_pump_error(pump, errno, err) : 0;
+}
+
+/* Channel to pipe. Return: bytes, 0 at the end of the stream, or an error. */
+static ssize_t fill_pipe(struct path *path, struct mfd_error *err)
+{
+	struct mfd_pump *pump = path->pump;
+	ssize_t n;
+	int ret;
+
+	for (;;) {
+		n = splice(pump->channel, NULL, path->pipe[1], NULL, path->pipe_size,
+			   SPLICE_F_MOVE | SPLICE_F_NONBLOCK);
+		if (n >= 0)
+			return n;
+		if (errno == EAGAIN) {
+			ret = wait_channel(pump, -1, err);
+			if (ret < 0)
+				return ret;
+		} else if (errno != EINTR) {
+			return mfd_pump_error(pump, errno, err);
+		}
+	}
+}
+
+/* Pipe to socket, all @left bytes. @more: others follow at once. */
+static int empty_pipe(struct path *path, size_t left, bool more, struct mfd_error *err)
+{
+	unsigned int flags = SPLICE_F_MOVE | (more ? SPLICE_F_MORE : 0);
+	struct mfd_pump *pump = path->pump;
+	ssize_t n;
+	int ret;
+
+	while (left) {
+		n = splice(path->pipe[0], NULL, pump->socket, NULL, left, flags);
+		if (n > 0) {
+			left -= n;
+			pump->bytes += n;
+		} else if (n < 0 && errno == EAGAIN) {
+			ret = wait_socket(pump, err);
+			if (ret)
+				return ret;
+		} else if (n == 0 || errno != EINTR) {
+			return mfd_pump_error(pump, n ? errno : EIO, err);
+		}
+	}
+	return 0;
+}
+
+static int move_all(struct path *path, struct mfd_error *err)
+{
+	ssize_t n;
+	int more;
+
+	while ((n = fill_pipe(path, err)) > 0) {
+		more = wait_channel(path->pump, 0, err);
+		if (more < 0)
+			return more;
+		more = empty_pipe(path, n, more, err);
+		if (more)
+			return more;
+	}
+	return n;
+}
+
+/*
+ * As large as an ordinary user may make it: pipe-max-size and
+ * pipe-user-pages-soft set limits, and a smaller pipe only costs more system
+ * calls.
+ */
+static int open_pipe(struct path *path, struct mfd_error *err)
+{
+	int size;
+
+	if (pipe2(path->pipe, O_CLOEXEC))
+		return mfd_pump_error(path->pump, errno, err);
+	for (size = PIPE_SIZE_WANTED; size >= PIPE_SIZE_LEAST; size /= 2)
+		if (fcntl(path->pipe[1], F_SETPIPE_SZ, size) >= 0)
+			break;
+	size = fcntl(path->pipe[1], F_GETPIPE_SZ);
+	path->pipe_size = size > 0 ? size : PIPE_SIZE_LEAST;
+	return 0;
+}
+
+int mfd_splice(struct mfd_pump *pump, struct mfd_error *err)
+{
+	struct path path = { .pump = pump };
+	int ret = open_pipe(&path, err);
+
+	if (ret)
+		return ret;
+	ret = move_all(&path, err);
+	close(path.pipe[0]);
+	close(path.pipe[1]);
+	return ret;
+}
