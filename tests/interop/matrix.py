@@ -149,25 +149,32 @@ def expected_of_rounds(idstr):
 
 # --- what must work, in every combination
 
-def matrix(version, zero, flush, channels, uri, machine=None):
+def matrix(version, zero, flush, channels, uri, options=(), machine=None):
     with qemu(version, TWO, channels, uri, machine=machine) as destination:
-        options = ("--by-fd",) if channels == 8 else ()
+        if channels == 8:
+            options += ("--by-fd",)
         must_work(rounds(destination, channels, zero, flush, "--seed", channels, *options),
                   destination)
         compare(destination, expected_of_rounds)
 
 
+# What goes by splice(2): each version, detection and number of channels, and each two
+# of these.
+SPLICED = (("7.2", "none", 1), ("7.2", "legacy", 8),
+           ("10.0", "none", 8), ("10.0", "legacy", 3), ("10.0", "multifd", 1),
+           ("11.1", "none", 3), ("11.1", "legacy", 1), ("11.1", "multifd", 8))
 for _version, _flush, _zeros in (("7.2", "section", ("none", "legacy")),
                                  ("10.0", "round", ("none", "legacy", "multifd")),
                                  ("11.1", "round", ("none", "legacy", "multifd"))):
     for _zero in _zeros:
         for _channels in (1, 3, 8):
             _uri = "unix" if _channels == 3 else "tcp"
-            case(f"QEMU {_version}, {_zero}, channels: {_channels}, {_uri}",
-                 _version, _zero, _flush, _channels, _uri)(matrix)
+            _options = ("--splice",) if (_version, _zero, _channels) in SPLICED else ()
+            case(" ".join((f"QEMU {_version}, {_zero}, channels: {_channels}, {_uri}", *_options)),
+                 _version, _zero, _flush, _channels, _uri, _options)(matrix)
 # a newer QEMU that is asked to behave as the older machine type did
 case("QEMU 10.0 as pc-i440fx-8.0, legacy, channels: 3",
-     "10.0", "legacy", "section", 3, "unix", "pc-i440fx-8.0")(matrix)
+     "10.0", "legacy", "section", 3, "unix", (), "pc-i440fx-8.0")(matrix)
 
 
 # --- compression
@@ -175,7 +182,7 @@ case("QEMU 10.0 as pc-i440fx-8.0, legacy, channels: 3",
 def compressed(version, zero, flush, method, level, channels):
     with qemu(version, KINDS, channels, "tcp" if channels == 1 else "unix",
               multifd_compression=method) as destination:
-        options = ("--by-fd",) if level == 3 else ()
+        options = {3: ("--by-fd",), 9: ("--splice",)}.get(level, ())
         must_work(rounds(destination, channels, zero, flush, "--rounds", 3, "--image", IMAGE,
                          "--method", method, "--level", level, "--seed", level, *options,
                          by_kind=True), destination)
@@ -183,7 +190,8 @@ def compressed(version, zero, flush, method, level, channels):
 
 
 # Of all combinations, those that are always tried: each version with each
-# method, level, and number of channels, and each two of these with each other.
+# method, level, and number of channels, and each two of these with each other. By
+# splice(2) go those of the highest level.
 PEERS = (("7.2", "legacy", "section"), ("10.0", "multifd", "round"), ("11.1", "multifd", "round"))
 QUICK = (("7.2", "zlib", 1, 4), ("7.2", "zstd", 3, 1), ("7.2", "zlib", 9, 1),
          ("10.0", "zstd", 1, 1), ("10.0", "zlib", 3, 4), ("10.0", "zstd", 9, 4),

@@ -5,8 +5,8 @@
  *
  * Usage: rounds_sender --to ADDRESS --channels N --zero none|legacy|multifd
  *		--flush section|round --machine NAME [--method none|zlib|zstd]
- *		[--level N] [--seed N] [--rounds N] [--ring-packets N] [--by-fd]
- *		[--lose-page] [--image FILE] IDSTR=PAGES=FILE[=KIND]…
+ *		[--level N] [--seed N] [--rounds N] [--ring-packets N] [--splice]
+ *		[--by-fd] [--lose-page] [--image FILE] IDSTR=PAGES=FILE[=KIND]…
  *
  * Blocks alternate between private anonymous memory and a shared mapping of
  * FILE; with --by-fd, the module gets the latter's fd instead of its address.
@@ -15,6 +15,8 @@
  * default: all but text and image). Rounds are handed over in turn as everything
  * (fresh), as one bitmap, as ranges, and as two bitmaps whose seam is no multiple
  * of 64 pages. While a round is under way, pages change for the next one.
+ *
+ * --splice: the library moves the packets, not the module.
  *
  * --lose-page leaves one changed page out of the last round: whoever compares
  * the memory must notice.
@@ -404,6 +406,7 @@ int main(int argc, char **argv)
 		{ "seed", required_argument, NULL, 's' },
 		{ "rounds", required_argument, NULL, 'r' },
 		{ "ring-packets", required_argument, NULL, 'p' },
+		{ "splice", no_argument, NULL, 'S' },
 		{ "by-fd", no_argument, NULL, 'b' },
 		{ "lose-page", no_argument, NULL, 'l' },
 		{ NULL, 0, NULL, 0 }
@@ -454,6 +457,9 @@ int main(int argc, char **argv)
 			break;
 		case 'p':
 			params.ring_packets = atoi(optarg);
+			break;
+		case 'S':
+			params.splice = true;
 			break;
 		case 'b':
 			by_fd = true;
