@@ -64,6 +64,7 @@ bench: tools
 	$(MAKE) module KDIR=$$($(top)/tests/vm/kernel 6.1)/build
 	$(top)/tests/bench/scan
 	$(top)/tests/bench/compression
+	$(top)/tests/bench/instructions
 	$(top)/tests/bench/migration $(BENCH_ARGS)
 	$(top)/tests/bench/report table $(build)/bench/migration.json
 	$(top)/tests/bench/report plots $(build)/bench/migration.json $(build)/bench
@@ -103,8 +104,8 @@ help:
 	@echo '  make demo             migrates a real memory image into a stock QEMU, in a VM'
 	@echo '  make check            all tests and static checks; ends with "N passed, N failed"'
 	@echo '  make check-full       that, and two hours of faults, random calls and other kernels'
-	@echo '  make bench            zero pages and compressors natively, whole migrations in a VM, beside'
-	@echo '                        stock ones; tables, plots. BENCH_ARGS=: see tests/bench/migration'
+	@echo '  make bench            zero pages and compressors natively, sending and whole migrations in a VM,'
+	@echo '                        beside stock ones; tables, plots. BENCH_ARGS=: see tests/bench/migration'
 	@echo '  make bench-quick      zero pages and migrations in five minutes, to see that it works'
 	@echo '  make bench-compression  what compression costs natively, beside stock libraries'
 	@echo '  make docs             HTML documentation in build/docs/html/'

@@ -1,0 +1,637 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * What it costs the source's CPUs to bring memory to sockets: the module, driven by its
+ * ioctls, sends pages that all have data over TCP to a receiver in the same machine
+ * that throws everything away.
+ *
+ * Usage: source_cost [--ways WAY,…] [--channels N,…] [--mib N] [--rounds N]
+ *		[--known]
+ *
+ * A WAY is how packets get out of a channel, in a thread for each:
+ *   splice      splice(2) to a pipe, and from there to the socket
+ *   pump        one PUMP until the stream ends
+ *   no-workers  the same in a session of which workers do nothing
+ *
+ * The memory is anonymous, in small pages. Prints a line of JSON for each number of
+ * channels and way: the CPU time of this process's threads and of the module's, of
+ * the receiver and of ksoftirqd, and how long it took, ns; and in all of the machine,
+ * how often tasks were switched and how many TCP segments were sent. One round of all of
+ * them comes before that and is not counted. With --known, ways that the module does
+ * not know are left out.
+ */
+#define _GNU_SOURCE
+#include <arpa/inet.h>
+#include <ctype.h>
+#include <dirent.h>
+#include <err.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <getopt.h>
+#include <inttypes.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <poll.h>
+#include <pthread.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <linux/multifd_zp.h>
+
+#define PAGE 4096ul
+#define MAX_CHANNELS 64
+#define MAX_THREADS 256
+#define PIPE_SIZE (1 << 20)
+
+struct way {
+	const char *name;
+	uint32_t setup_flags;
+	bool splice;
+};
+
+static const struct way ways[] = {
+	{ "splice", 0, true },
+	{ "pump", 0, false },
+	{ "no-workers", MZP_SETUP_NO_WORKERS, false },
+};
+#define WAYS (sizeof(ways) / sizeof(ways[0]))
+
+static size_t mem_size = 128 << 20;
+static unsigned char *mem;
+
+static void call(int fd, unsigned long command, void *argument, const char *name)
+{
+	if (ioctl(fd, command, argument))
+		err(1, "%s", name);
+}
+
+/* --- what time and what else has passed */
+
+struct tasks {
+	int nr;
+	int pid[MAX_THREADS];
+};
+
+static struct tasks workers, softirqs;
+
+/* The threads of the kernel whose names begin so. */
+static void find_tasks(struct tasks *tasks, const char *prefix)
+{
+	char path[64], name[64];
+	struct dirent *entry;
+	DIR *dir = opendir("/proc");
+	FILE *file;
+
+	if (!dir)
+		err(1, "/proc");
+	while ((entry = readdir(dir))) {
+		if (!isdigit((unsigned char)*entry->d_name) || tasks->nr == MAX_THREADS)
+			continue;
+		snprintf(path, sizeof(path), "/proc/%d/comm", atoi(entry->d_name));
+		file = fopen(path, "r");
+		if (file && fgets(name, sizeof(name), file) &&
+		    !strncmp(name, prefix, strlen(prefix)))
+			tasks->pid[tasks->nr++] = atoi(entry->d_name);
+		if (file)
+			fclose(file);
+	}
+	closedir(dir);
+}
+
+static uint64_t tasks_ns(const struct tasks *tasks)
+{
+	uint64_t sum = 0, ns;
+	char path[64];
+	FILE *file;
+	int i;
+
+	for (i = 0; i < tasks->nr; i++) {
+		snprintf(path, sizeof(path), "/proc/%d/schedstat", tasks->pid[i]);
+		file = fopen(path, "r");
+		if (!file || fscanf(file, "%" SCNu64, &ns) != 1)
+			err(1, "%s", path);
+		fclose(file);
+		sum += ns;
+	}
+	return sum;
+}
+
+static uint64_t clock_ns(clockid_t clock)
+{
+	struct timespec ts;
+
+	if (clock_gettime(clock, &ts))
+		err(1, "clock");
+	return ts.tv_sec * 1000000000ull + ts.tv_nsec;
+}
+
+static uint64_t process_ns(pid_t pid)
+{
+	clockid_t clock;
+
+	errno = clock_getcpuclockid(pid, &clock);
+	if (errno)
+		err(1, "the receiver's clock");
+	return clock_ns(clock);
+}
+
+static uint64_t switches(void)
+{
+	uint64_t value = 0;
+	char line[4096];
+	FILE *file = fopen("/proc/stat", "r");
+
+	while (file && fgets(line, sizeof(line), file))
+		if (sscanf(line, "ctxt %" SCNu64, &value) == 1)
+			break;
+	if (!file)
+		err(1, "/proc/stat");
+	fclose(file);
+	return value;
+}
+
+/* The second line that begins with Tcp: has the values; OutSegs is the eleventh. */
+static uint64_t segments(void)
+{
+	uint64_t value = 0;
+	char line[1024];
+	FILE *file = fopen("/proc/net/snmp", "r");
+
+	while (file && fgets(line, sizeof(line), file))
+		if (sscanf(line, "Tcp: %*u %*u %*u %*d %*u %*u %*u %*u %*u %*u %" SCNu64,
+			   &value) == 1)
+			break;
+	if (!file)
+		err(1, "/proc/net/snmp");
+	fclose(file);
+	return value;
+}
+
+struct amounts {
+	uint64_t threads;
+	uint64_t workers;
+	uint64_t softirq;
+	uint64_t receiver;
+	uint64_t wall;
+	uint64_t switches;
+	uint64_t segments;
+};
+
+static struct amounts amounts_now(pid_t receiver)
+{
+	return (struct amounts) {
+		.threads = clock_ns(CLOCK_PROCESS_CPUTIME_ID),
+		.workers = tasks_ns(&workers),
+		.softirq = tasks_ns(&softirqs),
+		.receiver = process_ns(receiver),
+		.wall = clock_ns(CLOCK_MONOTONIC),
+		.switches = switches(),
+		.segments = segments(),
+	};
+}
+
+static void print(const struct way *way, int channels, uint64_t bytes, const struct amounts *a,
+		  const struct amounts *b)
+{
+	printf("{\"kind\": \"source\", \"way\": \"%s\", \"channels\": %d, \"bytes\": %" PRIu64,
+	       way->name, channels, bytes);
+#define FIGURE(name) printf(", \"" #name "\": %" PRIu64, b->name - a->name)
+	FIGURE(threads);
+	FIGURE(workers);
+	FIGURE(softirq);
+	FIGURE(receiver);
+	FIGURE(wall);
+	FIGURE(switches);
+	FIGURE(segments);
+#undef FIGURE
+	printf("}\n");
+	fflush(stdout);
+}
+
+/* --- the receiver, a process of its own */
+
+struct connection {
+	int fd;
+	uint64_t bytes;
+	pthread_t thread;
+};
+
+static void *drain(void *arg)
+{
+	struct connection *connection = arg;
+	ssize_t n;
+
+	while ((n = recv(connection->fd, NULL, 1 << 22, MSG_TRUNC)) > 0)
+		connection->bytes += n;
+	if (n < 0)
+		err(1, "recv");
+	return NULL;
+}
+
+/* Take all connections to their ends, tell how many bytes came, and wait to be killed. */
+static void receive(int listener, int channels, int result)
+{
+	static struct connection connection[MAX_CHANNELS];
+	uint64_t sum = 0;
+	int i;
+
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	for (i = 0; i < channels; i++) {
+		connection[i].fd = accept(listener, NULL, NULL);
+		errno = pthread_create(&connection[i].thread, NULL, drain, &connection[i]);
+		if (errno)
+			err(1, "thread");
+	}
+	for (i = 0; i < channels; i++) {
+		pthread_join(connection[i].thread, NULL);
+		sum += connection[i].bytes;
+	}
+	if (write(result, &sum, sizeof(sum)) != sizeof(sum))
+		err(1, "write");
+	for (;;)
+		pause();
+}
+
+struct receiver {
+	struct sockaddr_in addr;
+	int listener;
+	int result;
+	pid_t pid;
+};
+
+static void receiver_start(struct receiver *receiver, int channels)
+{
+	socklen_t size = sizeof(receiver->addr);
+	int result[2];
+
+	receiver->addr = (struct sockaddr_in) { .sin_family = AF_INET };
+	receiver->addr.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+	receiver->listener = socket(AF_INET, SOCK_STREAM, 0);
+	if (receiver->listener < 0 ||
+	    bind(receiver->listener, (struct sockaddr *)&receiver->addr, size) ||
+	    listen(receiver->listener, MAX_CHANNELS) ||
+	    getsockname(receiver->listener, (struct sockaddr *)&receiver->addr, &size) ||
+	    pipe(result))
+		err(1, "the receiver's socket");
+	receiver->pid = fork();
+	if (receiver->pid < 0)
+		err(1, "fork");
+	if (!receiver->pid)
+		receive(receiver->listener, channels, result[1]);
+	close(result[1]);
+	receiver->result = result[0];
+}
+
+static void receiver_end(struct receiver *receiver)
+{
+	kill(receiver->pid, SIGKILL);
+	waitpid(receiver->pid, NULL, 0);
+	close(receiver->listener);
+	close(receiver->result);
+}
+
+/* --- a channel and its thread */
+
+struct channel {
+	const struct way *way;
+	int fd;
+	int socket;
+	int pipe[2];
+	uint64_t bytes;
+	pthread_t thread;
+};
+
+static void wait_for(int fd, short events)
+{
+	struct pollfd poll_fd = { .fd = fd, .events = events };
+
+	if (poll(&poll_fd, 1, -1) < 0)
+		err(1, "poll");
+}
+
+/* Does more follow at once? As libmfd asks, which looks after the socket as well. */
+static bool more_follows(const struct channel *channel)
+{
+	struct pollfd fds[] = {
+		{ .fd = channel->fd, .events = POLLIN },
+		{ .fd = channel->socket, .events = POLLRDHUP },
+	};
+
+	if (poll(fds, 2, 0) < 0)
+		err(1, "poll");
+	return (fds[0].revents & (POLLIN | POLLHUP)) == POLLIN;
+}
+
+static void empty_pipe(struct channel *channel, size_t left, unsigned int flags)
+{
+	ssize_t n;
+
+	while (left) {
+		n = splice(channel->pipe[0], NULL, channel->socket, NULL, left, flags);
+		if (n > 0) {
+			left -= n;
+			channel->bytes += n;
+		} else if (errno == EAGAIN) {
+			wait_for(channel->socket, POLLOUT);
+		} else {
+			err(1, "splice to the socket");
+		}
+	}
+}
+
+static void by_splice(struct channel *channel)
+{
+	const unsigned int flags = SPLICE_F_MOVE | SPLICE_F_NONBLOCK;
+	ssize_t n;
+
+	while ((n = splice(channel->fd, NULL, channel->pipe[1], NULL, PIPE_SIZE, flags))) {
+		if (n > 0)
+			empty_pipe(channel, n, SPLICE_F_MOVE |
+				   (more_follows(channel) ? SPLICE_F_MORE : 0));
+		else if (errno == EAGAIN)
+			wait_for(channel->fd, POLLIN);
+		else
+			err(1, "splice from the channel");
+	}
+}
+
+static void by_pump(struct channel *channel)
+{
+	struct mzp_pump pump = { .size = sizeof(pump), .socket = channel->socket };
+
+	call(channel->fd, MZP_IOC_PUMP, &pump, "PUMP");
+	channel->bytes = pump.bytes;
+}
+
+static void *send_all(void *arg)
+{
+	struct channel *channel = arg;
+
+	if (channel->way->splice)
+		by_splice(channel);
+	else
+		by_pump(channel);
+	return NULL;
+}
+
+static void channel_open(struct channel *channel, int dev, int id, const struct way *way,
+			 const struct sockaddr_in *to)
+{
+	struct mzp_channel_get get = {
+		.size = sizeof(get),
+		.flags = way->splice ? MZP_CHANNEL_NONBLOCK : 0,
+		.channel = id,
+	};
+	int one = 1;
+
+	call(dev, MZP_IOC_CHANNEL, &get, "CHANNEL");
+	*channel = (struct channel) {
+		.way = way,
+		.fd = get.fd,
+		.socket = socket(AF_INET, SOCK_STREAM, 0),
+	};
+	if (channel->socket < 0 ||
+	    setsockopt(channel->socket, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one)) ||
+	    setsockopt(channel->socket, IPPROTO_TCP, TCP_CONGESTION, "reno", 4) ||
+	    connect(channel->socket, (const struct sockaddr *)to, sizeof(*to)) ||
+	    fcntl(channel->socket, F_SETFL, O_NONBLOCK) ||
+	    pipe(channel->pipe) || fcntl(channel->pipe[1], F_SETPIPE_SZ, PIPE_SIZE) < 0)
+		err(1, "a channel's socket or pipe");
+	errno = pthread_create(&channel->thread, NULL, send_all, channel);
+	if (errno)
+		err(1, "thread");
+}
+
+/* Return: bytes that it sent. */
+static uint64_t channel_end(struct channel *channel)
+{
+	pthread_join(channel->thread, NULL);
+	shutdown(channel->socket, SHUT_WR);
+	return channel->bytes;
+}
+
+static void channel_close(struct channel *channel)
+{
+	close(channel->fd);
+	close(channel->socket);
+	close(channel->pipe[0]);
+	close(channel->pipe[1]);
+}
+
+/* --- a session */
+
+/* Return: the device, or -1 if the module has no such sessions. */
+static int session_open(const struct way *way, int channels)
+{
+	struct mzp_setup setup = {
+		.size = sizeof(setup),
+		.flags = way->setup_flags,
+		.channels = channels,
+		.detection = MZP_DETECTION_MULTIFD,
+	};
+	int dev = open("/dev/multifd_zp", O_RDWR | O_CLOEXEC);
+
+	if (dev < 0)
+		err(1, "/dev/multifd_zp");
+	if (!ioctl(dev, MZP_IOC_SETUP, &setup))
+		return dev;
+	if (errno != EOPNOTSUPP)
+		err(1, "SETUP");
+	close(dev);
+	return -1;
+}
+
+static bool knows(const struct way *way)
+{
+	struct mzp_channel_get get = { .size = sizeof(get) };
+	struct mzp_pump pump = { .size = sizeof(pump), .socket = -1 };
+	int dev = session_open(way, 1);
+	bool known;
+
+	if (dev < 0)
+		return false;
+	call(dev, MZP_IOC_CHANNEL, &get, "CHANNEL");
+	known = way->splice || !ioctl(get.fd, MZP_IOC_PUMP, &pump) || errno == EBADF;
+	close(get.fd);
+	close(dev);
+	return known;
+}
+
+static uint32_t block_add(int dev)
+{
+	struct mzp_block_add add = {
+		.size = sizeof(add),
+		.idstr = (uintptr_t)"ram0",
+		.idstr_len = 4,
+		.length = mem_size,
+		.addr = (uintptr_t)mem,
+	};
+
+	call(dev, MZP_IOC_BLOCK_ADD, &add, "BLOCK_ADD");
+	return add.block_id;
+}
+
+static void send_round(int dev, uint32_t block)
+{
+	struct mzp_send send = {
+		.size = sizeof(send),
+		.block_id = block,
+		.format = MZP_SEND_ALL,
+		.page_count = mem_size / PAGE,
+	};
+	struct mzp_sync sync = { .size = sizeof(sync) };
+	struct mzp_wait wait = { .size = sizeof(wait), .timeout_ns = -1 };
+
+	call(dev, MZP_IOC_SEND, &send, "SEND");
+	call(dev, MZP_IOC_SYNC, &sync, "SYNC");
+	call(dev, MZP_IOC_WAIT, &wait, "WAIT");
+	if (wait.error)
+		errx(1, "a job failed: %s", strerror(wait.error));
+	if (wait.normal != mem_size / PAGE)
+		errx(1, "of %lu pages %" PRIu64 " were normal", mem_size / PAGE,
+		     (uint64_t)wait.normal);
+}
+
+static void measure(const struct way *way, int channels, int rounds, bool count)
+{
+	struct channel channel[MAX_CHANNELS];
+	uint64_t sent = 0, received = 0;
+	struct amounts before, after;
+	struct receiver receiver;
+	uint32_t block;
+	int dev, i;
+
+	receiver_start(&receiver, channels);
+	dev = session_open(way, channels);
+	block = block_add(dev);
+	for (i = 0; i < channels; i++)
+		channel_open(&channel[i], dev, i, way, &receiver.addr);
+	before = amounts_now(receiver.pid);
+	for (i = 0; i < rounds; i++)
+		send_round(dev, block);
+	close(dev);
+	for (i = 0; i < channels; i++)
+		sent += channel_end(&channel[i]);
+	if (read(receiver.result, &received, sizeof(received)) != sizeof(received))
+		err(1, "the receiver");
+	after = amounts_now(receiver.pid);
+	if (received != sent || sent < (uint64_t)rounds * mem_size)
+		errx(1, "%s, %d channels: %" PRIu64 " bytes of %" PRIu64 " arrived", way->name,
+		     channels, received, sent);
+	for (i = 0; i < channels; i++)
+		channel_close(&channel[i]);
+	receiver_end(&receiver);
+	if (count)
+		print(way, channels, (uint64_t)rounds * mem_size, &before, &after);
+}
+
+/* --- */
+
+static void make_memory(void)
+{
+	size_t at;
+
+	mem = mmap(NULL, mem_size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	/* the receiver, a fork, is not to have it: to be shared makes a difference */
+	if (mem == MAP_FAILED || madvise(mem, mem_size, MADV_NOHUGEPAGE) ||
+	    madvise(mem, mem_size, MADV_DONTFORK))
+		err(1, "memory");
+	for (at = 0; at < mem_size; at += PAGE)
+		memset(mem + at, 1 + at / PAGE % 255, PAGE);
+}
+
+/* The @ways named in @list, all or those that the module knows. Return: how many. */
+static int choose_ways(char *list, bool known, const struct way **chosen)
+{
+	char *name, *rest = list;
+	int nr = 0;
+	size_t i;
+
+	while ((name = strsep(&rest, ","))) {
+		for (i = 0; i < WAYS && strcmp(name, ways[i].name); i++)
+			;
+		if (i == WAYS || nr == WAYS)
+			errx(2, "unknown way %s", name);
+		if (!known || knows(&ways[i]))
+			chosen[nr++] = &ways[i];
+	}
+	return nr;
+}
+
+/* The @numbers in @list. Return: how many. */
+static int choose_numbers(char *list, int *numbers)
+{
+	char *number, *rest = list;
+	int nr = 0;
+
+	while ((number = strsep(&rest, ","))) {
+		if (nr == MAX_CHANNELS || atoi(number) < 1 || atoi(number) > MAX_CHANNELS)
+			errx(2, "channels: 1 to %d", MAX_CHANNELS);
+		numbers[nr++] = atoi(number);
+	}
+	return nr;
+}
+
+int main(int argc, char **argv)
+{
+	static const struct option options[] = {
+		{ "ways", required_argument, NULL, 'w' },
+		{ "channels", required_argument, NULL, 'c' },
+		{ "mib", required_argument, NULL, 'm' },
+		{ "rounds", required_argument, NULL, 'r' },
+		{ "known", no_argument, NULL, 'k' },
+		{ NULL, 0, NULL, 0 }
+	};
+	char default_ways[] = "splice,pump,no-workers", default_channels[] = "1,2";
+	char *way_list = default_ways, *channel_list = default_channels;
+	const struct way *chosen[WAYS];
+	int numbers[MAX_CHANNELS];
+	int rounds = 8, nr_ways, nr_numbers, option;
+	bool known = false;
+
+	while ((option = getopt_long(argc, argv, "", options, NULL)) != -1) {
+		switch (option) {
+		case 'w':
+			way_list = optarg;
+			break;
+		case 'c':
+			channel_list = optarg;
+			break;
+		case 'm':
+			mem_size = strtoul(optarg, NULL, 10) << 20;
+			break;
+		case 'r':
+			rounds = atoi(optarg);
+			break;
+		case 'k':
+			known = true;
+			break;
+		default:
+			return 2;
+		}
+	}
+	if (optind != argc || !mem_size || rounds < 1)
+		errx(2, "see the usage in the source");
+	signal(SIGPIPE, SIG_IGN);
+	nr_ways = choose_ways(way_list, known, chosen);
+	nr_numbers = choose_numbers(channel_list, numbers);
+	find_tasks(&workers, "multifd_zp/");
+	find_tasks(&softirqs, "ksoftirqd/");
+	make_memory();
+	for (int c = 0; c < nr_numbers; c++)
+		for (int w = 0; w < nr_ways; w++)
+			measure(chosen[w], numbers[c], 1, false);
+	for (int c = 0; c < nr_numbers; c++)
+		for (int w = 0; w < nr_ways; w++)
+			measure(chosen[w], numbers[c], rounds, true);
+	return 0;
+}
