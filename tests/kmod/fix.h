@@ -21,6 +21,7 @@ union arg {
 	struct mzp_sync sync;
 	struct mzp_wait wait;
 	struct mzp_cancel cancel;
+	struct mzp_pump pump;
 };
 
 /* A session in which one more call of any command works. */

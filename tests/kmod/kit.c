@@ -7,6 +7,7 @@
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
+#include <time.h>
 
 static pid_t main_pid;
 
@@ -196,6 +197,16 @@ int mzp_cancel(int fd)
 	return mzp(fd, MZP_IOC_CANCEL, &cancel);
 }
 
+struct mzp_pump pump_to(int socket)
+{
+	return (struct mzp_pump){ .size = sizeof(struct mzp_pump), .socket = socket };
+}
+
+int mzp_pump(int ch, struct mzp_pump *pump)
+{
+	return mzp(ch, MZP_IOC_PUMP, pump);
+}
+
 void session_open(struct session *s, const struct mzp_setup *setup)
 {
 	s->setup = *setup;
@@ -344,7 +355,7 @@ uint64_t task_size(void)
 	return high;
 }
 
-void until_blocked_in(pid_t pid, pid_t tid, long nr)
+bool blocked_in(pid_t pid, pid_t tid, long nr)
 {
 	char path[64];
 
@@ -354,7 +365,12 @@ void until_blocked_in(pid_t pid, pid_t tid, long nr)
 	}
 	snprintf(path, sizeof(path), "/proc/%d/task/%d/syscall", pid, tid);
 	/* "running" while it is not asleep */
-	until(file_number(path, NULL) == nr);
+	return file_number(path, NULL) == nr;
+}
+
+void until_blocked_in(pid_t pid, pid_t tid, long nr)
+{
+	until(blocked_in(pid, tid, nr));
 }
 
 int poll_events(int fd, int events)
@@ -363,6 +379,14 @@ int poll_events(int fd, int events)
 
 	sys(poll(&p, 1, 0));
 	return p.revents;
+}
+
+double now_ms(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return t.tv_sec * 1e3 + t.tv_nsec / 1e6;
 }
 
 bool readable(int fd)

@@ -100,6 +100,9 @@ int mzp_sync(int fd, uint64_t *job);
 /* Fills @w for @job and keeps the zero bitmap members that are already in it. */
 int mzp_wait(int fd, uint64_t job, int64_t timeout_ns, struct mzp_wait *w);
 int mzp_cancel(int fd);
+/* Of a channel's fd. */
+struct mzp_pump pump_to(int socket);
+int mzp_pump(int ch, struct mzp_pump *pump);
 
 /* A session that was set up, with all its channels handed out. */
 struct session {
@@ -145,7 +148,9 @@ uint64_t task_size(void);
 /* "0" and "1" have the second CPU go and come; not writable where it cannot. */
 #define CPU1 "/sys/devices/system/cpu/cpu1/online"
 
-/* Wait until a thread sleeps in system call @nr; skips the test if the kernel cannot tell. */
+/* Whether a thread sleeps in system call @nr; skips the test if the kernel cannot tell. */
+bool blocked_in(pid_t pid, pid_t tid, long nr);
+/* Wait until it does. */
 void until_blocked_in(pid_t pid, pid_t tid, long nr);
 /* Wait until something is true; fail when that takes absurdly long. */
 #define until(cond)                                                            \
@@ -158,6 +163,9 @@ void until_blocked_in(pid_t pid, pid_t tid, long nr);
 	} while (0)
 bool readable(int fd);
 int poll_events(int fd, int events);
+
+/* Milliseconds from some time on. */
+double now_ms(void);
 
 /* Whole transfers, or the test fails. */
 void read_exactly(int fd, void *buf, size_t n);

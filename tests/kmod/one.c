@@ -2,6 +2,7 @@
 #include "one.h"
 
 #include <fcntl.h>
+#include <poll.h>
 #include <sys/syscall.h>
 
 void one_open(struct one *o, uint64_t pages, unsigned int ring, unsigned int packet_pages)
@@ -10,7 +11,12 @@ void one_open(struct one *o, uint64_t pages, unsigned int ring, unsigned int pac
 
 	setup.ring_packets = ring;
 	setup.packet_pages = packet_pages;
-	session_open(&o->s, &setup);
+	one_open_as(o, pages, &setup);
+}
+
+void one_open_as(struct one *o, uint64_t pages, const struct mzp_setup *setup)
+{
+	session_open(&o->s, setup);
 	o->ch = o->s.ch[0];
 	rx_init(&o->rx, &o->s, RX_READ);
 	mem_init(&o->m, "ram", pages);
@@ -23,6 +29,40 @@ void one_send(struct one *o)
 {
 	o->sent = mem_send(&o->m, &o->s, 0, o->m.pages, NULL, MZP_SEND_ALL, 0);
 	session_sync(&o->s);
+}
+
+uint8_t *one_stream(const struct one *o, size_t *length)
+{
+	/* a header a page at most, a SYNC, and the first message */
+	size_t room = o->m.pages * (PAGE + 1344) + 1344 + 64 + 1, n = 0;
+	uint8_t *stream = malloc(room);
+	struct mzp_wait w = { 0 };
+	struct session s;
+	uint64_t sync;
+	ssize_t got;
+
+	must(stream);
+	session_open(&s, &o->s.setup);
+	sys(fcntl(s.ch[0], F_SETFL, O_NONBLOCK));
+	session_send(&s, session_block(&s, o->m.idstr, o->m.base, o->m.pages * PAGE), 0,
+		     o->m.pages, 0);
+	sync = session_sync(&s);
+	while (mzp_wait(s.fd, sync, 0, &w)) {
+		struct pollfd p = { .fd = s.ch[0], .events = POLLIN };
+
+		sys(poll(&p, 1, 1));
+		got = read(s.ch[0], stream + n, room - n);
+		must(got > 0 || errno == EAGAIN);
+		n += max(got, 0);
+	}
+	session_wait(&s, 0);
+	sys(close(s.fd));
+	while ((got = sys(read(s.ch[0], stream + n, room - n))))
+		n += got;
+	must(n < room);
+	sys(close(s.ch[0]));
+	*length = n;
+	return stream;
 }
 
 void one_check(struct one *o)

@@ -20,8 +20,12 @@ struct one {
 
 /* With @pages in the block; @ring and @packet_pages are those of struct mzp_setup. */
 void one_open(struct one *o, uint64_t pages, unsigned int ring, unsigned int packet_pages);
+/* The same, set up like this. */
+void one_open_as(struct one *o, uint64_t pages, const struct mzp_setup *setup);
 /* Send the whole block, and a SYNC. */
 void one_send(struct one *o);
+/* What the channel says of that in the end, and its length: what another session says of it. */
+uint8_t *one_stream(const struct one *o, size_t *length);
 /* All that was sent has been fed to the receiver. */
 void one_check(struct one *o);
 /* Close the session first; the channel must then be at its proper end. */

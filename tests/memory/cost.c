@@ -267,14 +267,6 @@ static void *drain(void *arg)
 	return NULL;
 }
 
-static double now_ms(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return t.tv_sec * 1e3 + t.tv_nsec / 1e6;
-}
-
 static double used_ms(void)
 {
 	struct rusage r;
