@@ -5,61 +5,55 @@
  * before it was delivered, a header would not be right any more.
  */
 #include "mem.h"
+#include "sock.h"
 
-#include <arpa/inet.h>
 #include <fcntl.h>
-#include <netinet/tcp.h>
 #include <poll.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 
-struct pump {
+/* How a VMM passes on what a channel has. */
+struct relay {
 	int ch, sock;
 	uint64_t bytes;
+	struct thread thread;
 };
 
-/* As a VMM does it: from the channel to the socket through a pipe of its own. */
-static void *pump(void *arg)
+/* From the channel to the socket through a pipe of its own. */
+static void *splice_on(void *arg)
 {
-	struct pump *pump = arg;
+	struct relay *relay = arg;
 	int p[2];
 
 	sys(pipe2(p, O_CLOEXEC));
 	sys(fcntl(p[1], F_SETPIPE_SZ, MIB));
 	for (;;) {
-		ssize_t n = sys(splice(pump->ch, NULL, p[1], NULL, MIB, SPLICE_F_MOVE));
+		ssize_t n = sys(splice(relay->ch, NULL, p[1], NULL, MIB, SPLICE_F_MOVE));
 
 		if (!n)
 			break;
-		pump->bytes += n;
+		relay->bytes += n;
 		while (n)
-			n -= sys(splice(p[0], NULL, pump->sock, NULL, n, SPLICE_F_MOVE));
+			n -= sys(splice(p[0], NULL, relay->sock, NULL, n, SPLICE_F_MOVE));
 	}
-	sys(shutdown(pump->sock, SHUT_WR));
+	sys(shutdown(relay->sock, SHUT_WR));
 	close(p[0]);
 	close(p[1]);
 	return NULL;
 }
 
-/* A connection with much room at the sender and little at the receiver. */
-static void connect_tcp(int *from, int *to)
+/* Directly. */
+static void *pump_on(void *arg)
 {
-	struct sockaddr_in addr = { .sin_family = AF_INET };
-	socklen_t len = sizeof(addr);
-	int listener = sys(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
-	int large = 16 * MIB, small = 4096;
+	struct relay *relay = arg;
+	struct mzp_pump pump = pump_to(relay->sock);
 
-	addr.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-	sys(setsockopt(listener, SOL_SOCKET, SO_RCVBUF, &small, sizeof(small)));
-	sys(bind(listener, (struct sockaddr *)&addr, sizeof(addr)));
-	sys(listen(listener, 1));
-	sys(getsockname(listener, (struct sockaddr *)&addr, &len));
-	*from = sys(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
-	sys(setsockopt(*from, SOL_SOCKET, SO_SNDBUFFORCE, &large, sizeof(large)));
-	sys(connect(*from, (struct sockaddr *)&addr, sizeof(addr)));
-	*to = sys(accept4(listener, NULL, NULL, SOCK_CLOEXEC));
-	close(listener);
+	works(mzp_pump(relay->ch, &pump));
+	must(pump.stop == MZP_PUMP_END);
+	relay->bytes = pump.bytes;
+	sys(shutdown(relay->sock, SHUT_WR));
+	return NULL;
 }
 
 struct slow {
@@ -67,6 +61,7 @@ struct slow {
 	uint64_t pages;
 	enum kind kind;
 	const char *name;
+	void *(*relay)(void *arg);
 };
 
 /* Odd sizes, slowly at first, so that the queues stay full for long. */
@@ -86,8 +81,7 @@ static void tcp(void **state)
 	uint64_t random = slow->packet_pages, bytes[2] = { 0 };
 	uint8_t *buf = malloc(MIB);
 	unsigned int count = 0, left = slow->channels;
-	struct pump pumps[2];
-	struct thread t[2];
+	struct relay relay[2];
 	int sock[2];
 	struct session s;
 	struct sent sent;
@@ -104,16 +98,21 @@ static void tcp(void **state)
 	if (slow->kind != ABSENT)
 		mem_set_range(&m, 0, m.pages, slow->kind);
 	for (unsigned int i = 0; i < slow->channels; i++) {
-		pumps[i] = (struct pump){ .ch = s.ch[i] };
-		connect_tcp(&pumps[i].sock, &sock[i]);
-		thread_start(&t[i], pump, &pumps[i]);
+		int pair[2];
+
+		/* much room at the sender, and little at the receiver */
+		tcp_pair(pair, 16 * MIB, 4096);
+		relay[i] = (struct relay){ .ch = s.ch[i], .sock = pair[0] };
+		sock[i] = pair[1];
+		thread_start(&relay[i].thread, slow->relay, &relay[i]);
 	}
 	sent = mem_send(&m, &s, 0, m.pages, NULL, MZP_SEND_ALL, 0);
 	session_sync(&s);
 	/* it all backs up: nothing goes until we read */
 	sleep(1);
 	for (unsigned int i = 0; i < slow->channels; i++)
-		until_blocked_in(getpid(), t[i].tid, SYS_splice);
+		until_blocked_in(getpid(), relay[i].thread.tid,
+				 slow->relay == pump_on ? SYS_ioctl : SYS_splice);
 
 	while (left) {
 		for (unsigned int i = 0; i < slow->channels; i++) {
@@ -135,11 +134,11 @@ static void tcp(void **state)
 	for (unsigned int i = 0; i < slow->channels; i++) {
 		must(rx_between_packets(&rx.chan[i]));
 		must(sys(recv(sock[i], buf, 1, 0)) == 0);
-		thread_join(&t[i]);
-		must(bytes[i] == pumps[i].bytes);
+		thread_join(&relay[i].thread);
+		must(bytes[i] == relay[i].bytes);
 		close(s.ch[i]);
 		close(sock[i]);
-		close(pumps[i].sock);
+		close(relay[i].sock);
 	}
 	if (slow->packet_pages == 1)
 		must(rx.page_packets == slow->pages);
@@ -221,14 +220,17 @@ static void through_pipe(void **state)
 
 /* 64 MiB of data, or as many headers as make up for it. */
 static struct slow tcp_ways[] = {
-	{ 1, 1, 128, 16384, DATA, "tcp_large_packets" },
-	{ 2, 2, 3, 16384, DATA, "tcp_small_packets" },
-	{ 1, 2, 1, 16384, ABSENT, "tcp_headers_only" },
+	{ 1, 1, 128, 16384, DATA, "tcp_large_packets", splice_on },
+	{ 2, 2, 3, 16384, DATA, "tcp_small_packets", splice_on },
+	{ 1, 2, 1, 16384, ABSENT, "tcp_headers_only", splice_on },
+	{ 1, 2, 128, 16384, DATA, "pump_large_packets", pump_on },
+	{ 2, 2, 3, 16384, DATA, "pump_small_packets", pump_on },
+	{ 1, 2, 1, 16384, ABSENT, "pump_headers_only", pump_on },
 };
 static struct slow pipe_ways[] = {
-	{ 1, 2, 128, 16384, DATA, "pipe_large_packets" },
-	{ 1, 1, 1, 2048, DATA, "pipe_small_packets" },
-	{ 1, 1, 1, 8192, ABSENT, "pipe_headers_only" },
+	{ 1, 2, 128, 16384, DATA, "pipe_large_packets", NULL },
+	{ 1, 1, 1, 2048, DATA, "pipe_small_packets", NULL },
+	{ 1, 1, 1, 8192, ABSENT, "pipe_headers_only", NULL },
 };
 
 int main(int argc, char **argv)
