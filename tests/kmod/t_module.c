@@ -4,8 +4,11 @@
  * back. If that fails, others have nothing left to test: this program is the last.
  */
 #include "mem.h"
+#include "one.h"
+#include "sock.h"
 
 #include <fcntl.h>
+#include <sys/socket.h>
 #include <sys/syscall.h>
 
 static int unload_named(const char *module)
@@ -91,6 +94,51 @@ static void unload_module(void **state)
 	mem_free(&m);
 }
 
+/* Sockets have their queues full of pages, and do not need it either. */
+static void unload_with_full_sockets(void **state)
+{
+	const char *path = getenv("MZP_MODULE");
+	uint8_t *want[2], *got = malloc(4 * MIB);
+	struct mzp_pump pump[2];
+	int s[2][2];
+
+	(void)state;
+	must(got);
+	if (!path)
+		skip();
+	tcp_pair(s[0], 2 * MIB, 4096);
+	unix_pair(s[1]);
+	for (unsigned int i = 0; i < 2; i++) {
+		struct one o;
+		size_t n;
+
+		one_open(&o, 600, 8, 16);
+		want[i] = one_stream(&o, &n);
+		one_send(&o);
+		pump[i] = pump_to(s[i][0]);
+		pump[i].flags = MZP_PUMP_NONBLOCK;
+		do {
+			usleep(1000);
+			gives(EAGAIN, mzp_pump(o.ch, &pump[i]));
+		} while (pump[i].stop != MZP_PUMP_SOCKET && pump[i].bytes < n);
+		must(pump[i].bytes > 64 * 1024);
+		session_close(&o.s);
+		rx_free(&o.rx);
+		mem_free(&o.m);
+	}
+	until(module_refs() == 0);
+	works(unload());
+	must(access(DEVICE, F_OK) == -1);
+	for (unsigned int i = 0; i < 2; i++) {
+		must(receive_all(s[i], got, 4 * MIB) == pump[i].bytes);
+		must(!memcmp(got, want[i], pump[i].bytes));
+		close_pair(s[i]);
+		free(want[i]);
+	}
+	free(got);
+	load(path);
+}
+
 /* Where zstd is a module: it stays while it is needed, and without it is all but zstd. */
 static void method_missing(void **state)
 {
@@ -131,6 +179,7 @@ int main(int argc, char **argv)
 {
 	static const struct CMUnitTest tests[] = {
 		cmocka_unit_test(unload_module),
+		cmocka_unit_test(unload_with_full_sockets),
 		cmocka_unit_test(method_missing),
 	};
 
