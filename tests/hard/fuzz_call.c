@@ -2,8 +2,9 @@
 #include "fuzz_call.h"
 
 struct shared *shared;
-int device[DEVICES], chan[CHANNELS], pipes[PIPES][2], files[FILES], netlink;
-uint8_t *memory;
+int device[DEVICES], chan[CHANNELS], pipes[PIPES][2], files[FILES], sockets[SOCKETS];
+int netlink, uffd;
+uint8_t *memory, *lazy;
 
 uint64_t pick(uint64_t *r, uint64_t n)
 {

@@ -10,8 +10,8 @@
 
 enum {
 	THREADS = 2, LIVES = 4,
-	DEVICES = 4, CHANNELS = 8, PIPES = 3, FILES = 3,
-	MEMORY_PAGES = 1024,
+	DEVICES = 4, CHANNELS = 8, PIPES = 3, FILES = 3, SOCKETS = 8,
+	MEMORY_PAGES = 1024, LAZY_PAGES = 64,
 	/* results of a call beside 0: an errno, or these */
 	NO_ERRNO = 250, NOT_MADE, RESULTS,
 };
@@ -28,8 +28,12 @@ struct shared {
 extern struct shared *shared;
 
 /* What the threads of a life share; each place is taken out by exchange, so nobody closes twice. */
-extern int device[DEVICES], chan[CHANNELS], pipes[PIPES][2], files[FILES], netlink;
+extern int device[DEVICES], chan[CHANNELS], pipes[PIPES][2], files[FILES], sockets[SOCKETS];
+extern int netlink;
 extern uint8_t *memory;
+/* Memory that is nothing but a block, whose pages a userfaultfd has to supply. */
+extern uint8_t *lazy;
+extern int uffd;
 
 uint64_t pick(uint64_t *r, uint64_t n);
 bool chance(uint64_t *r, unsigned int percent);
@@ -52,6 +56,10 @@ void part(uint64_t *r, uint8_t **at, size_t *length);
  */
 
 /* fuzz_ioctl.c */
+/* Make an ioctl: 0 or an errno, which must be one that is documented. */
+int ask(int fd, unsigned long cmd, void *arg);
+/* The same with an argument that is spoiled at times: a member, its size, or where it lies. */
+int ask_spoiled(int fd, unsigned long cmd, void *arg, size_t size, uint64_t *r);
 int call_open(uint64_t *r);
 int call_setup(uint64_t *r);
 int call_block_add(uint64_t *r);
@@ -78,6 +86,12 @@ int call_dup(uint64_t *r);
 int call_close(uint64_t *r);
 int call_other(uint64_t *r);
 int call_fdinfo(uint64_t *r);
+
+/* fuzz_socket.c */
+int call_pump(uint64_t *r);
+int call_receive(uint64_t *r);
+int call_connect(uint64_t *r);
+int call_disturb(uint64_t *r);
 int call_scm(uint64_t *r);
 
 /* fuzz_memory.c */
@@ -88,6 +102,7 @@ int call_advise(uint64_t *r);
 int call_protect(uint64_t *r);
 int call_touch(uint64_t *r);
 int call_file(uint64_t *r);
+int call_supply(uint64_t *r);
 
 /* fuzz_other.c */
 int call_netlink(uint64_t *r);

@@ -8,7 +8,6 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <sys/mman.h>
-#include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
 
@@ -115,29 +114,4 @@ int call_fdinfo(uint64_t *r)
 	}
 	close(fd);
 	return 0;
-}
-
-/* Put a descriptor into a socket's queue, from where it never comes back. */
-int call_scm(uint64_t *r)
-{
-	union {
-		char bytes[CMSG_SPACE(sizeof(int))];
-		struct cmsghdr align;
-	} control = { };
-	struct iovec iov = { "x", 1 };
-	struct msghdr msg = { .msg_iov = &iov, .msg_iovlen = 1, .msg_control = &control,
-			      .msg_controllen = sizeof(control) };
-	int pair[2], fd = chance(r, 50) ? any(device, DEVICES, r) : any(chan, CHANNELS, r), ret;
-	struct cmsghdr *cmsg = CMSG_FIRSTHDR(&msg);
-
-	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair))
-		return 1;
-	cmsg->cmsg_level = SOL_SOCKET;
-	cmsg->cmsg_type = SCM_RIGHTS;
-	cmsg->cmsg_len = CMSG_LEN(sizeof(int));
-	memcpy(CMSG_DATA(cmsg), &fd, sizeof(fd));
-	ret = sendmsg(pair[0], &msg, MSG_DONTWAIT) < 0;
-	close(pair[0]);
-	close(pair[1]);
-	return ret;
 }

@@ -13,9 +13,11 @@ static const uint8_t documented[] = {
 	EINTR, EIO, ENXIO, E2BIG, EBADF, EAGAIN, ENOMEM, EACCES, EFAULT, EBUSY, EEXIST, ENODEV,
 	EINVAL, EMFILE, ENOTTY, ENOSPC, EPIPE, ERANGE, ENODATA, EOVERFLOW, EOPNOTSUPP, ETIMEDOUT,
 	ECANCELED, ENOENT,
+	/* of a socket */
+	ENOTSOCK, ENOTCONN, ECONNRESET,
 };
 
-static int ask(int fd, unsigned long cmd, void *arg)
+int ask(int fd, unsigned long cmd, void *arg)
 {
 	int err = ioctl(fd, cmd, arg) ? errno : 0;
 
@@ -26,8 +28,7 @@ static int ask(int fd, unsigned long cmd, void *arg)
 	return err;
 }
 
-/* Spoil an argument structure: a member, its size, or where it lies. */
-static int ask_spoiled(int fd, unsigned long cmd, void *arg, size_t size, uint64_t *r)
+int ask_spoiled(int fd, unsigned long cmd, void *arg, size_t size, uint64_t *r)
 {
 	uint8_t *copy;
 
@@ -68,6 +69,7 @@ static struct mzp_setup a_setup(uint64_t *r)
 {
 	return (struct mzp_setup){
 		.size = sizeof(struct mzp_setup),
+		.flags = chance(r, 70) ? 0 : MZP_SETUP_NO_WORKERS,
 		.channels = 1 + pick(r, CHANNELS / 2),
 		.method = chance(r, 70) ? 0 : pick(r, 3),
 		.level = chance(r, 90) ? 0 : pick(r, 4),
@@ -101,6 +103,9 @@ static struct mzp_block_add a_block(uint64_t *r, char *name)
 		add.flags = MZP_BLOCK_FD;
 		add.fd = any(files, FILES, r);
 		add.offset = pick(r, 64) * PAGE;
+	} else if (chance(r, 15)) {
+		add.addr = (uintptr_t)lazy;
+		add.length = LAZY_PAGES * PAGE;
 	} else {
 		add.addr = (uintptr_t)at;
 	}
@@ -253,7 +258,7 @@ int call_cancel(uint64_t *r)
 int call_garbage(uint64_t *r)
 {
 	uint64_t junk[32];
-	unsigned long cmd = chance(r, 70) ? _IO(MZP_IOC_TYPE, pick(r, 12)) : number(r);
+	unsigned long cmd = chance(r, 70) ? _IO(MZP_IOC_TYPE, pick(r, MZP_CMD_PUMP + 3)) : number(r);
 	int fd = chance(r, 80) ? any(device, DEVICES, r) : any(chan, CHANNELS, r);
 
 	for (unsigned int i = 0; i < ARRAY_SIZE(junk); i++)

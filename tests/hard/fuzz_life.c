@@ -3,10 +3,13 @@
 #include "genl.h"
 
 #include <fcntl.h>
+#include <linux/userfaultfd.h>
 #include <sched.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
+#include <sys/syscall.h>
 
 enum { CALLS = 384 };
 
@@ -38,7 +41,8 @@ static const struct {
 	CALL(channel, 5), CALL(send, 12), CALL(sync, 5), CALL(wait, 10), CALL(wait_spoiled, 2),
 	CALL(info, 2), CALL(cancel, 1), CALL(garbage, 4), CALL(read, 8), CALL(readv, 4),
 	CALL(splice, 12), CALL(tee, 2), CALL(drain, 8), CALL(sendfile, 1), CALL(poll, 4),
-	CALL(dup, 2), CALL(close, 4), CALL(other, 3), CALL(fdinfo, 2), CALL(scm, 1),
+	CALL(dup, 2), CALL(close, 4), CALL(other, 3), CALL(fdinfo, 2), CALL(scm, 2),
+	CALL(pump, 12), CALL(receive, 6), CALL(connect, 2), CALL(disturb, 3), CALL(supply, 4),
 	CALL(map, 3), CALL(unmap, 2), CALL(remap, 2), CALL(advise, 5), CALL(protect, 2),
 	CALL(touch, 8), CALL(file, 5), CALL(netlink, 5), CALL(fork, 1), CALL(signal, 1),
 	CALL(fault, 6), CALL(unload, 1),
@@ -143,17 +147,33 @@ static uint8_t *fenced(size_t pages)
 	return at;
 }
 
+/* Only the module looks at this memory: whoever else did could not be interrupted. */
+static void lazy_open(void)
+{
+	struct uffdio_api api = { .api = UFFD_API };
+	struct uffdio_register reg = { .mode = UFFDIO_REGISTER_MODE_MISSING };
+
+	lazy = fenced(LAZY_PAGES);
+	uffd = sys(syscall(SYS_userfaultfd, O_CLOEXEC | O_NONBLOCK));
+	sys(ioctl(uffd, UFFDIO_API, &api));
+	reg.range.start = (uintptr_t)lazy;
+	reg.range.len = LAZY_PAGES * PAGE;
+	sys(ioctl(uffd, UFFDIO_REGISTER, &reg));
+}
+
 void life(const struct genes *g, struct progress *progress)
 {
 	struct sigaction action = { .sa_handler = interrupt };
 	pthread_t thread[THREADS];
-	uint64_t r = g->gene[g->nr - 1];
+	uint64_t r = g->gene[g->nr - 1], more = r;
 
 	sigaction(SIGUSR1, &action, NULL);
 	signal(SIGPIPE, SIG_IGN);
 	memset(device, -1, sizeof(device));
 	memset(chan, -1, sizeof(chan));
+	memset(sockets, -1, sizeof(sockets));
 	memory = fenced(MEMORY_PAGES);
+	lazy_open();
 	netlink = genl_open();
 	for (unsigned int i = 0; i < PIPES; i++)
 		sys(pipe2(pipes[i], O_CLOEXEC | O_NONBLOCK));
@@ -161,6 +181,8 @@ void life(const struct genes *g, struct progress *progress)
 		files[i] = sys(memfd_create("fuzz", MFD_CLOEXEC));
 		sys(ftruncate(files[i], 256 * PAGE));
 	}
+	for (unsigned int i = 0; i < SOCKETS / 2; i++)
+		call_connect(&more);
 	/* Half of them are nobody special. */
 	if (r & 1) {
 		struct rlimit limit = { 8 * MIB, 8 * MIB };

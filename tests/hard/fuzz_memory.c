@@ -7,6 +7,8 @@
 
 #include <fcntl.h>
 #include <linux/falloc.h>
+#include <linux/userfaultfd.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/uio.h>
 
@@ -101,4 +103,23 @@ int call_file(uint64_t *r)
 	}
 	place(files, FILES, memfd_create("fuzz", MFD_CLOEXEC), r);
 	return 0;
+}
+
+/* Answer for a page that somebody may be waiting for, or have it not be there any more. */
+int call_supply(uint64_t *r)
+{
+	uint8_t *at = lazy + pick(r, LAZY_PAGES) * PAGE;
+	struct uffdio_copy copy = { .dst = (uintptr_t)at, .src = (uintptr_t)memory, .len = PAGE };
+	struct uffdio_zeropage zero = { .range = { (uintptr_t)at, PAGE } };
+	struct uffdio_range wake = { (uintptr_t)lazy, LAZY_PAGES * PAGE };
+
+	switch (pick(r, 4)) {
+	case 0:
+		return madvise(at, PAGE, MADV_DONTNEED) < 0;
+	case 1:
+		return ioctl(uffd, UFFDIO_ZEROPAGE, &zero) < 0;
+	case 2:
+		return ioctl(uffd, UFFDIO_WAKE, &wake) < 0;
+	}
+	return ioctl(uffd, UFFDIO_COPY, &copy) < 0;
 }

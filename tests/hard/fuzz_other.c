@@ -80,6 +80,7 @@ static void in_child(uint64_t *r)
 		call_read(r);
 		call_wait(r);
 		call_splice(r);
+		call_pump(r);
 		call_fdinfo(r);
 	}
 	if (chance(r, 10))
