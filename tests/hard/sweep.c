@@ -58,7 +58,7 @@ static void advance(struct state *st)
 		works(mzp_setup(st->s.fd, &st->s.setup));
 		break;
 	case SET_UP:
-		for (unsigned int i = 0; i < CHANNELS; i++) {
+		for (unsigned int i = 0; i < st->s.setup.channels; i++) {
 			if (st->s.ch[i] < 0)
 				works(mzp_channel(st->s.fd, i, 0, &st->s.ch[i]));
 		}

@@ -4,6 +4,7 @@
  * allocation or user copy, then at its second, and so on (see sweep.h): reading that
  * failed has taken no byte out of the stream.
  */
+#include "sock.h"
 #include "sweep.h"
 
 #include <fcntl.h>
@@ -75,6 +76,55 @@ static void channel_splice(void **state)
 	(void)state;
 	sweep(&(struct sweep){ .from = SYNCED, .prepare = prepare_pipe, .act = act_splice,
 			       .finish = finish_read });
+}
+
+/* The whole round is in one channel. */
+static void prepare_one_channel(struct state *st)
+{
+	st->s.setup.channels = 1;
+	advance_to(st, SYNCED);
+}
+
+static void prepare_pump_tcp(struct state *st)
+{
+	prepare_one_channel(st);
+	tcp_pair(st->pipe, 0, 0);
+}
+
+static void prepare_pump_unix(struct state *st)
+{
+	prepare_one_channel(st);
+	unix_pair(st->pipe);
+}
+
+/* A header, some pages, and a part of one. */
+static int act_pump(struct state *st)
+{
+	struct mzp_pump pump = pump_to(st->pipe[0]);
+
+	pump.max = 10000;
+	return mzp_pump(st->s.ch[0], &pump);
+}
+
+/* Where it failed it may have sent something all the same: that is in the socket. */
+static void finish_pump(struct state *st)
+{
+	rx_feed(&st->rx.chan[0], st->buf, receive_all(st->pipe, st->buf, sizeof(st->buf)));
+	advance_to(st, DONE);
+}
+
+static void channel_pump_tcp(void **state)
+{
+	(void)state;
+	sweep(&(struct sweep){ .from = OPEN, .prepare = prepare_pump_tcp, .act = act_pump,
+			       .finish = finish_pump });
+}
+
+static void channel_pump_unix(void **state)
+{
+	(void)state;
+	sweep(&(struct sweep){ .from = OPEN, .prepare = prepare_pump_unix, .act = act_pump,
+			       .finish = finish_pump });
 }
 
 static int act_poll(struct state *st)
@@ -156,6 +206,8 @@ int main(int argc, char **argv)
 	static const struct CMUnitTest tests[] = {
 		cmocka_unit_test(channel_read),
 		cmocka_unit_test(channel_splice),
+		cmocka_unit_test(channel_pump_tcp),
+		cmocka_unit_test(channel_pump_unix),
 		cmocka_unit_test(channel_poll),
 		cmocka_unit_test(channel_epoll),
 		cmocka_unit_test(fdinfo),
