@@ -181,8 +181,5 @@ unsigned int genl_sessions(void)
 
 uint64_t session_number(int fd)
 {
-	char path[64];
-
-	snprintf(path, sizeof(path), "/proc/self/fdinfo/%d", fd);
-	return file_number(path, "mzp-session:");
+	return fd_number(fd, "mzp-session:");
 }

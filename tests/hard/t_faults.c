@@ -499,17 +499,6 @@ static volatile bool held;
 static volatile unsigned int holding;
 enum { CPUS_MOST = 64 };
 
-static void stay_on(unsigned int cpu, int policy)
-{
-	struct sched_param param = { .sched_priority = policy == SCHED_FIFO };
-	cpu_set_t cpus;
-
-	CPU_ZERO(&cpus);
-	CPU_SET(cpu, &cpus);
-	sys(sched_setaffinity(0, sizeof(cpus), &cpus));
-	sys(sched_setscheduler(0, policy, &param));
-}
-
 static void *hold(void *arg)
 {
 	stay_on((uintptr_t)arg, SCHED_FIFO);
@@ -547,14 +536,6 @@ static void send_to_all(struct session *s)
 	file_put("/proc/sys/kernel/sched_rt_runtime_us", "950000");
 }
 
-static uint64_t packets_of(const struct session *s)
-{
-	char path[64];
-
-	snprintf(path, sizeof(path), "/proc/self/fdinfo/%d", s->fd);
-	return file_number(path, "mzp-packets:");
-}
-
 static void compete(struct session *s, unsigned int i, const struct mem *m, bool equal)
 {
 	struct mzp_setup setup = setup_for(equal ? 2 : 1 + i % 2 * 3);
@@ -575,7 +556,7 @@ static uint64_t all_packets(const struct session *s, uint64_t *packets)
 	uint64_t total = 0;
 
 	for (unsigned int i = 0; i < SESSIONS - 1; i++)
-		total += packets[i] = packets_of(&s[i + 1]);
+		total += packets[i] = fd_number(s[i + 1].fd, "mzp-packets:");
 	return total;
 }
 
@@ -612,7 +593,7 @@ static void compare(bool equal)
 	/* All get done, but for the one that nobody reads, which is as full as can be. */
 	for (unsigned int i = 1; i < SESSIONS; i++)
 		must(session_wait(&s[i], 0).zero == FAIR_PAGES);
-	must(packets_of(&s[0]) <= 4);
+	must(fd_number(s[0].fd, "mzp-packets:") <= 4);
 	gives(ETIMEDOUT, mzp_wait(s[0].fd, 0, 0, &(struct mzp_wait){ 0 }));
 	for (unsigned int i = 0; i < SESSIONS; i++)
 		session_close(&s[i]);

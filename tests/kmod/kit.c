@@ -3,6 +3,7 @@
 
 #include <fcntl.h>
 #include <poll.h>
+#include <sched.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
@@ -291,6 +292,17 @@ void become(uid_t uid)
 	sys(setresuid(uid, uid, uid));
 }
 
+void stay_on(unsigned int cpu, int policy)
+{
+	struct sched_param param = { .sched_priority = policy == SCHED_FIFO };
+	cpu_set_t cpus;
+
+	CPU_ZERO(&cpus);
+	CPU_SET(cpu, &cpus);
+	sys(sched_setaffinity(0, sizeof(cpus), &cpus));
+	sys(sched_setscheduler(0, policy, &param));
+}
+
 static void *thread_main(void *arg)
 {
 	struct thread *t = arg;
@@ -470,6 +482,14 @@ void thp_on(void *base, uint64_t length)
 long module_refs(void)
 {
 	return file_number("/sys/module/multifd_zp/refcnt", NULL);
+}
+
+long fd_number(int fd, const char *key)
+{
+	char path[64];
+
+	snprintf(path, sizeof(path), "/proc/self/fdinfo/%d", fd);
+	return file_number(path, key);
 }
 
 void swap_on(void)

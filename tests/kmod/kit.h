@@ -128,6 +128,9 @@ void reap(pid_t pid, int sig);
 #define SOMEBODY 54321
 void become(uid_t uid);
 
+/* Have the calling thread on this CPU only, and scheduled like this; FIFO with the least priority. */
+void stay_on(unsigned int cpu, int policy);
+
 /* A handler for signals that are to interrupt a call and do no more. */
 void interrupt(int sig);
 
@@ -175,6 +178,8 @@ void write_exactly(int fd, const void *buf, size_t n);
 long file_number(const char *path, const char *key);
 void file_put(const char *path, const char *text);
 long module_refs(void);
+/* The same of what fdinfo says of one of our own descriptors. */
+long fd_number(int fd, const char *key);
 
 /* Ends the test as one that cannot run here, and says why. */
 #define skip_since(why)                                                        \

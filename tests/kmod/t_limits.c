@@ -322,7 +322,7 @@ static void ring_sizes(void **state)
 	for (unsigned int i = 0; i < ARRAY_SIZE(sizes); i++) {
 		struct mzp_setup setup = setup_for(1);
 		struct mzp_wait w = { 0 };
-		char path[64], full[32];
+		char full[32];
 		struct session s;
 		struct mem m;
 		uint64_t job;
@@ -333,11 +333,10 @@ static void ring_sizes(void **state)
 		mem_set_range(&m, 0, PAGES, DATA);
 		session_open(&s, &setup);
 		job = session_send(&s, session_block(&s, "ram", m.base, PAGES * PAGE), 0, PAGES, 0);
-		snprintf(path, sizeof(path), "/proc/self/fdinfo/%d", s.ch[0]);
-		until(file_number(path, "mzp-ring-full:"));
+		until(fd_number(s.ch[0], "mzp-ring-full:"));
 		snprintf(full, sizeof(full), "mzp-ring:\t%u/%u\n", sizes[i], sizes[i]);
 		/* a key that is not there fails the test */
-		file_number(path, full);
+		fd_number(s.ch[0], full);
 		gives(ETIMEDOUT, mzp_wait(s.fd, job, 0, &w));
 		must(w.normal == sizes[i] - 1, "%ju pages in a ring of %u", (uintmax_t)w.normal,
 		     sizes[i]);

@@ -280,12 +280,8 @@ static uint64_t channel_stat(const struct session *s, const char *key)
 {
 	uint64_t sum = 0;
 
-	for (unsigned int i = 0; i < s->setup.channels; i++) {
-		char path[32];
-
-		snprintf(path, sizeof(path), "/proc/self/fdinfo/%d", s->ch[i]);
-		sum += file_number(path, key);
-	}
+	for (unsigned int i = 0; i < s->setup.channels; i++)
+		sum += fd_number(s->ch[i], key);
 	return sum;
 }
 

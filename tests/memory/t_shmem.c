@@ -350,14 +350,6 @@ static void too_short(void **state)
 	}
 }
 
-static long channel_stat(int fd, const char *key)
-{
-	char path[32];
-
-	snprintf(path, sizeof(path), "/proc/self/fdinfo/%d", fd);
-	return file_number(path, key);
-}
-
 /*
  * The ring is full and the job far from its end when the file changes: what is
  * in the ring stays as it was, and the rest is as it is now.
@@ -389,7 +381,7 @@ static void change_midway(bool truncate)
 		else
 			id = session_block(&s, "ram", g->base, BIG * PAGE);
 		job = session_send(&s, id, 0, BIG, 0);
-		until(channel_stat(s.ch[0], "mzp-ring-full:"));
+		until(fd_number(s.ch[0], "mzp-ring-full:"));
 		gives(ETIMEDOUT, mzp_wait(s.fd, job, 0, &w));
 		in_ring = w.normal;
 		must(in_ring && in_ring <= RING, "%ju", (uintmax_t)in_ring);
