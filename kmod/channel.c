@@ -115,6 +115,9 @@ static void mzp_channel_drop_packet(struct mzp_channel *channel)
 void mzp_channel_free(struct mzp_channel *channel)
 {
 	cancel_delayed_work_sync(&channel->again);
+	/* It can be one that others have done without us. */
+	if (channel->job)
+		mzp_job_put(channel->job);
 	mzp_round_put(channel->round);
 	if (channel->ring.slot) {
 		while (mzp_ring_first(&channel->ring)) {

@@ -88,10 +88,13 @@ struct mzp_channel {
 	struct mzp_channel_stats stats;
 };
 
-/* Whether who runs the channel may wait for pages and the like. */
+/*
+ * Whether who runs the channel may wait for pages and the like: a reader, and not while
+ * there are packets that it should send first.
+ */
 static inline bool mzp_may_wait(const struct mzp_channel *channel)
 {
-	return channel->patience != MZP_PATIENCE_NONE;
+	return channel->patience != MZP_PATIENCE_NONE && !mzp_ring_fill(&channel->ring);
 }
 
 struct mzp_channel *mzp_channel_new(struct mzp_session *session, unsigned int id,

@@ -10,8 +10,8 @@
  *
  * The states and who changes them (enum mzp_claim_state says what they mean):
  *
- *   kick        IDLE, LEFT -> QUEUED     if a worker may have it
- *               IDLE       -> LEFT       if not, or if a reader sleeps
+ *   kick        IDLE, LEFT -> RUNNING    and gives it to a worker at once
+ *               IDLE       -> LEFT       if there is none, or if a reader sleeps
  *               RUNNING    -> KICKED
  *   worker      QUEUED     -> RUNNING    under its queue's lock
  *   reader,     QUEUED     -> RUNNING    under that queue's lock, out of it
@@ -88,18 +88,8 @@ void mzp_claim_init(struct mzp_channel *channel)
 /* A reader that sleeps for want of packets does it itself: it has nothing else to do. */
 static bool mzp_claim_for_worker(const struct mzp_channel *channel)
 {
-	return channel->session->workers &&
+	return channel->session->workers && mzp_runqueues_up() &&
 	       (!atomic_read(&channel->claim.waiting) || mzp_ring_fill(&channel->ring));
-}
-
-/* Give a worker what was left to a reader who then had other things to do. */
-static void mzp_claim_pass_on(struct mzp_channel *channel)
-{
-	struct mzp_claim *claim = &channel->claim;
-
-	if (atomic_read(&claim->state) == MZP_LEFT && !READ_ONCE(claim->needs_reader) &&
-	    mzp_claim_for_worker(channel) && mzp_claim_take(channel))
-		mzp_claim_release(channel, MZP_PRODUCED_SOME);
 }
 
 /**
@@ -123,9 +113,11 @@ void mzp_claim_kick(struct mzp_channel *channel)
 		if (state == MZP_RUNNING) {
 			if (atomic_cmpxchg(&claim->state, state, MZP_KICKED) == state)
 				break;
-		} else if (mzp_claim_for_worker(channel) && mzp_runqueue_up(channel)) {
-			if (mzp_runqueue_add(channel, state))
-				break;
+		} else if (mzp_claim_for_worker(channel)) {
+			if (atomic_cmpxchg(&claim->state, state, MZP_RUNNING) == state) {
+				mzp_claim_release(channel, MZP_PRODUCED_SOME);
+				return;
+			}
 		} else if (state == MZP_LEFT ||
 			   atomic_cmpxchg(&claim->state, state, MZP_LEFT) == state) {
 			/* The reader may have left meanwhile; pairs with mzp_claim_wait_end(). */
@@ -228,6 +220,9 @@ static void mzp_claim_leave(struct mzp_channel *channel)
 	atomic_xchg(&channel->claim.state, MZP_LEFT);
 	if (unlikely(mzp_session_failed(channel->session)))
 		mzp_channel_stop(channel);
+	else
+		/* The reader that it is left to may have left; pairs with mzp_claim_wait_end(). */
+		mzp_claim_pass_on(channel);
 }
 
 /**
@@ -241,17 +236,34 @@ void mzp_claim_release(struct mzp_channel *channel, enum mzp_produced produced)
 {
 	struct mzp_claim *claim = &channel->claim;
 
+	WRITE_ONCE(claim->needs_reader, produced == MZP_PRODUCED_LEFT);
 	if (produced == MZP_PRODUCED_NOTHING) {
 		if (atomic_cmpxchg(&claim->state, MZP_RUNNING, MZP_IDLE) == MZP_RUNNING)
 			return;
 		/* It was kicked. */
 		produced = MZP_PRODUCED_SOME;
 	}
-	WRITE_ONCE(claim->needs_reader, produced == MZP_PRODUCED_LEFT);
 	if (produced == MZP_PRODUCED_LEFT || !mzp_claim_for_worker(channel) ||
-	    !mzp_runqueue_add(channel, MZP_RUNNING))
+	    !mzp_runqueue_add(channel))
 		mzp_claim_leave(channel);
 	mzp_channel_wake(channel);
+}
+
+/**
+ * mzp_claim_pass_on - give a worker what was left to a reader who has other things to do
+ * @channel: the channel
+ *
+ * Not what a worker would only leave again.
+ *
+ * Context: as mzp_claim_release().
+ */
+void mzp_claim_pass_on(struct mzp_channel *channel)
+{
+	struct mzp_claim *claim = &channel->claim;
+
+	if (atomic_read(&claim->state) == MZP_LEFT && !READ_ONCE(claim->needs_reader) &&
+	    mzp_claim_for_worker(channel) && mzp_claim_take(channel))
+		mzp_claim_release(channel, MZP_PRODUCED_SOME);
 }
 
 /**

@@ -65,6 +65,7 @@ void mzp_claim_look(struct mzp_channel *channel);
 bool mzp_claim_kicked(const struct mzp_channel *channel);
 bool mzp_claim_open(const struct mzp_channel *channel);
 void mzp_claim_release(struct mzp_channel *channel, enum mzp_produced produced);
+void mzp_claim_pass_on(struct mzp_channel *channel);
 void mzp_claim_wait_begin(struct mzp_channel *channel);
 void mzp_claim_wait_end(struct mzp_channel *channel, bool comes);
 void mzp_claim_note_reader(struct mzp_channel *channel, struct task_struct *task);

@@ -220,10 +220,11 @@ static void mzp_producer_sync(struct mzp_channel *channel, struct mzp_packet *pa
 	mzp_job_put(job);
 }
 
-/* What was needed must be waited for, by somebody who can. */
+/* What was needed must be waited for, by a reader with nothing else to do. */
 static enum mzp_produced mzp_producer_leave(struct mzp_channel *channel)
 {
-	mzp_stat_add(&channel->stats.left, 1);
+	if (channel->patience == MZP_PATIENCE_NONE)
+		mzp_stat_add(&channel->stats.left, 1);
 	trace_mzp_left(channel->session->id, channel->id, channel->need);
 	return MZP_PRODUCED_LEFT;
 }
@@ -231,12 +232,13 @@ static enum mzp_produced mzp_producer_leave(struct mzp_channel *channel)
 /* Return: as mzp_classify(). */
 static int mzp_producer_work(struct mzp_channel *channel)
 {
-	gfp_t gfp = mzp_may_wait(channel) ? GFP_KERNEL : GFP_NOWAIT;
+	bool wait = mzp_may_wait(channel);
 
-	if (!mzp_arena_reserve(&channel->arena, mzp_comp_pages_max(&channel->comp), gfp))
+	if (!mzp_arena_reserve(&channel->arena, mzp_comp_pages_max(&channel->comp),
+			       wait ? GFP_KERNEL : GFP_NOWAIT))
 		return mzp_classify(channel);
 	channel->need = MZP_NEED_MEMORY;
-	if (!mzp_may_wait(channel))
+	if (!wait)
 		return -EAGAIN;
 	return signal_pending(current) ? -EINTR : -ENOMEM;
 }
@@ -365,8 +367,8 @@ static bool mzp_producer_over(const struct mzp_channel *channel, u64 start)
 enum mzp_produced mzp_producer_run(struct mzp_channel *channel, enum mzp_patience patience)
 {
 	struct mem_cgroup *memcg = set_active_memcg(channel->session->memcg);
+	u64 start = ktime_get_ns(), packets = channel->stats.packets;
 	enum mzp_produced produced;
-	u64 start = ktime_get_ns();
 
 	channel->patience = patience;
 	do {
@@ -374,6 +376,7 @@ enum mzp_produced mzp_producer_run(struct mzp_channel *channel, enum mzp_patienc
 		cond_resched();
 	} while (produced == MZP_PRODUCED_SOME && !mzp_producer_over(channel, start));
 	set_active_memcg(memcg);
-	mzp_channel_wake(channel);
+	if (channel->stats.packets != packets)
+		mzp_channel_wake(channel);
 	return produced;
 }

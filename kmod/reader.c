@@ -83,8 +83,9 @@ static void mzp_reader_count(struct mzp_channel *channel, u64 ns, u64 packets)
  * @patience: what may be waited for
  *
  * Context: process; sleeps as @patience says.
- * Return: 1: something has changed, look again; 0: there is nothing to do, or somebody
- * else does it; -EAGAIN: it would take more patience; -ERESTARTSYS: a signal is pending.
+ * Return: 1: something has changed, look again; 0: there is nothing to do; -EBUSY:
+ * somebody else does it; -EAGAIN: it would take more patience; -ERESTARTSYS: a signal is
+ * pending.
  */
 int mzp_reader_produce(struct mzp_channel *channel, enum mzp_patience patience)
 {
@@ -92,7 +93,7 @@ int mzp_reader_produce(struct mzp_channel *channel, enum mzp_patience patience)
 	enum mzp_produced produced;
 
 	if (!mzp_claim_take(channel))
-		return 0;
+		return -EBUSY;
 	packets = channel->stats.packets;
 	mzp_claim_note_reader(channel, current);
 	produced = mzp_producer_run(channel, patience);
@@ -100,7 +101,7 @@ int mzp_reader_produce(struct mzp_channel *channel, enum mzp_patience patience)
 	packets = channel->stats.packets - packets;
 	mzp_reader_count(channel, ktime_get_ns() - start, packets);
 	mzp_claim_release(channel, produced);
-	if (packets || mzp_session_failed(channel->session))
+	if (packets || mzp_ring_fill(&channel->ring) || mzp_session_failed(channel->session))
 		return 1;
 	if (produced == MZP_PRODUCED_NOTHING)
 		return 0;
@@ -130,9 +131,18 @@ static int mzp_reader_wait(struct mzp_channel *channel)
  */
 int mzp_reader_fill(struct mzp_channel *channel, enum mzp_patience patience)
 {
-	int ret = mzp_reader_produce(channel, patience);
+	int ret;
 
-	if (ret)
-		return min(ret, 0);
-	return patience == MZP_PATIENCE_ALL ? mzp_reader_wait(channel) : -EAGAIN;
+	for (;;) {
+		ret = mzp_reader_produce(channel, patience);
+		if (ret && ret != -EBUSY)
+			return min(ret, 0);
+		if (patience != MZP_PATIENCE_ALL)
+			return -EAGAIN;
+		ret = mzp_reader_wait(channel);
+		/* What was left to us, we do now, before anything else can come between. */
+		if (ret || mzp_ring_fill(&channel->ring) ||
+		    mzp_session_phase(channel->session) >= MZP_ENDED)
+			return ret;
+	}
 }

@@ -114,15 +114,6 @@ static int mzp_runqueue_pick(const struct mzp_channel *channel)
 	return cpu;
 }
 
-/* Whoever runs the channel decides; others must find it as they saw it. */
-static bool mzp_runqueue_mark(struct mzp_channel *channel, int from)
-{
-	if (from != MZP_RUNNING)
-		return atomic_cmpxchg(&channel->claim.state, from, MZP_QUEUED) == from;
-	atomic_xchg(&channel->claim.state, MZP_QUEUED);
-	return true;
-}
-
 static void mzp_runqueue_link(struct mzp_runqueue *rq, int cpu, struct mzp_channel *channel)
 {
 	struct mzp_share *share = per_cpu_ptr(channel->session->share, cpu);
@@ -136,6 +127,8 @@ static void mzp_runqueue_link(struct mzp_runqueue *rq, int cpu, struct mzp_chann
 		list_add_tail(&share->node, &rq->sessions);
 	if (cpumask_test_cpu(cpu, &mzp_idle_cpus))
 		cpumask_clear_cpu(cpu, &mzp_idle_cpus);
+	/* Last: whoever sees it finds the queue. */
+	atomic_xchg(&channel->claim.state, MZP_QUEUED);
 	wake_up_process(rq->worker);
 }
 
@@ -144,40 +137,27 @@ static void mzp_runqueue_unlink(struct mzp_runqueue *rq, int cpu, struct mzp_cha
 {
 	struct mzp_share *share = per_cpu_ptr(channel->session->share, cpu);
 
+	/* First, likewise. Full barrier: pairs with mzp_claim_kick(). */
+	atomic_xchg(&channel->claim.state, MZP_RUNNING);
 	list_del(&channel->claim.node);
 	WRITE_ONCE(channel->claim.queue, -1);
 	WRITE_ONCE(rq->queued, rq->queued - 1);
 	list_del_init(&share->node);
 	if (!list_empty(&share->channels))
 		list_add_tail(&share->node, &rq->sessions);
-	/* Full barrier: pairs with mzp_claim_kick(). */
-	atomic_xchg(&channel->claim.state, MZP_RUNNING);
-}
-
-/**
- * mzp_runqueue_up - whether there is a worker at all
- * @channel: the channel that is to be queued
- *
- * Context: any.
- */
-bool mzp_runqueue_up(const struct mzp_channel *channel)
-{
-	return !cpumask_empty(&mzp_up_cpus);
 }
 
 /**
  * mzp_runqueue_add - queue a channel at a worker
- * @channel: the channel
- * @from: the state that it was seen in; MZP_RUNNING: the caller runs it
+ * @channel: run by the caller, and by the worker from now on
  *
  * Context: any; takes the queue's lock.
- * Return: whether it was queued; false: no worker is up, or the state is another by
- * now.
+ * Return: false: no worker is up, so the caller still runs it.
  */
-bool mzp_runqueue_add(struct mzp_channel *channel, int from)
+bool mzp_runqueue_add(struct mzp_channel *channel)
 {
-	bool up = false, added = false;
 	struct mzp_runqueue *rq;
+	bool up = false;
 	int cpu;
 
 	/* The pick can be out of date. */
@@ -188,12 +168,11 @@ bool mzp_runqueue_add(struct mzp_channel *channel, int from)
 		rq = per_cpu_ptr(&mzp_runqueues, cpu);
 		spin_lock(&rq->lock);
 		up = rq->up;
-		added = up && mzp_runqueue_mark(channel, from);
-		if (added)
+		if (up)
 			mzp_runqueue_link(rq, cpu, channel);
 		spin_unlock(&rq->lock);
 	}
-	return added;
+	return true;
 }
 
 /**

@@ -24,8 +24,7 @@ struct mzp_share {
 };
 
 struct mzp_share __percpu *mzp_runqueue_share(void);
-bool mzp_runqueue_up(const struct mzp_channel *channel);
-bool mzp_runqueue_add(struct mzp_channel *channel, int from);
+bool mzp_runqueue_add(struct mzp_channel *channel);
 bool mzp_runqueue_remove(struct mzp_channel *channel);
 
 /* for its worker */

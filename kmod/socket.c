@@ -349,11 +349,13 @@ static int mzp_socket_fill_ring(struct mzp_socket_pump *pump)
 									    MZP_PATIENCE_ALL;
 	int ret;
 
-	/* Whoever looks for work now sees the room, too. */
-	pump->owed = false;
 	pump->arg->stop = MZP_PUMP_CHANNEL;
 	ret = mzp_reader_produce(pump->channel, patience);
-	if (ret)
+	/* We have just seen that there is room; whoever else runs it may not have. */
+	if (ret == -EBUSY)
+		mzp_socket_settle(pump);
+	pump->owed = false;
+	if (ret && ret != -EBUSY)
 		return min(ret, 0);
 	return mzp_socket_wait_packet(pump);
 }
@@ -400,6 +402,7 @@ static int mzp_socket_run(struct mzp_socket_pump *pump)
 	} while (ret > 0);
 	mzp_socket_unhook(pump);
 	mzp_socket_settle(pump);
+	mzp_claim_pass_on(pump->channel);
 	return ret;
 }
 

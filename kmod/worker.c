@@ -82,8 +82,11 @@ static void mzp_worker_fn(unsigned int cpu)
 	if (channel)
 		mzp_worker_run(cpu, channel);
 	mzp_runqueue_rest(cpu);
-	if (unlikely(READ_ONCE(mzp_resting)))
+	if (unlikely(READ_ONCE(mzp_resting))) {
+		/* Pairs with mzp_workers_rest(): it sees us at rest, or we see it wait. */
+		smp_mb();
 		wake_up_var(&mzp_resting);
+	}
 	cond_resched();
 }
 
@@ -94,6 +97,8 @@ static void mzp_worker_unpark(unsigned int cpu)
 	if (!mzp_resting)
 		mzp_runqueue_open(cpu, current);
 	spin_unlock(&mzp_workers_lock);
+	/* For those that came when nobody was there. */
+	mzp_sessions_kick();
 }
 
 static void mzp_worker_park(unsigned int cpu)
