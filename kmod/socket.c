@@ -182,6 +182,23 @@ static u64 mzp_socket_left(const struct mzp_pump *arg)
 	return arg->max > arg->bytes ? arg->max - arg->bytes : 0;
 }
 
+/*
+ * Whether something is sure to follow when the ring's first packet was sent: not if that
+ * will not be sent to its end.
+ */
+static bool mzp_socket_more(const struct mzp_channel *channel, const struct mzp_packet *packet,
+			    u64 max)
+{
+	u64 bytes = 0;
+	unsigned int i;
+
+	if (mzp_ring_fill(&channel->ring) < 2)
+		return false;
+	for (i = channel->buf; i < packet->nr; i++)
+		bytes += packet->buf[i].bv_len;
+	return bytes - channel->offset < max;
+}
+
 /* Tell who makes packets that there is room for some. */
 static void mzp_socket_settle(struct mzp_socket_pump *pump)
 {
@@ -204,7 +221,8 @@ static int mzp_socket_empty_ring(struct mzp_socket_pump *pump)
 	while ((packet = mzp_ring_first(&channel->ring)) && (max = mzp_socket_left(pump->arg))) {
 		sent = mzp_socket_send(pump->sock, &packet->buf[channel->buf],
 				       packet->nr - channel->buf, channel->offset,
-				       min_t(u64, max, INT_MAX), mzp_ring_fill(&channel->ring) > 1);
+				       min_t(u64, max, INT_MAX),
+				       mzp_socket_more(channel, packet, max));
 		if (sent == -EAGAIN)
 			mzp_stat_add(&channel->stats.socket_full, 1);
 		if (sent < 0)
