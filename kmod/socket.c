@@ -342,7 +342,8 @@ static int mzp_socket_wait_packet(struct mzp_socket_pump *pump)
 	int err;
 
 	pump->arg->stop = MZP_PUMP_SOCKET;
-	if (mzp_socket_poll(pump) & (EPOLLERR | EPOLLHUP | EPOLLRDHUP)) {
+	if (mzp_socket_poll(pump) & (EPOLLERR | EPOLLHUP | EPOLLRDHUP) ||
+	    READ_ONCE(pump->sock->sk->sk_shutdown) & SEND_SHUTDOWN) {
 		err = sock_error(pump->sock->sk);
 		return err ?: -EPIPE;
 	}
