@@ -67,6 +67,7 @@ struct mzp_socket_wait {
  * @told: bytes that have been told there
  * @task: the caller
  * @woken: something has happened since it last began to look
+ * @asleep: it sleeps until something happens
  * @owed: the channel's producer waits for room, and has not been told that there is some
  * @refused: the socket has no room, though it said otherwise
  * @since: when it last took something, in jiffies
@@ -82,6 +83,7 @@ struct mzp_socket_pump {
 	u64 told;
 	struct task_struct *task;
 	bool woken;
+	bool asleep;
 	bool owed;
 	bool refused;
 	unsigned long since;
@@ -244,9 +246,10 @@ static int mzp_socket_wake(struct wait_queue_entry *entry, unsigned int mode, in
 {
 	struct mzp_socket_wait *wait = container_of(entry, struct mzp_socket_wait, entry);
 
-	/* Before the caller's state is looked at; pairs with mzp_socket_sleep(). */
+	/* Before we look whether it sleeps; pairs with mzp_socket_sleep(). */
 	smp_store_mb(wait->pump->woken, true);
-	return default_wake_function(entry, mode, sync, key);
+	/* If not, it may wait for something else, such as a page, and is left alone. */
+	return READ_ONCE(wait->pump->asleep) ? default_wake_function(entry, mode, sync, key) : 0;
 }
 
 static void mzp_socket_hook(struct mzp_socket_pump *pump, wait_queue_head_t *head)
@@ -279,8 +282,11 @@ static void mzp_socket_unhook(struct mzp_socket_pump *pump)
 static void mzp_socket_sleep(struct mzp_socket_pump *pump, long timeout)
 {
 	set_current_state(TASK_INTERRUPTIBLE);
+	/* Pairs with mzp_socket_wake(). */
+	smp_store_mb(pump->asleep, true);
 	if (!READ_ONCE(pump->woken))
 		schedule_timeout(timeout);
+	WRITE_ONCE(pump->asleep, false);
 	__set_current_state(TASK_RUNNING);
 }
 
