@@ -377,10 +377,19 @@ struct stuck {
 	int uffd;
 };
 
+static bool block_has_come(const struct rx *rx, const struct rx_block *b)
+{
+	for (unsigned int i = 0; i < rx->setup.channels; i++) {
+		if (rx->chan[i].in_payload)
+			return false;
+	}
+	return b->normal + b->zero == b->pages;
+}
+
 /* Receive until all pages of @b have come. */
 static void receive_block(struct rx *rx, const struct rx_block *b)
 {
-	while (b->normal + b->zero < b->pages) {
+	while (!block_has_come(rx, b)) {
 		struct pollfd p[CHANNELS];
 
 		for (unsigned int i = 0; i < rx->setup.channels; i++)
@@ -444,6 +453,49 @@ static void others_go_on(void **state)
 	stuck_open(&t, *state);
 	stuck_answered(&t);
 	stuck_close(&t);
+}
+
+/* What came before such a page does not wait for it, though the same reader made it. */
+static void earlier_goes_out(void **state)
+{
+	const struct kind_of_crew *kind = *state;
+	struct sent sent[2];
+	struct mem ram, never;
+	struct handler h;
+	struct crew crew;
+	uint64_t page;
+	int uffd;
+
+	crew_open(&crew, 1, kind->way, kind->flags);
+	mem_init(&ram, "ram", 3 * PACKET + 1);
+	mem_add(&ram, &crew.s, &crew.rx);
+	mem_set_range(&ram, 0, ram.pages, DATA);
+	mem_init(&never, "never", PACKET);
+	uffd = lazy(&never);
+	mem_add(&never, &crew.s, &crew.rx);
+	for (unsigned int round = 0; round < 3; round++) {
+		sent[0] = mem_send(&ram, &crew.s, 0, ram.pages, NULL, MZP_SEND_ALL, 0);
+		session_sync(&crew.s);
+		sent[1] = mem_send(&never, &crew.s, 0, PACKET, NULL, MZP_SEND_ALL, 0);
+		if (!round)
+			crew_start(&crew);
+		must_be_asked(uffd, &never, &page);
+		rx_round(&crew.rx);
+		mem_check_job(&crew.s, &sent[0]);
+		mem_check(&ram);
+		supply(uffd, &never, page);
+		handler_start(&h, uffd, &never);
+		receive_block(&crew.rx, never.rx);
+		handler_stop(&h);
+		mem_check_job(&crew.s, &sent[1]);
+		mem_check(&never);
+		rx_next_round(&crew.rx);
+		sys(madvise(never.base, never.pages * PAGE, MADV_DONTNEED));
+	}
+	crew_close(&crew);
+	close(uffd);
+	mem_free(&ram);
+	mem_free(&never);
 }
 
 /* The session's end is the end of the wait for the page. */
@@ -657,6 +709,7 @@ static const struct {
 	{ "woken", woken, true },
 	{ "side_by_side", side_by_side, true },
 	{ "others_go_on", others_go_on, true },
+	{ "earlier_goes_out", earlier_goes_out, true },
 	{ "cancelled", cancelled, true },
 	{ "closed", closed, true },
 	{ "interrupted", interrupted, true },
