@@ -72,14 +72,17 @@ struct mzp_share __percpu *mzp_runqueue_share(void)
 	return share;
 }
 
-/* Whether the caller is the worker that has the channel, and no other waits for it. */
+/*
+ * Whether the caller is the worker that has the channel, and no other waits for it. One
+ * that is about to be parked is not up any more.
+ */
 static bool mzp_runqueue_is_mine(const struct mzp_channel *channel, const struct cpumask *allowed)
 {
 	int cpu = READ_ONCE(channel->claim.cpu);
 	const struct mzp_runqueue *rq = per_cpu_ptr(&mzp_runqueues, cpu);
 
 	return READ_ONCE(rq->worker) == current && list_empty_careful(&rq->sessions) &&
-	       cpumask_test_cpu(cpu, allowed);
+	       cpumask_test_cpu(cpu, allowed) && cpumask_test_cpu(cpu, &mzp_up_cpus);
 }
 
 static int mzp_runqueue_pick_rcu(const struct mzp_channel *channel)
