@@ -14,10 +14,10 @@
  *
  * The memory is anonymous, in small pages. Prints a line of JSON for each number of
  * channels and way: the CPU time of this process's threads and of the module's, of
- * the receiver and of ksoftirqd, and how long it took, ns; and in all of the machine,
- * how often tasks were switched and how many TCP segments were sent. One round of all of
- * them comes before that and is not counted. With --known, ways that the module does
- * not know are left out.
+ * the receiver and of ksoftirqd, and how long it took, ns; in all of the machine, how
+ * often tasks were switched and how many TCP segments were sent; and how many packets
+ * there were, and how many of them readers made. One round of all of them comes before
+ * that and is not counted. With --known, ways that the module does not know are left out.
  */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
@@ -184,6 +184,8 @@ struct amounts {
 	uint64_t wall;
 	uint64_t switches;
 	uint64_t segments;
+	uint64_t packets;
+	uint64_t reader_packets;
 };
 
 static struct amounts amounts_now(pid_t receiver)
@@ -212,6 +214,8 @@ static void print(const struct way *way, int channels, uint64_t bytes, const str
 	FIGURE(wall);
 	FIGURE(switches);
 	FIGURE(segments);
+	FIGURE(packets);
+	FIGURE(reader_packets);
 #undef FIGURE
 	printf("}\n");
 	fflush(stdout);
@@ -411,6 +415,24 @@ static void channel_open(struct channel *channel, int dev, int id, const struct 
 		err(1, "thread");
 }
 
+/* A counter of the module's. One that it does not have counts as 0. */
+static uint64_t channel_counter(const struct channel *channel, const char *name)
+{
+	char path[64], line[128];
+	uint64_t value = 0;
+	FILE *file;
+
+	snprintf(path, sizeof(path), "/proc/self/fdinfo/%d", channel->fd);
+	file = fopen(path, "r");
+	if (!file)
+		err(1, "%s", path);
+	while (fgets(line, sizeof(line), file))
+		if (!strncmp(line, name, strlen(name)) && line[strlen(name)] == ':')
+			value = strtoull(line + strlen(name) + 1, NULL, 10);
+	fclose(file);
+	return value;
+}
+
 /* Return: bytes that it sent. */
 static uint64_t channel_end(struct channel *channel)
 {
@@ -527,8 +549,11 @@ static void measure(const struct way *way, int channels, int rounds, bool count)
 	if (received != sent || sent < (uint64_t)rounds * mem_size)
 		errx(1, "%s, %d channels: %" PRIu64 " bytes of %" PRIu64 " arrived", way->name,
 		     channels, received, sent);
-	for (i = 0; i < channels; i++)
+	for (i = 0; i < channels; i++) {
+		after.packets += channel_counter(&channel[i], "mzp-packets");
+		after.reader_packets += channel_counter(&channel[i], "mzp-reader-packets");
 		channel_close(&channel[i]);
+	}
 	receiver_end(&receiver);
 	if (count)
 		print(way, channels, (uint64_t)rounds * mem_size, &before, &after);
