@@ -23,12 +23,6 @@
 #include "splice.h"
 #include "thread.h"
 
-/*
- * What the module sends in one call: progress is as fresh as that. A call that ends
- * and begins again costs nothing that can be measured next to a MiB of pages.
- */
-#define STEP	(1 << 20)
-
 int mfd_pump_error(const struct mfd_pump *pump, int code, struct mfd_error *err)
 {
 	if (code == EPIPE || code == ECONNRESET)
@@ -47,39 +41,28 @@ int mfd_pump_stalled(const struct mfd_pump *pump, struct mfd_error *err)
 			     pump->id, params->stall_ms / 1000, params->channels);
 }
 
-/* Let the module send a step. Return: 1: there is more; 0: the stream has ended. */
-static int send_step(struct mfd_pump *pump, struct mfd_error *err)
+/* Let the module send, until the stream ends. */
+static int send_all(struct mfd_pump *pump, struct mfd_error *err)
 {
-	struct mzp_pump step = {
-		.size = sizeof(step),
-		.socket = pump->socket,
-		.stall_ms = pump->session->params.stall_ms,
-		.max = STEP,
-		.stop = MZP_PUMP_CHANNEL,
-	};
-	int ret = mfd_device_pump(pump->channel, &step, err);
+	struct mzp_pump *call = &pump->call;
+	int ret;
 
-	pump->bytes += step.bytes;
+	call->size = sizeof(*call);
+	call->socket = pump->socket;
+	call->stall_ms = pump->session->params.stall_ms;
+	do {
+		/* whose an error is that comes before it could be said */
+		call->stop = MZP_PUMP_CHANNEL;
+		ret = mfd_device_pump(pump->channel, call, err);
+	} while (ret == -EINTR);
 	if (!ret)
-		return step.stop == MZP_PUMP_MAX;
-	if (ret == -EINTR)
-		return 1;
-	if (step.stop != MZP_PUMP_SOCKET)
+		return 0;
+	if (call->stop != MZP_PUMP_SOCKET)
 		mfd_error_prefix(err, "channel %u", pump->id);
 	else if (ret == -ETIMEDOUT)
 		mfd_pump_stalled(pump, err);
 	else
 		mfd_pump_error(pump, -ret, err);
-	return ret;
-}
-
-static int send_all(struct mfd_pump *pump, struct mfd_error *err)
-{
-	int ret;
-
-	do {
-		ret = send_step(pump, err);
-	} while (ret > 0);
 	return ret;
 }
 
@@ -171,7 +154,7 @@ uint64_t mfd_pumps_bytes(struct mfd_session *session)
 	unsigned int i;
 
 	for (i = 0; session->pumps && i < session->params.channels; i++)
-		bytes += session->pumps[i].bytes;
+		bytes += __atomic_load_n(&session->pumps[i].call.bytes, __ATOMIC_RELAXED);
 	return bytes;
 }
 

@@ -2,6 +2,8 @@
 #ifndef MFD_PRIVATE_PUMP_H
 #define MFD_PRIVATE_PUMP_H
 
+#include <linux/multifd_zp.h>
+
 #include "session.h"
 #include "socket.h"
 
@@ -13,7 +15,8 @@ struct mfd_pump {
 	pthread_t thread;
 	bool started;
 	bool ended;			/* under the session's lock */
-	_Atomic uint64_t bytes;		/* accepted by the socket */
+	/* its bytes are what the socket has accepted, however they got there; others look */
+	struct mzp_pump call;
 };
 
 /* What became of the socket: @code, a positive errno. Return: -@code. */

@@ -114,7 +114,7 @@ static int empty_pipe(struct path *path, size_t left, bool more, struct mfd_erro
 		n = splice(path->pipe[0], NULL, pump->socket, NULL, left, flags);
 		if (n > 0) {
 			left -= n;
-			pump->bytes += n;
+			__atomic_fetch_add(&pump->call.bytes, n, __ATOMIC_RELAXED);
 		} else if (n < 0 && errno == EAGAIN) {
 			ret = wait_socket(pump, err);
 			if (ret)
