@@ -280,7 +280,7 @@ int mzp_ioctl_block_add(struct mzp_cmd *cmd)
 		err = mzp_block_admit(session, block);
 	if (!err) {
 		list_add_tail(&block->node, &session->blocks);
-		session->nr_blocks++;
+		WRITE_ONCE(session->nr_blocks, session->nr_blocks + 1);
 	}
 	mutex_unlock(&session->lock);
 put:
@@ -317,7 +317,7 @@ int mzp_ioctl_block_remove(struct mzp_cmd *cmd)
 		err = -EBUSY;
 	} else {
 		list_del(&block->node);
-		session->nr_blocks--;
+		WRITE_ONCE(session->nr_blocks, session->nr_blocks - 1);
 		mzp_block_put(block);
 	}
 unlock:

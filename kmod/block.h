@@ -20,7 +20,8 @@ struct page;
  * @ref: the session's, and one for each job
  * @node: in the session's blocks; session lock
  * @id: what user space calls it by
- * @unfinished: jobs that are not done; the session's queue lock
+ * @unfinished: jobs that are not done; written under the session's queue lock, read
+ *	anywhere
  * @file: whose contents it is, or NULL
  * @index: where it starts in @file, in pages
  * @addr: without @file: where it starts in the session's address space

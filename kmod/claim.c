@@ -212,7 +212,8 @@ bool mzp_claim_open(const struct mzp_channel *channel)
 
 /*
  * Leave a channel to its reader. If the end of the session has kicked it, the reader may
- * be gone; then it is let go of here.
+ * be gone; then it is let go of here. (That releases it anew, and comes back here at most
+ * once for each further kick.)
  */
 static void mzp_claim_leave(struct mzp_channel *channel)
 {

@@ -51,7 +51,7 @@ static void mzp_queue_finish(struct mzp_session *session, struct mzp_job *job)
 	job->order = session->over++;
 	WRITE_ONCE(session->unfinished, session->unfinished - 1);
 	if (job->block)
-		job->block->unfinished--;
+		WRITE_ONCE(job->block->unfinished, job->block->unfinished - 1);
 	list_move_tail(&job->node, job->error ? &session->broken : &session->finished);
 	/* Whoever sees this reads the result without the lock. */
 	smp_store_release(&job->done, true);
@@ -271,7 +271,7 @@ static void mzp_queue_add_send(struct mzp_session *session, struct mzp_job *job)
 	struct mzp_round *round = session->round;
 
 	job->round = mzp_round_get(round);
-	job->block->unfinished++;
+	WRITE_ONCE(job->block->unfinished, job->block->unfinished + 1);
 	round->submitted += job->submitted;
 	session->submitted += job->submitted;
 	session->untold.pages += job->submitted;

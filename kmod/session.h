@@ -111,7 +111,7 @@ struct mzp_cpus {
  *	preempted for as long as others like: so no worker takes it, nor anyone else
  *	who has to do with other sessions.
  * @blocks: of struct mzp_block
- * @nr_blocks: how many
+ * @nr_blocks: how many; read anywhere
  * @jobs: all jobs whose result nobody has fetched, by id
  * @last_block: id of the newest block; atomic, since replies go out before the
  *	lock is taken
