@@ -15,6 +15,12 @@
  * and socket during the whole call. A note says whether anything has happened since we
  * last began to look, so nothing is missed between the look and the sleep.
  *
+ * TCP's sockets stay locked while all that is in the ring is sent. Acknowledgements
+ * that come meanwhile are worked off when the lock is given up, which sends what has
+ * gathered in one go: far fewer segments wake the receiver by themselves than if that
+ * were done for each packet. That goes past the socket layer, so what is sent first in
+ * a call goes through it, where security modules have their say, as about any write.
+ *
  * MSG_MORE lets TCP wait with an incomplete segment for what follows. It is given only
  * when the next packet is in the ring already: nothing else is sure to follow soon.
  *
@@ -70,6 +76,8 @@ struct mzp_socket_wait {
  * @asleep: it sleeps until something happens
  * @owed: the channel's producer waits for room, and has not been told that there is some
  * @refused: the socket has no room, though it said otherwise
+ * @began: the socket layer has let something pass
+ * @locked: the socket is locked, and TCP is called directly
  * @since: when it last took something, in jiffies
  * @table: how the socket tells of its wait queues
  * @wait: the caller in these, and in the channel's
@@ -86,6 +94,8 @@ struct mzp_socket_pump {
 	bool asleep;
 	bool owed;
 	bool refused;
+	bool began;
+	bool locked;
 	unsigned long since;
 	poll_table table;
 	struct mzp_socket_wait wait[1 + MZP_SOCKET_QUEUES];
@@ -94,38 +104,59 @@ struct mzp_socket_pump {
 
 /* --- sending */
 
-#if MZP_SENDPAGE
 /* Whether the socket is TCP itself, without anything above it. It is locked. */
 static bool mzp_socket_is_tcp(const struct sock *sk)
 {
-	return sk->sk_protocol == IPPROTO_TCP && READ_ONCE(sk->sk_prot)->sendpage == tcp_sendpage;
+	const struct proto *prot = READ_ONCE(sk->sk_prot);
+
+#if MZP_SENDPAGE
+	return sk->sk_protocol == IPPROTO_TCP && prot->sendpage == tcp_sendpage;
+#else
+	return sk->sk_protocol == IPPROTO_TCP && prot->sendmsg == tcp_sendmsg;
+#endif
+}
+
+/* Several packets may follow: lock the socket for all of them, if that can be done. */
+static void mzp_socket_lock(struct mzp_socket_pump *pump)
+{
+	struct sock *sk = pump->sock->sk;
+
+	if (pump->locked || !pump->began)
+		return;
+	lock_sock(sk);
+	pump->locked = mzp_socket_is_tcp(sk);
+	if (!pump->locked)
+		release_sock(sk);
+}
+
+static void mzp_socket_unlock(struct mzp_socket_pump *pump)
+{
+	if (pump->locked)
+		release_sock(pump->sock->sk);
+	pump->locked = false;
 }
 
 /*
  * Send @nr buffers, the first from @offset on, @max bytes at most. Return: bytes that
  * the socket took, or a negative errno.
  */
-static ssize_t mzp_socket_send(struct socket *sock, const struct bio_vec *buf, unsigned int nr,
-			       size_t offset, size_t max, bool more)
+#if MZP_SENDPAGE
+static ssize_t mzp_socket_send(struct mzp_socket_pump *pump, const struct bio_vec *buf,
+			       unsigned int nr, size_t offset, size_t max, bool more)
 {
-	struct sock *sk = sock->sk;
+	struct socket *sock = pump->sock;
 	ssize_t sent = 0, n = 0;
-	bool locked;
 
-	/* TCP need not be locked for each page. */
-	lock_sock(sk);
-	locked = mzp_socket_is_tcp(sk);
-	if (!locked)
-		release_sock(sk);
 	for (; nr && max; buf++, nr--, offset = 0) {
 		size_t part = min_t(size_t, buf->bv_len - offset, max);
 		int flags = MSG_DONTWAIT | MSG_NOSIGNAL;
+		int at = buf->bv_offset + offset;
 
 		if (more || (nr > 1 && part < max))
 			flags |= MSG_MORE | MSG_SENDPAGE_NOTLAST;
-		n = locked ?
-		    kernel_sendpage_locked(sk, buf->bv_page, buf->bv_offset + offset, part, flags) :
-		    kernel_sendpage(sock, buf->bv_page, buf->bv_offset + offset, part, flags);
+		n = pump->locked ?
+		    kernel_sendpage_locked(sock->sk, buf->bv_page, at, part, flags) :
+		    kernel_sendpage(sock, buf->bv_page, at, part, flags);
 		if (n <= 0)
 			break;
 		sent += n;
@@ -133,18 +164,17 @@ static ssize_t mzp_socket_send(struct socket *sock, const struct bio_vec *buf, u
 		if (n < part)
 			break;
 	}
-	if (locked)
-		release_sock(sk);
 	return sent ?: n ?: -EPIPE;
 }
 #else
-static ssize_t mzp_socket_send(struct socket *sock, const struct bio_vec *buf, unsigned int nr,
-			       size_t offset, size_t max, bool more)
+static ssize_t mzp_socket_send(struct mzp_socket_pump *pump, const struct bio_vec *buf,
+			       unsigned int nr, size_t offset, size_t max, bool more)
 {
 	struct msghdr msg = {
 		.msg_flags = MSG_SPLICE_PAGES | MSG_DONTWAIT | MSG_NOSIGNAL |
 			     (more ? MSG_MORE : 0),
 	};
+	struct socket *sock = pump->sock;
 	size_t bytes = 0;
 	unsigned int i;
 
@@ -153,7 +183,8 @@ static ssize_t mzp_socket_send(struct socket *sock, const struct bio_vec *buf, u
 	iov_iter_bvec(&msg.msg_iter, ITER_SOURCE, buf, nr, bytes);
 	iov_iter_advance(&msg.msg_iter, offset);
 	iov_iter_truncate(&msg.msg_iter, max);
-	return sock_sendmsg(sock, &msg) ?: -EPIPE;
+	return (pump->locked ? tcp_sendmsg_locked(sock->sk, &msg, msg_data_left(&msg)) :
+			       sock_sendmsg(sock, &msg)) ?: -EPIPE;
 }
 #endif
 
@@ -217,27 +248,30 @@ static int mzp_socket_empty_ring(struct mzp_socket_pump *pump)
 {
 	struct mzp_channel *channel = pump->channel;
 	struct mzp_packet *packet;
-	ssize_t sent;
+	ssize_t sent = 0;
 	u64 max;
 
 	while ((packet = mzp_ring_first(&channel->ring)) && (max = mzp_socket_left(pump->arg))) {
-		sent = mzp_socket_send(pump->sock, &packet->buf[channel->buf],
+		mzp_socket_lock(pump);
+		sent = mzp_socket_send(pump, &packet->buf[channel->buf],
 				       packet->nr - channel->buf, channel->offset,
 				       min_t(u64, max, INT_MAX),
 				       mzp_socket_more(channel, packet, max));
-		if (sent == -EAGAIN)
-			mzp_stat_add(&channel->stats.socket_full, 1);
 		if (sent < 0)
-			return sent;
+			break;
 		pump->since = jiffies;
 		pump->refused = false;
+		pump->began = true;
 		mzp_socket_took(pump, packet, sent);
 		if (channel->comp.ops)
 			mzp_socket_settle(pump);
 		if (mzp_session_failed(channel->session) || signal_pending(current))
-			return 0;
+			break;
 	}
-	return 0;
+	mzp_socket_unlock(pump);
+	if (sent == -EAGAIN)
+		mzp_stat_add(&channel->stats.socket_full, 1);
+	return min_t(ssize_t, sent, 0);
 }
 
 /* --- waiting */
