@@ -24,8 +24,8 @@ static size_t some_size(uint64_t *random)
 
 #define BUF (2 * MIB)
 
-/* Read into one or several buffers, of which some may be empty. */
-static ssize_t vector_read(int fd, uint8_t *buf, size_t n, uint64_t *random)
+/* Read into several buffers, of which some may be empty. */
+static ssize_t vector_read(int fd, uint8_t *buf, size_t n, int flags, uint64_t *random)
 {
 	struct iovec iov[5];
 	size_t at = 0;
@@ -36,7 +36,7 @@ static ssize_t vector_read(int fd, uint8_t *buf, size_t n, uint64_t *random)
 		iov[i] = (struct iovec){ buf + at, part };
 		at += part;
 	}
-	return readv(fd, iov, 5);
+	return preadv2(fd, iov, 5, -1, flags);
 }
 
 static void reads(void **state)
@@ -52,7 +52,7 @@ static void reads(void **state)
 	while (o.rx.chan[0].syncs < 1) {
 		size_t n = some_size(&random);
 		ssize_t got = rnd_below(&random, 2) ? read(o.ch, buf, n) :
-						      vector_read(o.ch, buf, n, &random);
+						      vector_read(o.ch, buf, n, 0, &random);
 
 		must(got > 0 && (size_t)got <= n);
 		rx_feed(&o.rx.chan[0], buf, got);
@@ -94,6 +94,7 @@ struct mix {
 	unsigned int first, pieces;
 	uint64_t random;
 	uint8_t *buf;
+	int flags;		/* of preadv2() */
 };
 
 /* Look at the oldest bytes. */
@@ -120,7 +121,7 @@ static void mix_drain(struct mix *m)
 }
 
 /* Take some bytes out of the channel, one way or the other. 0: nothing there or no room. */
-static size_t mix_take(struct mix *m, bool nonblock)
+static size_t mix_take(struct mix *m)
 {
 	struct piece *p = &m->piece[(m->first + m->pieces) % PIECES];
 	unsigned int way = rnd_below(&m->random, 5);
@@ -132,10 +133,8 @@ static size_t mix_take(struct mix *m, bool nonblock)
 		got = splice(m->o->ch, NULL, m->pipe[way][1], NULL, n, SPLICE_F_NONBLOCK);
 	} else {
 		p->pipe = -1;
-		if (!nonblock && !readable(m->o->ch))
-			return 0;
-		got = way == 3 ? read(m->o->ch, m->buf, n) :
-				 vector_read(m->o->ch, m->buf, n, &m->random);
+		got = way == 3 ? preadv2(m->o->ch, &(struct iovec){ m->buf, n }, 1, -1, m->flags) :
+				 vector_read(m->o->ch, m->buf, n, m->flags, &m->random);
 	}
 	if (got < 0) {
 		must(errno == EAGAIN || errno == EINTR, "%s", strerror(errno));
@@ -152,11 +151,11 @@ static size_t mix_take(struct mix *m, bool nonblock)
 	return got;
 }
 
-static void mix_run(struct mix *m, struct one *o, uint64_t seed, bool nonblock)
+static void mix_run(struct mix *m, struct one *o, uint64_t seed, int flags)
 {
 	static const int sizes[] = { PAGE, 16 * PAGE, MIB };
 
-	*m = (struct mix){ .o = o, .random = seed, .buf = malloc(BUF) };
+	*m = (struct mix){ .o = o, .random = seed, .buf = malloc(BUF), .flags = flags };
 	must(m->buf);
 	for (unsigned int i = 0; i < 3; i++)
 		make_pipe(m->pipe[i], sizes[i]);
@@ -166,7 +165,7 @@ static void mix_run(struct mix *m, struct one *o, uint64_t seed, bool nonblock)
 		bool rather_take = m->random >> 60 & 1;
 
 		if (m->pieces < PIECES && (!m->pieces || rnd_below(&m->random, 4) < 1 + 2u * rather_take)) {
-			if (!mix_take(m, nonblock) && !m->pieces) {
+			if (!mix_take(m) && !m->pieces) {
 				struct pollfd p = { .fd = o->ch, .events = POLLIN };
 
 				if (poll(&p, 1, -1) < 0)
@@ -196,7 +195,7 @@ static void mixed(void **state)
 	(void)state;
 	for (unsigned int i = 0; i < ARRAY_SIZE(shapes); i++) {
 		one_open(&o, shapes[i].pages, shapes[i].ring, shapes[i].packet_pages);
-		mix_run(&m, &o, 100 + i, false);
+		mix_run(&m, &o, 100 + i, RWF_NOWAIT);
 		one_check(&o);
 		one_close(&o);
 	}
@@ -210,7 +209,7 @@ static void mixed_nonblocking(void **state)
 	(void)state;
 	one_open(&o, 2000, 2, 9);
 	sys(fcntl(o.ch, F_SETFL, O_NONBLOCK));
-	mix_run(&m, &o, 7, true);
+	mix_run(&m, &o, 7, 0);
 	one_check(&o);
 	sys(fcntl(o.ch, F_SETFL, 0));
 	one_close(&o);
