@@ -33,7 +33,10 @@
  *  - EIO: the session belongs to another process: it was set up from another
  *    address space (so a child after fork, or the same process after exec, gets
  *    it too). Not for INFO. Or its compressor has failed, which ends the session.
- *  - ENOMEM: out of memory, or over the memory cgroup's limit.
+ *  - EHWPOISON: the session is over: memory has broken after it had been taken and
+ *    before it was compressed.
+ *  - ENOMEM: out of memory, or over the memory cgroup's limit, or all jobs of the
+ *    user hold 1 GiB already.
  *  - ENXIO: the session has not been set up. Not for INFO and SETUP.
  *  - ECANCELED: the session was cancelled.
  *  - EPIPE: a channel was closed by its reader, so the stream is incomplete
@@ -245,7 +248,7 @@ enum mzp_block_flags {
  *
  * Name a stretch of guest memory. Nothing is read, and the memory need not be
  * mapped yet, nor the file be that long. The mapping or the file may change at
- * any time: each page is looked up when a worker gets to it.
+ * any time: each page is looked up when it is its turn.
  *
  * By address, any memory will do that the caller can read. By fd, no mapping is
  * needed, so that a process other than the VMM can send its memory; the file
@@ -311,16 +314,28 @@ enum mzp_channel_flags {
  *
  * Get the fd that a channel's bytes come out of: its first message, then
  * packets. splice(2) to a pipe moves the pages without copying them; read(2)
- * copies them. Both may be mixed, in pieces of any size and from any process:
- * each byte comes out once and in order. poll(2) tells data or the end
- * (POLLIN), the end (POLLIN and POLLHUP), and failed (POLLERR and POLLHUP). The
- * fd cannot seek, and sendfile(2) to a socket or file refuses it, since that
- * would lose bytes on a non-blocking socket: splice through a pipe that lives
- * as long as the channel.
+ * copies them; MZP_IOC_PUMP sends them to a socket. All may be mixed, in pieces of
+ * any size and from any process: each byte comes out once and in order. The fd
+ * cannot seek, and sendfile(2) to a socket or file refuses it, since that would
+ * lose bytes on a non-blocking socket.
+ *
+ * Whoever reads makes the packets that are missing. So a page that is swapped out,
+ * or that a userfaultfd handler has yet to supply, is waited for by the channel's
+ * reader; a signal interrupts that. O_NONBLOCK is for data that are not there: a
+ * page that has to be read first is waited for all the same. RWF_NOWAIT waits for
+ * neither. Read each channel in a thread of its own if such pages can occur, and
+ * all channels all the time: what needs a reader, waits for one.
+ *
+ * poll(2) tells data, work or the end (POLLIN), the end (POLLIN and POLLHUP), and
+ * failed (POLLERR and POLLHUP). Work may turn out to be nothing, or be done by
+ * somebody else: a non-blocking reader then gets EAGAIN in spite of POLLIN.
+ *
+ * read(2) fails with EHWPOISON at a page whose memory has broken since it was put
+ * in the ring.
  *
  * When the session has been closed (its last fd, which a child may have too)
  * with all its jobs done and none failed, what the ring holds can still be read;
- * then read and splice return 0. In a session that was cancelled, or closed
+ * then read, splice and PUMP return 0. In a session that was cancelled, or closed
  * before its jobs were done or after one had failed, they fail with ECANCELED, so
  * that an incomplete stream is never taken for a complete one.
  *
@@ -400,16 +415,18 @@ struct mzp_range {
  * @job_id: out: the job, for WAIT
  * @pages: out: how many pages the job is to send
  *
- * Hand over pages. The input is copied, the work is done by the workers, and
- * SEND returns at once. What is sent of each page is at least as new as when
- * SEND returned; a page that is written later belongs in the dirty log and in a
- * later SEND.
+ * Hand over pages. The input is copied, the work is done by the module's workers
+ * and by those who read the channels, and SEND returns at once. What is sent of
+ * each page is at least as new as when SEND returned; a page that is written
+ * later belongs in the dirty log and in a later SEND.
  *
  * Pages of one job may go out on any channel and in any order. A page must not
  * be handed over again before a SYNC, or an older copy of it can arrive behind
  * a newer one.
  *
  * Errors: EAGAIN: too many jobs whose result nobody has fetched: WAIT for some.
+ * ENOMEM: also if all jobs of the user hold more than 1 GiB: bitmaps, ranges until
+ * the last page was taken, and bitmaps of zero pages until the result was fetched.
  * ERANGE: the window or a range reaches beyond the block or the window. EINVAL:
  * also ranges that are empty, unaligned, not ascending, or more than there are
  * pages in the window, and %MZP_SEND_ZERO_BITMAP with %MZP_DETECTION_NONE.
@@ -441,9 +458,9 @@ struct mzp_send {
  * Put a SYNC packet on each channel behind all pages of the jobs handed over so
  * far, and before all pages of later ones. The job is done when each ring has
  * its SYNC packet; a ring that is full delays it until the reader makes room,
- * and a rate that an administrator has set delays the pages before it.
+ * and so does all that delays the pages before it.
  *
- * Errors: EAGAIN: as SEND.
+ * Errors: EAGAIN, ENOMEM: as SEND.
  */
 struct mzp_sync {
 	__u32 size;
@@ -479,6 +496,12 @@ struct mzp_sync {
  * 0, then @submitted = @normal + @zero + @absent. With ETIMEDOUT, the members
  * that are out tell how far it is.
  *
+ * While nobody reads the channels, a job gets on as far as the rings have room, and
+ * with pages that workers can have at once. It needs readers for all beyond that:
+ * pages that have to be read from somewhere first, and what a rate that an
+ * administrator has set holds back; without workers, for anything. So who waits
+ * and who reads must be different threads.
+ *
  * In a zero bitmap a bit is set for each page that the receiver has to be told
  * is zero, so not for those that %MZP_SEND_FRESH leaves out. Bits behind the
  * SEND's window are clear.
@@ -489,8 +512,8 @@ struct mzp_sync {
  * EHWPOISON: broken memory; ESRCH: the address space is gone; EBUSY: the page
  * was brought in time and again, and each time was gone or unusable again;
  * ENOMEM: no memory for a header; or what reading it from swap said, such as
- * EIO. If the session is over, @error is ECANCELED, EPIPE, or EIO if a
- * compressor has failed.
+ * EIO. If the session is over, @error is ECANCELED, EPIPE, EIO if a compressor
+ * has failed, or EHWPOISON if it was to read broken memory.
  *
  * Errors: ETIMEDOUT: not done within @timeout_ns. EINTR: a signal came first.
  * ENOSPC: @zero_bitmap_pages does not suffice; ENODATA: a zero bitmap is wanted
@@ -589,9 +612,9 @@ enum mzp_pump_stop {
  * Errors: EAGAIN, ETIMEDOUT: see above; call again to go on. EINTR: a signal
  * handler ran; likewise (without a handler, or with SA_RESTART, PUMP goes on by
  * itself). EBADF: @socket is not open. ENOTSOCK: it is not a socket. EOPNOTSUPP:
- * also if it is not a stream socket. ECANCELED, EPIPE, EIO with
- * %MZP_PUMP_CHANNEL: as for read(2). EPIPE, ECONNRESET and others with
- * %MZP_PUMP_SOCKET: as for send(2).
+ * also if it is not a stream socket. ECANCELED, EPIPE, EIO, EHWPOISON with
+ * %MZP_PUMP_CHANNEL: the session is over, as for read(2). EPIPE, ECONNRESET and
+ * others with %MZP_PUMP_SOCKET: as for send(2).
  */
 struct mzp_pump {
 	__u32 size;
