@@ -20,7 +20,7 @@ struct mzp_channel;
  * @bytes: emitted, headers included
  * @ring_full: times that a worker found no room in the ring
  * @left: times that a worker left a page, a lock or memory to the reader
- * @waits: times that a reader waited for one of these
+ * @waits: times that a reader waited for a page or a lock
  * @throttled: times that it had to wait because of the session's rate
  * @busy_ns: time that workers spent on the channel
  * @reader_packets: packets that readers made
@@ -75,7 +75,7 @@ static inline void mzp_stat_add(u64 *counter, u64 n)
  * @ring_full: times that a ring, or PUMP's socket, had no room
  * @ring_empty: times that it had nothing though there was work
  * @left: times that something was left to the reader
- * @waits: times that a reader waited for something
+ * @waits: times that a reader waited for a page or a lock
  * @throttled: times that a channel had to wait because of its session's rate
  * @busy_ns: time that workers spent
  * @reader_packets: packets that readers made

@@ -93,7 +93,7 @@ SET(info);
 	COUNT(WHAT, what, U64, LEFT, left, "left", "left_total",		\
 	      "Times that a worker left something to the reader."),		\
 	COUNT(WHAT, what, U64, WAITS, waits, "waits", "waits_total",		\
-	      "Times that a reader waited for a page, a lock or memory."),	\
+	      "Times that a reader waited for a page or a lock."),	\
 	COUNT(WHAT, what, U64, READER_PACKETS, reader_packets, "reader-packets", \
 	      "reader_packets_total", "Packets that readers made."),		\
 	COUNT(WHAT, what, U64, READER_TIME, reader_time, "reader-time",		\
