@@ -25,7 +25,7 @@ struct mzp_packet {
 };
 
 /**
- * struct mzp_ring - finished packets between one worker and one reader
+ * struct mzp_ring - finished packets between one producer and one reader
  * @slot: the packets, a power of two of them
  * @size: how many
  * @head: packets published so far; only the producer writes it

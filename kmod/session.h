@@ -146,8 +146,8 @@ struct mzp_cpus {
  * @rouse: wakes readers that wait for something that does not matter any more
  * @free: for when a thread that serves others has dropped the last reference
  *
- * Lock order: @setup; @lock; @queue_lock. A channel's read lock and a run queue's
- * lock are never held together with any of them but @queue_lock, which comes last.
+ * Lock order: @setup, or @lock, or a channel's read lock, which is only tried under
+ * @lock; then @queue_lock, or a run queue's lock, neither of them within the other.
  */
 struct mzp_session {
 	struct kref ref;
