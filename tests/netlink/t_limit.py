@@ -125,8 +125,8 @@ def packets():
 def the_work_moves_to_other_cpus():
     """What is done after the limit is done by these workers only."""
     memory = Memory(3000)
-    with Session(3) as session:
-        session.read_on()
+    # as long as nobody reads, there is room for all of it
+    with Session(3, ring=128) as session:
         block = session.block(memory)
         session.send(block, 0, memory.pages)
         session.sync()
@@ -145,6 +145,7 @@ def the_work_moves_to_other_cpus():
             same({channel["cpu"] for channel in channels}, {cpu}, "where channels were last")
         mfdctl("limit", session.id, "--cpus", "all")
         same(session_stats(session.id)[0]["cpus"], CPUS, "CPUs")
+        session.read_on()
 
 
 @test
@@ -175,9 +176,8 @@ def a_limit_leads_nowhere_else():
     memory = Memory(2000)
     everywhere = os.sched_getaffinity(0)
     os.sched_setaffinity(0, {1, 2})
-    with Session(2) as session:
+    with Session(2, ring=64) as session:
         os.sched_setaffinity(0, everywhere)
-        session.read_on()
         block = session.block(memory)
         mfdctl("limit", session.id, "--cpus", "2")
         online(2, 0)

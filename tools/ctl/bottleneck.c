@@ -2,13 +2,13 @@
 /*
  * What a session is waiting for.
  *
- * Packets are made, by workers and by readers, and are sent, by readers. When
- * sending is the slower of the two, a worker finds no room in a ring, or PUMP none in
- * its socket: ring-full. When making is, a reader makes packets itself, or sleeps
- * until a worker has made some: ring-empty. So what happens less often is the slower
- * one, however full the rings happen to be at the moment of looking. (A reader
- * that takes bytes to user space may have other reasons to come late. To us, that is
- * the network, too.)
+ * Packets are made, by workers and by readers, and are sent, by readers. A reader that
+ * finds a ring empty makes a burst of packets, or waits for one: ring-empty. If sending
+ * them is slower than making them, it then finds its socket full, or a worker finds the
+ * ring full: ring-full. So for each burst there is one that counts as empty, and whether
+ * most of them also count as full tells what is slower, however full the rings happen to
+ * be at the moment of looking. (A reader that takes bytes to user space may have other
+ * reasons to come late. To us, that is the network, too.)
  *
  * If making is slower, it need not be for want of CPU time. What a reader waited for
  * was perhaps held back by the rate limit, or a page that had to be brought in.
@@ -46,7 +46,7 @@ enum ctl_bottleneck ctl_bottleneck(const struct ctl_session *now,
 	waits = end->waits - start->waits;
 	if (throttled > full && 2 * throttled > empty)
 		return CTL_RATE;
-	if (full > empty || (full == empty && 2 * end->ring_packets > end->ring_size))
+	if (2 * full > empty || (!empty && 2 * end->ring_packets > end->ring_size))
 		return CTL_NETWORK;
 	return 2 * waits > empty ? CTL_PAGES : CTL_CPUS;
 }
