@@ -51,7 +51,8 @@ static const struct command {
 	size_t reserved[3];
 } commands[] = {
 	{ "INFO", MZP_IOC_INFO, sizeof(struct mzp_info), NULL, 0, true, true, { 0 } },
-	{ "SETUP", MZP_IOC_SETUP, sizeof(struct mzp_setup), fill_setup, 0, true, false,
+	{ "SETUP", MZP_IOC_SETUP, sizeof(struct mzp_setup), fill_setup, MZP_SETUP_NO_WORKERS,
+	  true, false,
 	  { offsetof(struct mzp_setup, __reserved) } },
 	{ "BLOCK_ADD", MZP_IOC_BLOCK_ADD, sizeof(struct mzp_block_add), fill_add, MZP_BLOCK_FD,
 	  false, true, { offsetof(struct mzp_block_add, __reserved) } },

@@ -147,10 +147,12 @@ static void largest_file(void **state)
 	gives(ERANGE, mzp_send_all(s.fd, all, end / PAGE, 1, 0, NULL));
 	session_wait(&s, 0);
 
-	/* and where there is none any more */
+	/* and where there is none any more, which its reader finds out */
 	sys(ftruncate(file, last));
 	job = session_send(&s, all, last / PAGE - 1, 2, MZP_SEND_FRESH);
-	works(mzp_wait(s.fd, job, -1, &w));
+	sys(fcntl(s.ch[0], F_SETFL, O_NONBLOCK));
+	while (mzp_wait(s.fd, job, 0, &w) == ETIMEDOUT)
+		refuses(EAGAIN, read(s.ch[0], page, 1));
 	must(w.error == EFAULT && w.error_block == all && w.error_offset == last,
 	     "%s at %jx", kit_errno(w.error), (uintmax_t)w.error_offset);
 	session_close(&s);
