@@ -207,8 +207,8 @@ void mzp_channel_unlock(struct mzp_channel *channel)
  * @nowait: do not even wait for another reader
  *
  * Context: process.
- * Return: 1: locked, with data; 0: the end; -EAGAIN: no data yet; -ERESTARTSYS; or why
- * the session is over.
+ * Return: 1: locked, with data; 0: the end; -EAGAIN: no data yet; -EBUSY: with @nowait,
+ * another reader is there; -ERESTARTSYS; or why the session is over.
  */
 int mzp_channel_lock(struct mzp_channel *channel, bool nowait)
 {
@@ -217,7 +217,7 @@ int mzp_channel_lock(struct mzp_channel *channel, bool nowait)
 
 	if (nowait) {
 		if (!mutex_trylock(&channel->read_lock))
-			return -EAGAIN;
+			return -EBUSY;
 	} else if (mutex_lock_interruptible(&channel->read_lock)) {
 		return -ERESTARTSYS;
 	}

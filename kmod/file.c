@@ -80,7 +80,7 @@ static ssize_t mzp_file_read_iter(struct kiocb *iocb, struct iov_iter *to)
 			return ret;
 	}
 	if (ret <= 0)
-		return ret;
+		return ret == -EBUSY ? -EAGAIN : ret;
 	copied = mzp_file_copy(channel, to);
 	mzp_channel_unlock(channel);
 	return copied;

@@ -143,7 +143,9 @@ ssize_t mzp_pipe_splice_read(struct file *file, loff_t *pos, struct pipe_inode_i
 		ret = mzp_channel_lock(channel, true);
 		if (ret == 1)
 			break;
-		if (ret != -EAGAIN)
+		if (ret == -EBUSY && nonblock)
+			return -EAGAIN;
+		if (ret != -EAGAIN && ret != -EBUSY)
 			return ret;
 		ret = mzp_pipe_fill(pipe, channel, patience);
 		if (ret)

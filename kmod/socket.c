@@ -433,6 +433,8 @@ static int mzp_socket_step(struct mzp_socket_pump *pump)
 	if (signal_pending(current))
 		return -ERESTARTSYS;
 	ret = mzp_channel_lock(pump->channel, arg->flags & MZP_PUMP_NONBLOCK);
+	if (ret == -EBUSY)
+		return -EAGAIN;
 	if (ret == -EAGAIN)
 		return mzp_socket_fill_ring(pump) ?: 1;
 	if (ret <= 0) {
