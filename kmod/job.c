@@ -226,6 +226,11 @@ bool mzp_job_fetch(struct mzp_job *job)
 		list_del_init(&job->node);
 		session->nr_jobs--;
 		mzp_job_count(job, job->done ? &session->told : &session->untold, -1);
+		if (!job->done) {
+			/* Its session has failed, and whoever still has pages of it lets go. */
+			WRITE_ONCE(session->unfinished, session->unfinished - 1);
+			smp_store_release(&job->done, true);
+		}
 		spin_unlock(&session->queue_lock);
 	}
 	mutex_unlock(&session->lock);
