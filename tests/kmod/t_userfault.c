@@ -88,8 +88,8 @@ static void restored(bool on_demand)
 	job = session_send(&s, m.block_id, 0, 200, MZP_SEND_FRESH);
 	session_sync(&s);
 	thread_start(&t, restore, &r);
-	works(mzp_wait(s.fd, job, 20 * 1000000000l, &w));
 	rx_round(&rx);
+	works(mzp_wait(s.fd, job, 20 * 1000000000l, &w));
 	for (unsigned int i = 0; i < 200; i++) {
 		must(m.rx->seen[i] != RX_ZERO, "page %u", i);
 		if (m.rx->seen[i] == RX_NORMAL)
@@ -135,12 +135,26 @@ static int never_there(void *base, uint64_t length)
 	return uffd;
 }
 
+/* Read a channel for as long as that goes well. */
+static void *reads(void *arg)
+{
+	int ch = *(int *)arg;
+	char buf[PAGE];
+
+	while (read(ch, buf, sizeof(buf)) > 0)
+		;
+	must(errno == ECANCELED, "%s", kit_errno(errno));
+	return NULL;
+}
+
 /* A page that never comes holds up nobody but those that asked for it. */
 static void unanswered(void **state)
 {
 	struct mzp_setup setup = setup_for(2);
 	uint64_t cpu0 = 1, random = 6;
 	struct session stuck[4], s;
+	struct thread reader[4];
+	struct pollfd asked;
 	struct mem m;
 	struct rx rx;
 	void *ram = mmap(NULL, 100 * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS,
@@ -157,7 +171,10 @@ static void unanswered(void **state)
 		session_open(&stuck[i], &setup);
 		session_send(&stuck[i], session_block(&stuck[i], "never", ram, 100 * PAGE), 0, 100,
 			     0);
+		thread_start(&reader[i], reads, &stuck[i].ch[0]);
 	}
+	asked = (struct pollfd){ .fd = uffd, .events = POLLIN };
+	must(sys(poll(&asked, 1, 20000)));
 	session_open(&s, &setup);
 	rx_init(&rx, &s, RX_READ);
 	mem_init(&m, "ram", 500);
@@ -174,8 +191,12 @@ static void unanswered(void **state)
 		file_put(CPU1, "1");
 	}
 	works(mzp_cancel(stuck[0].fd));
-	for (unsigned int i = 0; i < ARRAY_SIZE(stuck); i++)
-		session_close(&stuck[i]);
+	for (unsigned int i = 0; i < ARRAY_SIZE(stuck); i++) {
+		sys(close(stuck[i].fd));
+		thread_join(&reader[i]);
+		for (unsigned int c = 0; c < 2; c++)
+			close(stuck[i].ch[c]);
+	}
 	all_gone(NULL);
 	close(uffd);
 	munmap(ram, 100 * PAGE);
@@ -190,6 +211,7 @@ static void unanswered_and_closed_child(void *arg)
 			 -1, 0);
 	int uffd, fd = mzp_open();
 	struct pollfd asked;
+	struct thread reader;
 	struct session s;
 
 	(void)arg;
@@ -202,12 +224,15 @@ static void unanswered_and_closed_child(void *arg)
 	sys(setrlimit(RLIMIT_MEMLOCK, &limit));
 	session_open(&s, &setup);
 	session_send(&s, session_block(&s, "never", ram, 100 * PAGE), 0, 100, 0);
+	thread_start(&reader, reads, &s.ch[0]);
 	/* it waits for the page now */
 	asked = (struct pollfd){ .fd = uffd, .events = POLLIN };
 	sys(poll(&asked, 1, -1));
 	must(asked.revents == POLLIN);
 	gives(ENOMEM, mzp_setup(fd, &setup));
-	session_close(&s);
+	sys(close(s.fd));
+	thread_join(&reader);
+	sys(close(s.ch[0]));
 	until(mzp_setup(fd, &setup) == 0);
 }
 
