@@ -3,10 +3,9 @@
 
 Both have the same memory, with the same pages mapped in, before the time begins.
 CPU time is what the scheduler says, in nanoseconds, of the source's process with all
-its threads and of the module's workers. The thread that a session has for what needs
-time is gone with it, so what it spent is told only where counters are (slow_s). Beside
-these stands what the machine as a whole was busy, less the destination: whatever is
-charged to nobody is in there.
+its threads, which make packets as well, and of the module's workers. Beside these
+stands what the machine as a whole was busy, less the destination: whatever is charged to
+nobody is in there.
 """
 
 import json
@@ -256,12 +255,12 @@ class Ours:
     def held(self):
         """When all is in the rings: what the module says of the session."""
         self.expect("held")
-        threads = {"workers_s": workers_seconds() - self.workers,
-                   "slow_s": sum(map(thread_seconds, module_threads("mzp-slow")))}
+        threads = {"workers_s": workers_seconds() - self.workers}
         done = subprocess.run([f"{BUILD}/mfdctl", "stats", "--json"], stdout=subprocess.PIPE,
                               check=True)
         session = json.loads(done.stdout)["sessions"][0]
-        return {**threads, "busy_s": session["busy"] / 1e9, "memory": session["memory"],
+        return {**threads, "busy_s": session["busy"] / 1e9,
+                "reader_s": session["reader-time"] / 1e9, "memory": session["memory"],
                 "left": session["left"], "ring_full": session["ring-full"],
                 "ring_empty": session["ring-empty"], "packets": session["packets"]}
 
