@@ -132,8 +132,9 @@ struct mfd_progress {
  * @ring_packets: packets that a channel holds ready, a power of two; 0: the
  *	module's default
  * @uuid: the destination's ``-uuid``, all zero if it has none
- * @cpus: CPUs that may work for the session, as for sched_setaffinity(2); NULL:
- *	those the caller may run on. Only read by mfd_setup.
+ * @cpus: CPUs whose module workers may work for the session, as for
+ *	sched_setaffinity(2); NULL: those the caller may run on. The channels'
+ *	threads run where the process may. Only read by mfd_setup.
  * @cpus_size: bytes at @cpus
  * @machine: machine type name of the destination; "none" for ``-M none``.
  *	Copied by mfd_setup.
