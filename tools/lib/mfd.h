@@ -411,7 +411,8 @@ MFD_API void mfd_progress(struct mfd_session *session, struct mfd_progress *prog
  * @session: in any state, or NULL
  *
  * A migration that has not been finished is cancelled. Ends the threads, closes
- * the sockets; waits for neither the destination nor the module's workers.
+ * the sockets; waits neither for the destination nor for a userfaultfd handler that
+ * a channel's thread waits for.
  */
 MFD_API void mfd_close(struct mfd_session *session);
 
