@@ -9,14 +9,12 @@
  * moves. (sendfile(2) would use a pipe of its own and drop what a non-blocking
  * socket does not accept.)
  *
- * All fds are non-blocking, and the pump waits in poll(2) only, for the channel
- * and for the socket's failure alike.
+ * All fds are non-blocking, and the pump waits in poll(2), for the channel and for
+ * the socket's failure alike; and in splice(2) for pages that have to be brought in.
  *
- * SPLICE_F_MORE lets TCP wait with an incomplete segment for what follows. It
- * is given only when the channel has more data already: only then is it sure that
- * the pump itself soon sends the rest. At the end of a burst it is not given, nor
- * if what the channel has more is its end, so no tail stays behind. TCP would keep
- * that for 200 ms.
+ * SPLICE_F_MORE, by which TCP would wait with an incomplete segment for what follows,
+ * is never given: that something follows soon is not sure. What poll(2) says there is
+ * to read can come to nothing, and TCP would keep the tail for 200 ms.
  *
  * A splice to a socket whose other end is gone raises SIGPIPE, and unlike
  * send(2) there is no flag against it. The signal goes to the thread that
@@ -47,23 +45,18 @@ static int gone(struct mfd_pump *pump, struct mfd_error *err)
 	return mfd_pump_error(pump, code ? code : EPIPE, err);
 }
 
-/*
- * Wait until the channel has data or has ended (POLLIN and POLLHUP). Return: whether
- * it has data; or the socket's error.
- */
-static int wait_channel(struct mfd_pump *pump, int timeout, struct mfd_error *err)
+/* Wait until the channel has data or has ended. Return: 0, or the socket's error. */
+static int wait_channel(struct mfd_pump *pump, struct mfd_error *err)
 {
 	struct pollfd fds[] = {
 		{ .fd = pump->channel, .events = POLLIN },
 		{ .fd = pump->socket, .events = POLLRDHUP },
 	};
 
-	while (poll(fds, 2, timeout) < 0)
+	while (poll(fds, 2, -1) < 0)
 		if (errno != EINTR)
 			return mfd_pump_error(pump, errno, err);
-	if (fds[1].revents)
-		return gone(pump, err);
-	return (fds[0].revents & (POLLIN | POLLHUP)) == POLLIN;
+	return fds[1].revents ? gone(pump, err) : 0;
 }
 
 static int wait_socket(struct mfd_pump *pump, struct mfd_error *err)
@@ -93,8 +86,8 @@ static ssize_t fill_pipe(struct path *path, struct mfd_error *err)
 		if (n >= 0)
 			return n;
 		if (errno == EAGAIN) {
-			ret = wait_channel(pump, -1, err);
-			if (ret < 0)
+			ret = wait_channel(pump, err);
+			if (ret)
 				return ret;
 		} else if (errno != EINTR) {
 			return mfd_pump_error(pump, errno, err);
@@ -102,16 +95,15 @@ static ssize_t fill_pipe(struct path *path, struct mfd_error *err)
 	}
 }
 
-/* Pipe to socket, all @left bytes. @more: others follow at once. */
-static int empty_pipe(struct path *path, size_t left, bool more, struct mfd_error *err)
+/* Pipe to socket, all @left bytes. */
+static int empty_pipe(struct path *path, size_t left, struct mfd_error *err)
 {
-	unsigned int flags = SPLICE_F_MOVE | (more ? SPLICE_F_MORE : 0);
 	struct mfd_pump *pump = path->pump;
 	ssize_t n;
 	int ret;
 
 	while (left) {
-		n = splice(path->pipe[0], NULL, pump->socket, NULL, left, flags);
+		n = splice(path->pipe[0], NULL, pump->socket, NULL, left, SPLICE_F_MOVE);
 		if (n > 0) {
 			left -= n;
 			__atomic_fetch_add(&pump->call.bytes, n, __ATOMIC_RELAXED);
@@ -129,15 +121,12 @@ static int empty_pipe(struct path *path, size_t left, bool more, struct mfd_erro
 static int move_all(struct path *path, struct mfd_error *err)
 {
 	ssize_t n;
-	int more;
+	int ret;
 
 	while ((n = fill_pipe(path, err)) > 0) {
-		more = wait_channel(path->pump, 0, err);
-		if (more < 0)
-			return more;
-		more = empty_pipe(path, n, more, err);
-		if (more)
-			return more;
+		ret = empty_pipe(path, n, err);
+		if (ret)
+			return ret;
 	}
 	return n;
 }
