@@ -12,6 +12,9 @@ void trace_begin(void)
 	if (access(TRACING "trace", R_OK | W_OK))
 		skip_since("the kernel has no trace");
 	trace_end();
+	/* This empties the trace, too, so it is not done when one ends. */
+	if (!access(TRACING "kprobe_events", W_OK))
+		close(sys(open(TRACING "kprobe_events", O_WRONLY | O_TRUNC | O_CLOEXEC)));
 	file_put(TRACING "trace_clock", "mono");
 	/* opening it to write empties it */
 	fd = sys(open(TRACING "trace", O_WRONLY | O_TRUNC | O_CLOEXEC));
@@ -49,8 +52,6 @@ void trace_end(void)
 {
 	file_put(TRACING "tracing_on", "0");
 	file_put(TRACING "events/enable", "0");
-	if (!access(TRACING "kprobe_events", W_OK))
-		close(sys(open(TRACING "kprobe_events", O_WRONLY | O_TRUNC | O_CLOEXEC)));
 }
 
 /* "  TASK-PID  [CPU] FLAGS SECONDS: EVENT: TEXT"; false if it is a comment. */

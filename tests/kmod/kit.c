@@ -333,6 +333,28 @@ void *thread_join(struct thread *t)
 	return result;
 }
 
+static void *sink(void *arg)
+{
+	struct sink *s = arg;
+	static __thread uint8_t buf[65536];
+	ssize_t n;
+
+	while ((n = read(s->ch, buf, sizeof(buf))) > 0)
+		;
+	return (void *)(intptr_t)(n ? errno : 0);
+}
+
+void sink_start(struct sink *s, int ch)
+{
+	s->ch = ch;
+	thread_start(&s->thread, sink, s);
+}
+
+int sink_end(struct sink *s)
+{
+	return (intptr_t)thread_join(&s->thread);
+}
+
 long huge_pool(long pages)
 {
 	static const char nr[] = "/proc/sys/vm/nr_hugepages";

@@ -119,6 +119,28 @@ uint64_t session_sync(struct session *s);
 struct mzp_wait session_wait(struct session *s, uint64_t job);
 void session_close(struct session *s);
 
+/* A thread whose id is known, so that others can look at its state. */
+struct thread {
+	pthread_t pthread;
+	pid_t tid;
+	void *(*fn)(void *);
+	void *arg;
+};
+void thread_start(struct thread *t, void *(*fn)(void *), void *arg);
+void *thread_join(struct thread *t);
+
+/*
+ * A thread that reads a channel until that ends or fails, to nowhere: what has to be
+ * waited for gets on only while somebody reads.
+ */
+struct sink {
+	struct thread thread;
+	int ch;
+};
+void sink_start(struct sink *s, int ch);
+/* Wait until it is over: 0 at a proper end, or an errno. */
+int sink_end(struct sink *s);
+
 /* Children end with the test at the latest; they run @fn and exit with 0. */
 pid_t child(void (*fn)(void *), void *arg);
 /* The child must end by itself with status 0, or by signal @sig if not 0. */
@@ -133,16 +155,6 @@ void stay_on(unsigned int cpu, int policy);
 
 /* A handler for signals that are to interrupt a call and do no more. */
 void interrupt(int sig);
-
-/* A thread whose id is known, so that others can look at its state. */
-struct thread {
-	pthread_t pthread;
-	pid_t tid;
-	void *(*fn)(void *);
-	void *arg;
-};
-void thread_start(struct thread *t, void *(*fn)(void *), void *arg);
-void *thread_join(struct thread *t);
 
 /* Have so many huge pages in the pool; how many there are, 0 if the kernel has none. */
 long huge_pool(long pages);

@@ -298,7 +298,7 @@ ssize_t rx_some(struct rx_chan *c)
 
 void rx_round(struct rx *rx)
 {
-	static struct pollfd p[255];
+	struct pollfd p[255];
 	unsigned int left = rx->setup.channels;
 
 	rx->round++;
@@ -321,6 +321,17 @@ void rx_round(struct rx *rx)
 			}
 		}
 	}
+}
+
+static void *rx_round_thread(void *arg)
+{
+	rx_round(arg);
+	return NULL;
+}
+
+void rx_round_start(struct rx *rx, struct thread *t)
+{
+	thread_start(t, rx_round_thread, rx);
 }
 
 void rx_end(struct rx *rx)

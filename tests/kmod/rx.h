@@ -87,6 +87,8 @@ bool rx_between_packets(const struct rx_chan *c);
 ssize_t rx_some(struct rx_chan *c);
 /* Receive everything up to the next SYNC on each channel. */
 void rx_round(struct rx *rx);
+/* The same in a thread. */
+void rx_round_start(struct rx *rx, struct thread *t);
 /* Every channel must now come to its proper end without another packet. */
 void rx_end(struct rx *rx);
 /* Forget what this round's pages were. */
