@@ -11,7 +11,6 @@
  */
 #include "kinds.h"
 
-#include <dirent.h>
 #include <linux/memfd.h>
 #include <linux/userfaultfd.h>
 #include <poll.h>
@@ -192,30 +191,31 @@ static void lazy_free(struct lazy *l)
 	sysfs_put("/proc/sys/vm/nr_hugepages", 0);
 }
 
-/* Threads of sessions' slow lanes. */
-static unsigned int slow_lanes(void)
+/* Passes on what a channel has, and waits for the handler if it must. */
+struct reader {
+	int ch, pipe[2];
+	bool splices;
+	int err;		/* what it ended with */
+	struct thread thread;
+};
+
+static void *reads(void *arg)
 {
-	unsigned int count = 0;
-	DIR *dir = opendir("/proc");
-	struct dirent *entry;
+	struct reader *r = arg;
+	uint8_t buf[16384];
+	ssize_t n;
 
-	must(dir);
-	while ((entry = readdir(dir))) {
-		char path[300], name[32] = "";
-		FILE *file;
-
-		if (entry->d_name[0] < '0' || entry->d_name[0] > '9')
-			continue;
-		snprintf(path, sizeof(path), "/proc/%s/comm", entry->d_name);
-		file = fopen(path, "re");
-		if (!file)
-			continue;
-		if (fgets(name, sizeof(name), file))
-			count += !strncmp(name, "mzp-slow", 8);
-		fclose(file);
+	for (;;) {
+		n = r->splices ? splice(r->ch, NULL, r->pipe[1], NULL, MIB, 0) :
+				 read(r->ch, buf, sizeof(buf));
+		if (n <= 0)
+			break;
+		if (!r->splices)
+			write_exactly(r->pipe[1], buf, n);
 	}
-	closedir(dir);
-	return count;
+	r->err = n ? errno : 0;
+	sys(close(r->pipe[1]));
+	return NULL;
 }
 
 struct sending {
@@ -223,24 +223,59 @@ struct sending {
 	struct rx rx;
 	struct rx_block *b;
 	uint64_t job;
+	struct reader reader[2];
+	unsigned int readers;
 };
 
-static void sending_start(struct sending *a, struct guest *g, const struct way *way)
+/* With readers of the first channels. */
+static void sending_start(struct sending *a, struct guest *g, const struct way *way,
+			  unsigned int readers)
 {
 	struct mzp_setup setup = setup_for(2);
 
 	setup.detection = way->detection;
 	session_open(&a->s, &setup);
-	rx_init(&a->rx, &a->s, way->how);
+	rx_init(&a->rx, &a->s, RX_READ);
 	a->b = rx_add_block(&a->rx, "lazy", g->pages, NULL);
+	a->readers = readers;
+	for (unsigned int i = 0; i < readers; i++) {
+		struct reader *r = &a->reader[i];
+
+		*r = (struct reader){ .ch = a->s.ch[i], .splices = way->how == RX_SPLICE };
+		sys(pipe2(r->pipe, O_CLOEXEC));
+		a->rx.chan[i].fd = r->pipe[0];
+		thread_start(&r->thread, reads, r);
+	}
 	a->job = session_send(&a->s, session_block(&a->s, "lazy", g->base, g->pages * PAGE), 0,
 			      g->pages, way->flags);
 	session_sync(&a->s);
 }
 
-static void sending_end(struct sending *a)
+/* Receive what is there, until the handler is asked for what is not. */
+static void sending_until_asked(struct sending *a, struct lazy *l)
 {
-	session_close(&a->s);
+	while (sem_trywait(&l->asked)) {
+		for (unsigned int i = 0; i < a->readers; i++) {
+			if (readable(a->rx.chan[i].fd))
+				must(rx_some(&a->rx.chan[i]) > 0);
+		}
+		usleep(100);
+	}
+}
+
+/* The readers end with this. */
+static void sending_end(struct sending *a, int err)
+{
+	sys(close(a->s.fd));
+	for (unsigned int i = 0; i < a->readers; i++) {
+		thread_join(&a->reader[i].thread);
+		must(a->reader[i].err == err, "%s", kit_errno(a->reader[i].err));
+		close(a->reader[i].pipe[0]);
+	}
+	for (unsigned int i = 0; i < 2; i++) {
+		if (a->s.ch[i] >= 0)
+			close(a->s.ch[i]);
+	}
 	rx_free(&a->rx);
 }
 
@@ -272,8 +307,8 @@ static void late(void **state)
 		if (!lazy_init(&l, kind))
 			skip();
 		g = l.g;
-		sending_start(&a, g, way);
-		sys(sem_wait(&l.asked));
+		sending_start(&a, g, way, 2);
+		sending_until_asked(&a, &l);
 		/* it hangs on this one, and for everybody else life goes on */
 		other_session();
 		gives(ETIMEDOUT, mzp_wait(a.s.fd, a.job, 0, &w));
@@ -282,6 +317,7 @@ static void late(void **state)
 		rx_round(&a.rx);
 		works(mzp_wait(a.s.fd, a.job, -1, &w));
 		must(!w.error, "%s", kit_errno(w.error));
+		session_wait(&a.s, 0);
 		must(l.answers);
 		/* only where the handler has put the kernel's zero page */
 		must(w.absent == guest_count(g, ABSENT), "%s: %ju absent", way->name,
@@ -307,7 +343,7 @@ static void late(void **state)
 			must(!memcmp(got, want, PAGE), "%s: page %ju is %s", way->name,
 			     (uintmax_t)page, memcmp(got, nothing, PAGE) ? "wrong" : "zero");
 		}
-		sending_end(&a);
+		sending_end(&a, 0);
 		lazy_free(&l);
 	}
 }
@@ -322,18 +358,16 @@ static void never_answered(enum lazy_kind kind, bool cancel)
 	if (!lazy_init(&l, kind))
 		skip();
 	l.mute = true;
-	sending_start(&a, l.g, &ways[1]);
-	sys(sem_wait(&l.asked));
-	must(slow_lanes() == 1);
+	sending_start(&a, l.g, &ways[1], 2);
+	sending_until_asked(&a, &l);
 	if (cancel) {
 		works(mzp_cancel(a.s.fd));
 		works(mzp_wait(a.s.fd, a.job, -1, &w));
 		must(w.error == ECANCELED);
 	}
-	session_close(&a.s);
-	rx_free(&a.rx);
 	/* all without the handler */
-	until(!slow_lanes() && !module_refs());
+	sending_end(&a, ECANCELED);
+	until(!module_refs());
 	must(!l.answers);
 	lazy_free(&l);
 }
@@ -352,7 +386,7 @@ static void closed(void **state)
 		never_answered(kind, false);
 }
 
-/* The reader goes away, which ends the session too. */
+/* The other channel's reader goes away, which ends the session, too. */
 static void reader_gone(void **state)
 {
 	struct mzp_wait w = { 0 };
@@ -362,14 +396,14 @@ static void reader_gone(void **state)
 	(void)state;
 	must(lazy_init(&l, ANON));
 	l.mute = true;
-	sending_start(&a, l.g, &ways[1]);
-	sys(sem_wait(&l.asked));
-	sys(close(a.s.ch[0]));
-	a.s.ch[0] = -1;
+	sending_start(&a, l.g, &ways[1], 1);
+	sending_until_asked(&a, &l);
+	sys(close(a.s.ch[1]));
+	a.s.ch[1] = -1;
 	works(mzp_wait(a.s.fd, a.job, -1, &w));
 	must(w.error == EPIPE);
-	sending_end(&a);
-	until(!slow_lanes() && !module_refs());
+	sending_end(&a, EPIPE);
+	until(!module_refs());
 	lazy_free(&l);
 }
 
@@ -391,8 +425,8 @@ static void uffd_closed(void **state)
 		if (!lazy_init(&l, kind))
 			continue;
 		l.mute = true;
-		sending_start(&a, l.g, &ways[1]);
-		sys(sem_wait(&l.asked));
+		sending_start(&a, l.g, &ways[1], 2);
+		sending_until_asked(&a, &l);
 		sem_post(&l.answer);
 		thread_join(&l.handler);
 		uffd = l.uffd;
@@ -412,7 +446,8 @@ static void uffd_closed(void **state)
 			     lazy_names[kind], (uintmax_t)page);
 			must(!memcmp(a.b->shadow + page * PAGE, there ? (uint8_t *)want : nothing, PAGE));
 		}
-		sending_end(&a);
+		session_wait(&a.s, 0);
+		sending_end(&a, 0);
 		/* its handler has ended already */
 		thread_start(&l.handler, handle, &l);
 		lazy_free(&l);
@@ -434,8 +469,8 @@ static void be_doomed(void *arg)
 	if (!lazy_init(&l, d->kind))
 		_exit(77);
 	l.mute = true;
-	sending_start(&a, l.g, &ways[1]);
-	sys(sem_wait(&l.asked));
+	sending_start(&a, l.g, &ways[1], 2);
+	sending_until_asked(&a, &l);
 	sys(write(d->ready[1], "", 1));
 	for (;;)
 		pause();
@@ -453,14 +488,13 @@ static void killed(void **state)
 		pid = child(be_doomed, &d);
 		close(d.ready[1]);
 		if (read(d.ready[0], &c, 1) == 1) {
-			must(slow_lanes() == 1);
 			sys(kill(pid, SIGKILL));
 			reap(pid, SIGKILL);
 		} else {
 			waitpid(pid, NULL, 0);
 		}
 		close(d.ready[0]);
-		until(!slow_lanes() && !module_refs());
+		until(!module_refs());
 	}
 	sysfs_put("/proc/sys/vm/nr_hugepages", 0);
 }
