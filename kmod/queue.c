@@ -276,8 +276,7 @@ static void mzp_queue_add_send(struct mzp_session *session, struct mzp_job *job)
 	session->submitted += job->submitted;
 	session->untold.pages += job->submitted;
 	list_add_tail(&job->node, &round->jobs);
-	if (!job->submitted)
-		mzp_cursor_end(&job->cursor);
+	/* It is done if it has no pages; its input is gone then. */
 	mzp_queue_settle(job);
 }
 

@@ -127,6 +127,17 @@ static int mzp_send_copy_input(struct mzp_job *job, const struct mzp_send *arg)
 	return 0;
 }
 
+/* No channel will take up a job without pages, and so none would free its input. */
+static void mzp_send_none(struct mzp_job *job)
+{
+	void *input;
+
+	mzp_cursor_end(&job->cursor);
+	input = mzp_cursor_give_input(&job->cursor);
+	if (input)
+		mzp_job_free_input(job, input);
+}
+
 /* All of a SEND that can be done without knowing the block. */
 static int mzp_send_prepare(struct mzp_session *session, struct mzp_job *job,
 			    const struct mzp_send *arg)
@@ -141,6 +152,8 @@ static int mzp_send_prepare(struct mzp_session *session, struct mzp_job *job,
 	err = mzp_send_copy_input(job, arg);
 	if (err)
 		return err;
+	if (!job->submitted)
+		mzp_send_none(job);
 	if (arg->flags & MZP_SEND_ZERO_BITMAP || session->detection == MZP_DETECTION_LEGACY) {
 		job->zero_bitmap = mzp_job_alloc(job, &job->memory, BITS_TO_LONGS(arg->page_count),
 						 sizeof(long));
