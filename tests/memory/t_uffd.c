@@ -263,11 +263,15 @@ static void sending_until_asked(struct sending *a, struct lazy *l)
 	}
 }
 
-/* The readers end with this. */
+/* The readers end with this, as soon as there is room for what they have in hand. */
 static void sending_end(struct sending *a, int err)
 {
+	uint8_t buf[16384];
+
 	sys(close(a->s.fd));
 	for (unsigned int i = 0; i < a->readers; i++) {
+		while (sys(read(a->reader[i].pipe[0], buf, sizeof(buf))))
+			;
 		thread_join(&a->reader[i].thread);
 		must(a->reader[i].err == err, "%s", kit_errno(a->reader[i].err));
 		close(a->reader[i].pipe[0]);
