@@ -9,6 +9,7 @@
 
 #include <fcntl.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 
@@ -310,6 +311,139 @@ static void number_of_ranges(void **state)
 	free(range);
 }
 
+/* --- what jobs hold */
+
+/* Jobs of this many pages have 128 MiB of bitmap; so many may be held at a time. */
+#define HELD_PAGES (1ull << 30)
+#define HELD_BYTES (HELD_PAGES / 8)
+enum { HELD_JOBS = 8 };
+
+/* Memory of which nothing is there, and nothing will be. */
+static void *vast(void)
+{
+	void *at = mmap(NULL, HELD_PAGES * PAGE, PROT_READ,
+			MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+
+	must(at != MAP_FAILED);
+	return at;
+}
+
+static int send_held(struct session *s, uint32_t block, enum mzp_send_format format,
+		     const void *input, uint64_t *job)
+{
+	struct mzp_send send = {
+		.size = sizeof(send), .block_id = block, .page_count = HELD_PAGES,
+		.format = format, .input = (uintptr_t)input,
+		.flags = MZP_SEND_FRESH | (input ? 0 : MZP_SEND_ZERO_BITMAP),
+	};
+	int err = mzp(s->fd, MZP_IOC_SEND, &send);
+
+	*job = send.job_id;
+	return err;
+}
+
+static void send_empty(struct session *s, uint32_t block, const void *none)
+{
+	uint64_t job;
+
+	works(send_held(s, block, MZP_SEND_BITMAP, none, &job));
+	until(fd_number(s->fd, "mzp-jobs-unfinished:") == 0);
+}
+
+/* Bitmaps of jobs that are done are not kept until somebody asks what came of them. */
+static void input_is_freed_child(void *arg)
+{
+	void *none = mmap(NULL, HELD_BYTES, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	uint8_t *ram = vast();
+	struct session s;
+	uint32_t block;
+	long before;
+
+	(void)arg;
+	must(none != MAP_FAILED);
+	become(SOMEBODY);
+	/* so that fdinfo is still ours to read */
+	sys(prctl(PR_SET_DUMPABLE, 1));
+	open_one(&s, NULL, 0, NULL);
+	block = session_block(&s, "r", ram, HELD_PAGES * PAGE);
+	/* what reading the input takes is there now */
+	send_empty(&s, block, none);
+	before = file_number("/proc/meminfo", "MemFree:");
+	for (unsigned int i = 0; i < HELD_JOBS; i++)
+		send_empty(&s, block, none);
+	before -= file_number("/proc/meminfo", "MemFree:");
+	must(before * 1024 < (long)HELD_BYTES / 2, "%ld KiB are gone", before);
+	close(s.fd);
+}
+
+static void input_is_freed(void **state)
+{
+	(void)state;
+	sys(chmod(DEVICE, 0666));
+	reap(child(input_is_freed_child, NULL), 0);
+	sys(chmod(DEVICE, 0660));
+	until(!module_refs());
+}
+
+/*
+ * What a user's jobs hold comes to an end: inputs of those that are under way, and bitmaps
+ * that nobody has fetched, of all sessions together.
+ */
+static void jobs_hold_child(void *arg)
+{
+	uint8_t *ram = vast(), *first = mmap(NULL, PAGE, PROT_READ | PROT_WRITE,
+					     MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	uint64_t *bits = calloc(1, HELD_BYTES), job[HELD_JOBS], more;
+	struct mzp_setup setup = setup_for(1);
+	struct session s, other;
+	uint32_t block, blocks;
+	struct sink sink;
+
+	(void)arg;
+	must(bits && first != MAP_FAILED);
+	/* one page that is there, for which the ring has no room */
+	sys(mprotect(ram, PAGE, PROT_READ | PROT_WRITE));
+	ram[0] = bits[0] = 1;
+	become(SOMEBODY);
+	setup.ring_packets = 1;
+	session_open(&s, &setup);
+	session_open(&other, &setup);
+	block = session_block(&s, "r", ram, HELD_PAGES * PAGE);
+	blocks = session_block(&other, "r", ram, HELD_PAGES * PAGE);
+	works(send_held(&s, block, MZP_SEND_BITMAP, bits, &job[0]));
+	for (unsigned int i = 1; i < HELD_JOBS; i++)
+		works(send_held(i % 2 ? &s : &other, i % 2 ? block : blocks, MZP_SEND_ALL, NULL,
+				&job[i]));
+	gives(ENOMEM, send_held(&s, block, MZP_SEND_ALL, NULL, &more));
+	gives(ENOMEM, send_held(&other, blocks, MZP_SEND_BITMAP, bits, &more));
+	gives(ENOMEM, send_held(&other, blocks, MZP_SEND_ALL, NULL, &more));
+
+	/* a job under way comes to its end */
+	sink_start(&sink, s.ch[0]);
+	until(send_held(&other, blocks, MZP_SEND_ALL, NULL, &more) == 0);
+	gives(ENOMEM, send_held(&other, blocks, MZP_SEND_ALL, NULL, &more));
+	/* a result is fetched */
+	session_wait(&s, job[1]);
+	works(send_held(&s, block, MZP_SEND_ALL, NULL, &more));
+	gives(ENOMEM, send_held(&other, blocks, MZP_SEND_ALL, NULL, &more));
+	/* a session ends */
+	close(s.fd);
+	sink_end(&sink);
+	close(s.ch[0]);
+	until(send_held(&other, blocks, MZP_SEND_ALL, NULL, &more) == 0);
+}
+
+static void jobs_hold(void **state)
+{
+	(void)state;
+	if (file_number("/proc/meminfo", "MemAvailable:") * 1024ul < 10 * HELD_BYTES)
+		skip_since("there is not enough memory");
+	sys(chmod(DEVICE, 0666));
+	reap(child(jobs_hold_child, NULL), 0);
+	sys(chmod(DEVICE, 0660));
+	until(!module_refs());
+}
+
 /* --- what SETUP and CHANNEL take */
 
 /* A ring holds as many packets as it was told to, the first message being one. */
@@ -475,6 +609,8 @@ int main(int argc, char **argv)
 		cmocka_unit_test(bitmap_sizes),
 		cmocka_unit_test(bitmap_parts),
 		cmocka_unit_test(number_of_ranges),
+		cmocka_unit_test(input_is_freed),
+		cmocka_unit_test(jobs_hold),
 		cmocka_unit_test(ring_sizes),
 		cmocka_unit_test(largest_session),
 		cmocka_unit_test(sessions_left_in_channels),
