@@ -531,6 +531,110 @@ static void reaped(void **state)
 	until(module_refs() == 0);
 }
 
+/* --- what a VMM had is free when it is gone */
+
+#define HUGE (2 * MIB)
+enum { GONE_PAGES = 4, GONE_ROUNDS = 40, GONE_LATE_MS = 1000 };
+
+struct gone {
+	struct mzp_setup setup;
+	bool works;		/* something is under way when it is killed */
+	int ready[2];
+};
+
+/* A VMM with its memory in huge pages; it sends all the time, or is done with that. */
+static void be_gone(void *arg)
+{
+	const struct gone *g = arg;
+	const uint64_t pages = GONE_PAGES * HUGE / PAGE;
+	uint8_t *ram = mmap(NULL, GONE_PAGES * HUGE, PROT_READ | PROT_WRITE,
+			    MAP_PRIVATE | MAP_ANONYMOUS | MAP_HUGETLB, -1, 0);
+	struct session s;
+	struct sink sink;
+	uint32_t id;
+
+	must(ram != MAP_FAILED);
+	for (uint64_t i = 0; i < pages; i += 3)
+		ram[i * PAGE] = 1;
+	session_open(&s, &g->setup);
+	id = session_block(&s, "ram", ram, GONE_PAGES * HUGE);
+	sink_start(&sink, s.ch[0]);
+	session_send(&s, id, 0, pages, 0);
+	session_wait(&s, session_sync(&s));
+	session_wait(&s, 0);
+	write_exactly(g->ready[1], "", 1);
+	while (g->works) {
+		session_send(&s, id, 0, pages, 0);
+		session_wait(&s, session_sync(&s));
+		session_wait(&s, 0);
+	}
+	pause();
+}
+
+static bool pool_is_free(void)
+{
+	return huge_pages("free_hugepages") == huge_pages("nr_hugepages");
+}
+
+/* Return: how often they were free at once; @late: the longest time that it took, in ms. */
+static unsigned int killed_with(struct gone *g, double *late)
+{
+	uint64_t random = 1;
+	unsigned int at_once = 0;
+
+	for (unsigned int round = 0; round < GONE_ROUNDS; round++) {
+		double start;
+		pid_t pid;
+		char c;
+
+		sys(pipe2(g->ready, O_CLOEXEC));
+		pid = child(be_gone, g);
+		read_exactly(g->ready[0], &c, 1);
+		usleep(rnd_below(&random, 10000));
+		sys(kill(pid, SIGKILL));
+		reap(pid, SIGKILL);
+		at_once += pool_is_free();
+		start = now_ms();
+		until(pool_is_free());
+		*late = max(*late, now_ms() - start);
+		close(g->ready[0]);
+		close(g->ready[1]);
+	}
+	return at_once;
+}
+
+/*
+ * After waitpid(2) for a VMM that was killed, its huge pages are in the pool again: at once
+ * if nothing was under way, or if only its own threads did that; else when a
+ * worker has come to the end of a step.
+ */
+static void memory_is_free(void **state)
+{
+	struct gone g[] = {
+		{ .setup = setup_for(1) },
+		{ .setup = setup_for(1), .works = true },
+		{ .setup = setup_for(1), .works = true },
+	};
+	static const char *const name[] = { "idle", "without workers", "with workers" };
+
+	(void)state;
+	if (huge_pool(GONE_PAGES) != GONE_PAGES)
+		skip_since("no huge pages");
+	g[1].setup.flags = MZP_SETUP_NO_WORKERS;
+	for (unsigned int i = 0; i < ARRAY_SIZE(g); i++) {
+		unsigned int at_once;
+		double late = 0;
+
+		at_once = killed_with(&g[i], &late);
+		print_message("# %s: free at once in %u of %u cases, after %.1f ms at most\n", name[i],
+			      at_once, GONE_ROUNDS, late);
+		must(at_once == GONE_ROUNDS || i == 2);
+		must(late < GONE_LATE_MS);
+	}
+	huge_pool(0);
+	all_gone(NULL);
+}
+
 int main(int argc, char **argv)
 {
 	static const struct CMUnitTest tests[] = {
@@ -540,6 +644,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(reader_races_killed_vmm),
 		cmocka_unit_test(execve_in_vmm),
 		cmocka_unit_test(reaped),
+		cmocka_unit_test(memory_is_free),
 	};
 
 	return kit_main(tests, ARRAY_SIZE(tests), argc, argv);
