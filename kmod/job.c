@@ -229,6 +229,7 @@ bool mzp_job_fetch(struct mzp_job *job)
 		if (!job->done) {
 			/* Its session has failed, and whoever still has pages of it lets go. */
 			WRITE_ONCE(session->unfinished, session->unfinished - 1);
+			/* Pairs with mzp_queue_done(). */
 			smp_store_release(&job->done, true);
 		}
 		spin_unlock(&session->queue_lock);
