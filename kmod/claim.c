@@ -57,7 +57,7 @@
  * Channels in a queue hold a reference on their session, which whoever takes them out
  * of there takes over.
  *
- * tests/model has this as a model that a model checker goes through.
+ * tests/model has this as a model for a model checker.
  */
 #include <linux/sched.h>
 #include <linux/spinlock.h>
