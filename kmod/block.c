@@ -65,6 +65,28 @@ static unsigned long mzp_block_addr(const struct mzp_block *block, u64 page)
 	return block->addr + (page << PAGE_SHIFT);
 }
 
+/**
+ * mzp_block_may_read - whether the caller may read a part of a block now
+ * @block: the block
+ * @page: where the part starts, from the start of the block
+ * @nr: pages
+ *
+ * Memory is the caller's own. Of a file, the kernel asks security modules at each
+ * read, not only when it is opened; whoever has SEND read it is asked in the same way.
+ *
+ * Context: process; may wait for user space that was asked.
+ * Return: 0 or a negative errno.
+ */
+int mzp_block_may_read(const struct mzp_block *block, u64 page, u64 nr)
+{
+	loff_t start;
+
+	if (!block->file)
+		return 0;
+	start = (block->index + page) << PAGE_SHIFT;
+	return rw_verify_area(READ, block->file, &start, nr << PAGE_SHIFT);
+}
+
 /* Return: 0, or -EAGAIN: it is taken, or the wait was interrupted for good. */
 static int mzp_block_lock(struct mm_struct *mm, bool wait)
 {
@@ -177,7 +199,7 @@ static int mzp_block_check_place(const struct mzp_block_add *arg, u64 start, u64
 static int mzp_block_check(const struct mzp_block_add *arg)
 {
 	if (arg->flags & ~MZP_BLOCK_FD || arg->__reserved)
-		return -EOPNOTSUPP;
+		return -EINVAL;
 	if (!arg->idstr_len || arg->idstr_len >= MZP_WIRE_IDSTR)
 		return -EINVAL;
 	if (!arg->length || !PAGE_ALIGNED(arg->length))
@@ -304,7 +326,7 @@ int mzp_ioctl_block_remove(struct mzp_cmd *cmd)
 	int err;
 
 	if (arg->flags || arg->__reserved)
-		return -EOPNOTSUPP;
+		return -EINVAL;
 
 	mutex_lock(&session->lock);
 	err = mzp_session_usable(session);

@@ -49,6 +49,7 @@ static inline bool mzp_block_needs_mm(const struct mzp_block *block)
 }
 
 struct mzp_block *mzp_block_find(struct mzp_session *session, u32 id);
+int mzp_block_may_read(const struct mzp_block *block, u64 page, u64 nr);
 int mzp_block_look(const struct mzp_block *block, struct mm_struct *mm, u64 page,
 		   struct mzp_residency *res, bool wait);
 int mzp_block_grab(const struct mzp_block *block, struct mm_struct *mm, u64 page,

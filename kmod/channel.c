@@ -41,8 +41,9 @@ static int mzp_channel_greet(struct mzp_channel *channel)
 	init = mzp_arena_take(&channel->arena, sizeof(*init), &packet->buf[0]);
 	mzp_encode_init(init, channel->session->uuid, channel->id);
 	packet->nr = 1;
-	mzp_ring_publish(&channel->ring);
 	mzp_stat_add(&channel->stats.bytes, sizeof(*init));
+	atomic64_add(sizeof(*init), &channel->session->pending.bytes);
+	mzp_ring_publish(&channel->ring);
 	return 0;
 }
 
@@ -70,6 +71,7 @@ struct mzp_channel *mzp_channel_new(struct mzp_session *session, unsigned int id
 	INIT_DELAYED_WORK(&channel->again, mzp_reader_again);
 	mzp_claim_init(channel);
 	channel->round = mzp_round_get(session->round);
+	INIT_LIST_HEAD(&channel->injects);
 	err = mzp_comp_init(&channel->comp, setup->method, setup->level) ?:
 	      mzp_ring_init(&channel->ring, setup->ring_packets) ?:
 	      mzp_channel_greet(channel);
@@ -86,24 +88,34 @@ static void mzp_channel_count_gone(struct mzp_channel *channel, const struct mzp
 	unsigned int bytes = packet->buf[channel->buf].bv_len;
 
 	/* Behind the header are the guest's own pages, or what was made of them. */
-	if (channel->buf && !channel->comp.ops)
+	if (channel->buf && !channel->comp.ops && !packet->own)
 		mzp_stat_add(&channel->stats.pages_gone, bytes >> PAGE_SHIFT);
 	else
 		mzp_stat_add(&channel->stats.own_gone, bytes);
+}
+
+/* Give the first packet's slot back. Return: as mzp_ring_release(). */
+static bool mzp_channel_release(struct mzp_channel *channel, const struct mzp_packet *packet)
+{
+	channel->buf = 0;
+	atomic64_sub(packet->pages, &channel->session->pending.ring_pages);
+	return mzp_ring_release(&channel->ring);
 }
 
 /* Drop what is left of the first packet, or all of it. */
 static void mzp_channel_drop_packet(struct mzp_channel *channel)
 {
 	struct mzp_packet *packet = mzp_ring_first(&channel->ring);
+	size_t bytes = 0;
 
 	for (; channel->buf < packet->nr; channel->buf++) {
+		bytes += packet->buf[channel->buf].bv_len;
 		mzp_channel_count_gone(channel, packet);
 		put_page(packet->buf[channel->buf].bv_page);
 	}
-	channel->buf = 0;
+	mzp_pending_take(&channel->session->pending, bytes - channel->offset);
 	channel->offset = 0;
-	mzp_ring_release(&channel->ring);
+	mzp_channel_release(channel, packet);
 }
 
 /**
@@ -239,7 +251,8 @@ int mzp_channel_lock(struct mzp_channel *channel, bool nowait)
  * @packet: the ring's first one
  * @bytes: as far as that; they lie in the current buffer and were passed on
  *
- * The buffer's reference is the caller's once the position is behind it.
+ * The buffer's reference is the caller's once the position is behind it. The caller
+ * also owes mzp_pending_take().
  *
  * Context: any.
  * Return: whether its producer waits for the room that there is now, and the caller
@@ -254,8 +267,5 @@ bool mzp_channel_advance(struct mzp_channel *channel, struct mzp_packet *packet,
 		return false;
 	channel->offset = 0;
 	mzp_channel_count_gone(channel, packet);
-	if (++channel->buf < packet->nr)
-		return false;
-	channel->buf = 0;
-	return mzp_ring_release(&channel->ring);
+	return ++channel->buf == packet->nr && mzp_channel_release(channel, packet);
 }

@@ -33,6 +33,7 @@ struct mzp_setup;
  * @stalls: times in a row that a page was waited for in vain
  * @stalled: when that began, in jiffies
  * @round: whose jobs it takes pages of, or whose SYNC it emits next; a reference
+ * @injects: INJECTs whose bytes are not all in the ring, in order; session's queue lock
  * @job: whose pages are in @take and @batch, or NULL
  * @take: pages that were taken and are not classified yet
  * @residency: scratch memory
@@ -68,6 +69,7 @@ struct mzp_channel {
 	unsigned int stalls;
 	unsigned long stalled;
 	struct mzp_round *round;
+	struct list_head injects;
 	struct mzp_job *job;
 	struct mzp_take take;
 	struct mzp_residency residency;

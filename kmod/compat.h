@@ -53,6 +53,14 @@
 /* Until 6.5 pages went to sockets by an operation of their own. */
 #define MZP_SENDPAGE (KERNEL_VERSION(6, 5, 0) > LINUX_VERSION_CODE)
 
+/* Since 6.8 a file can have an inode of its own, which security modules label. */
+#if KERNEL_VERSION(6, 8, 0) > LINUX_VERSION_CODE
+#define mzp_anon_file(name, fops, priv, flags) anon_inode_getfile(name, fops, priv, flags)
+#else
+#define mzp_anon_file(name, fops, priv, flags) \
+	anon_inode_create_getfile(name, fops, priv, flags, NULL)
+#endif
+
 /* An index of hugetlbfs's page cache stood for a huge page until 6.7. */
 #define MZP_HUGETLB_INDEX_IS_HUGE (KERNEL_VERSION(6, 7, 0) > LINUX_VERSION_CODE)
 

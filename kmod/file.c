@@ -16,10 +16,12 @@
 #include <linux/poll.h>
 #include <linux/seq_file.h>
 #include <linux/uio.h>
+#include <asm/ioctls.h>
 
 #include "channel.h"
 #include "claim.h"
 #include "cmd.h"
+#include "compat.h"
 #include "file.h"
 #include "grab.h"
 #include "pipe.h"
@@ -53,6 +55,7 @@ static ssize_t mzp_file_copy(struct mzp_channel *channel, struct iov_iter *to)
 		last = channel->offset + done == buf->bv_len;
 		if (mzp_channel_advance(channel, packet, done))
 			mzp_claim_kick(channel);
+		mzp_pending_take(&channel->session->pending, done);
 		if (last)
 			put_page(page);
 		copied += done;
@@ -103,6 +106,18 @@ static __poll_t mzp_file_poll(struct file *file, poll_table *wait)
 	return phase == MZP_ENDED ? EPOLLIN | EPOLLRDNORM | EPOLLHUP : 0;
 }
 
+/* How many bytes can be read without more being made. */
+static int mzp_file_readable(const struct mzp_channel *channel, int __user *user)
+{
+	const struct mzp_channel_stats *stats = &channel->stats;
+	u64 taken = READ_ONCE(stats->bytes_read);
+	int err = mzp_session_error(channel->session);
+
+	/* Whoever took bytes had seen them in the ring, behind their being counted. */
+	smp_rmb();
+	return err ?: put_user((int)min_t(u64, READ_ONCE(stats->bytes) - taken, INT_MAX), user);
+}
+
 static long mzp_file_ioctl(struct file *file, unsigned int number, unsigned long arg)
 {
 	struct mzp_channel *channel = file->private_data;
@@ -115,6 +130,8 @@ static long mzp_file_ioctl(struct file *file, unsigned int number, unsigned long
 	};
 	int err;
 
+	if (number == FIONREAD)
+		return mzp_file_readable(channel, (int __user *)arg);
 	if (number != MZP_IOC_PUMP)
 		return -ENOTTY;
 	err = mzp_cmd_fetch(&cmd, offsetofend(struct mzp_pump, __reserved));
@@ -174,7 +191,7 @@ static const struct file_operations mzp_channel_fops = {
 /* A file for the channel, which holds a reference on the session. */
 static struct file *mzp_file_open(struct mzp_channel *channel, unsigned int flags)
 {
-	struct file *file = anon_inode_getfile("[multifd_zp]", &mzp_channel_fops, channel,
+	struct file *file = mzp_anon_file("[multifd_zp]", &mzp_channel_fops, channel,
 					       O_RDONLY | flags);
 
 	if (IS_ERR(file))
@@ -229,7 +246,7 @@ int mzp_ioctl_channel(struct mzp_cmd *cmd)
 	int fd, err;
 
 	if (arg->flags & ~MZP_CHANNEL_NONBLOCK)
-		return -EOPNOTSUPP;
+		return -EINVAL;
 	channel = mzp_file_reserve(cmd->session, arg->channel);
 	if (IS_ERR(channel))
 		return PTR_ERR(channel);

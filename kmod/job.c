@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Jobs: what SEND and SYNC hand over, from their making until WAIT has fetched the
- * result. In between they are in a queue (queue.c).
+ * Jobs: what SEND, SYNC and INJECT hand over, from their making until WAIT has fetched
+ * the result, or until they are done if they have none. In between they are in a queue
+ * (queue.c).
  *
  * What they hold is paid for by the memory cgroup of who called SEND, and counted
  * for each user, since not everybody is in a memory cgroup, and what the kernel holds
@@ -13,6 +14,8 @@
 #include <linux/xarray.h>
 
 #include "block.h"
+#include "channel.h"
+#include "inject.h"
 #include "job.h"
 #include "large.h"
 #include "queue.h"
@@ -97,6 +100,7 @@ static void mzp_job_free(struct kref *ref)
 	if (input)
 		mzp_job_free_input(job, input);
 	kvfree(job->sync);
+	mzp_inject_free(job);
 	kvfree(job->zero_bitmap);
 	mzp_job_uncharge(job, job->memory);
 	if (job->block)
@@ -154,20 +158,29 @@ void mzp_job_discard(struct mzp_job *job)
 	mzp_job_put(job);
 }
 
+static void mzp_job_kick(struct mzp_session *session, struct mzp_channel *channel)
+{
+	if (channel)
+		mzp_claim_kick(channel);
+	else
+		mzp_session_kick(session);
+}
+
 /**
  * mzp_job_start - make a job known, and have channels start on it
  * @job: the job; the caller's reference is the session's afterwards
  *
- * Context: the session lock is held; takes the queue lock.
+ * Context: process; takes the queue lock. Of a SEND, the session lock is held, so that
+ * its block stays.
  * Return: 0; -EAGAIN: there are too many; or why the session is over.
  */
 int mzp_job_start(struct mzp_job *job)
 {
 	struct mzp_session *session = job->session;
-	bool done = false;
+	struct mzp_channel *channel = job->channel;
+	bool done = false, forget = job->no_result;
 	int err;
 
-	lockdep_assert_held(&session->lock);
 	spin_lock(&session->queue_lock);
 	err = mzp_session_usable(session);
 	if (!err && session->nr_jobs == MZP_MAX_JOBS)
@@ -181,10 +194,13 @@ int mzp_job_start(struct mzp_job *job)
 	spin_unlock(&session->queue_lock);
 	if (err)
 		return err;
-	if (done)
-		wake_up_all(&session->done);
-	else
-		mzp_session_kick(session);
+	if (!done) {
+		mzp_job_kick(session, channel);
+		return 0;
+	}
+	wake_up_all(&session->done);
+	if (forget)
+		mzp_job_put(job);
 	return 0;
 }
 
@@ -207,10 +223,32 @@ void mzp_job_count(const struct mzp_job *job, struct mzp_tally *tally, int sign)
 }
 
 /**
+ * mzp_job_find - find a job whose result nobody has fetched
+ * @session: the session
+ * @id: what user space calls it by
+ *
+ * Context: takes the queue lock.
+ * Return: the job, with a reference that is the caller's, or NULL.
+ */
+struct mzp_job *mzp_job_find(struct mzp_session *session, u64 id)
+{
+	struct mzp_job *job;
+
+	spin_lock(&session->queue_lock);
+	job = xa_load(&session->jobs, id);
+	if (job && !job->no_result)
+		kref_get(&job->ref);
+	else
+		job = NULL;
+	spin_unlock(&session->queue_lock);
+	return job;
+}
+
+/**
  * mzp_job_fetch - forget a job that is done
  * @job: the job; the session's reference is dropped
  *
- * Context: may sleep; the caller holds a reference; takes the session lock.
+ * Context: may sleep; the caller holds a reference; takes the queue lock.
  * Return: false if another caller was faster.
  */
 bool mzp_job_fetch(struct mzp_job *job)
@@ -218,23 +256,22 @@ bool mzp_job_fetch(struct mzp_job *job)
 	struct mzp_session *session = job->session;
 	bool mine;
 
-	mutex_lock(&session->lock);
+	spin_lock(&session->queue_lock);
 	mine = xa_load(&session->jobs, job->id) == job && !WARN_ON_ONCE(!mzp_queue_done(job));
 	if (mine) {
 		xa_erase(&session->jobs, job->id);
-		spin_lock(&session->queue_lock);
 		list_del_init(&job->node);
 		session->nr_jobs--;
-		mzp_job_count(job, job->done ? &session->told : &session->untold, -1);
+		if (!job->no_result)
+			mzp_job_count(job, job->done ? &session->told : &session->untold, -1);
 		if (!job->done) {
 			/* Its session has failed, and whoever still has pages of it lets go. */
 			WRITE_ONCE(session->unfinished, session->unfinished - 1);
 			/* Pairs with mzp_queue_done(). */
 			smp_store_release(&job->done, true);
 		}
-		spin_unlock(&session->queue_lock);
 	}
-	mutex_unlock(&session->lock);
+	spin_unlock(&session->queue_lock);
 	if (mine)
 		mzp_job_put(job);
 	return mine;

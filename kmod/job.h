@@ -11,19 +11,34 @@
 
 struct bio_vec;
 struct mzp_block;
+struct mzp_channel;
 struct mzp_cmd;
 struct mzp_session;
 
 /**
- * struct mzp_job - a SEND or a SYNC
- * @ref: the session's until the result is fetched, one for each channel that has
- *	pages of it, and of a SYNC one of its round
+ * enum mzp_job_kind - what a job is
+ * @MZP_JOB_SEND: pages
+ * @MZP_JOB_SYNC: the end of a round
+ * @MZP_JOB_INJECT: bytes of the VMM's own
+ */
+enum mzp_job_kind {
+	MZP_JOB_SEND,
+	MZP_JOB_SYNC,
+	MZP_JOB_INJECT,
+};
+
+/**
+ * struct mzp_job - a SEND, a SYNC or an INJECT
+ * @ref: the session's until the result is fetched, or without a result until it is
+ *	done; one for each channel that has pages of it; and of a SYNC one of its round
  * @session: whose; it outlives the job; fixed
- * @node: in the round's jobs; once done, in the session's finished or broken
- *	ones
+ * @node: of a SEND: in the round's jobs; of an INJECT: in its channel's; once done, in
+ *	the session's finished or broken ones, if it has a result
  * @id: what user space calls it by; fixed
- * @block: whose pages are sent; NULL: this is a SYNC; fixed
- * @round: of a SEND: which it belongs to; of a SYNC: the one that it begins,
+ * @kind: what it is; fixed
+ * @no_result: nobody will ask what came of it; fixed
+ * @block: of a SEND: whose pages are sent; fixed
+ * @round: of a SEND or INJECT: which it belongs to; of a SYNC: the one that it begins,
  *	until it is handed over
  * @fresh: absent pages need not be sent; fixed
  * @window: the pages that @zero_bitmap is about; fixed
@@ -35,6 +50,12 @@ struct mzp_session;
  *	its own; no page once emitted
  * @nr_sync: how many
  * @syncs_left: channels that have not emitted theirs
+ * @channel: of an INJECT: where the bytes go; fixed
+ * @bytes: the bytes; whoever runs the channel moves them to the ring. No page once
+ *	moved
+ * @nr_bytes: how many buffers of them
+ * @bytes_at: how many were moved
+ * @length: how many bytes in all; fixed
  * @input: bytes of the cursor's input; fixed
  * @memory: bytes of the rest, but for small change; fixed
  * @submitted: pages to send; fixed
@@ -53,6 +74,8 @@ struct mzp_job {
 	struct mzp_session *session;
 	struct list_head node;
 	u64 id;
+	enum mzp_job_kind kind;
+	bool no_result;
 	struct mzp_block *block;
 	struct mzp_round *round;
 	bool fresh;
@@ -62,6 +85,11 @@ struct mzp_job {
 	struct bio_vec *sync;
 	unsigned int nr_sync;
 	unsigned int syncs_left;
+	struct mzp_channel *channel;
+	struct bio_vec *bytes;
+	unsigned int nr_bytes;
+	unsigned int bytes_at;
+	u32 length;
 	size_t input;
 	size_t memory;
 	u64 submitted;
@@ -81,6 +109,7 @@ void *mzp_job_alloc(struct mzp_job *job, size_t *part, size_t nr, size_t size);
 void mzp_job_free_input(struct mzp_job *job, void *input);
 int mzp_job_start(struct mzp_job *job);
 void mzp_job_count(const struct mzp_job *job, struct mzp_tally *tally, int sign);
+struct mzp_job *mzp_job_find(struct mzp_session *session, u64 id);
 bool mzp_job_fetch(struct mzp_job *job);
 void mzp_jobs_free(struct mzp_session *session);
 

@@ -8,8 +8,13 @@
  * afterwards. So the long run is exact, and what can come at once is bounded.
  */
 #include <linux/math64.h>
+#include <linux/minmax.h>
 
+#include <linux/multifd_zp.h>
+
+#include "cmd.h"
 #include "limit.h"
+#include "session.h"
 
 /**
  * mzp_limit_init - no limit
@@ -25,14 +30,18 @@ void mzp_limit_init(struct mzp_limit *limit)
 /**
  * mzp_limit_set - set the limit, from now on
  * @limit: the limit
+ * @whose: its @own or @given
  * @rate: bytes per second; 0: no limit
+ *
+ * The caller kicks the session afterwards.
  *
  * Context: process.
  */
-void mzp_limit_set(struct mzp_limit *limit, u64 rate)
+void mzp_limit_set(struct mzp_limit *limit, u64 *whose, u64 rate)
 {
 	spin_lock(&limit->lock);
-	WRITE_ONCE(limit->rate, rate);
+	*whose = rate;
+	WRITE_ONCE(limit->rate, min_not_zero(limit->own, limit->given));
 	limit->next = ktime_get_ns();
 	spin_unlock(&limit->lock);
 }
@@ -77,4 +86,23 @@ void mzp_limit_charge(struct mzp_limit *limit, u64 bytes)
 		limit->next += DIV64_U64_ROUND_UP(bytes * NSEC_PER_SEC, limit->rate);
 	}
 	spin_unlock(&limit->lock);
+}
+
+/**
+ * mzp_ioctl_rate - MZP_IOC_RATE
+ * @cmd: the command, on a session that was set up
+ *
+ * Context: process.
+ * Return: 0 or a negative errno.
+ */
+int mzp_ioctl_rate(struct mzp_cmd *cmd)
+{
+	struct mzp_session *session = cmd->session;
+	const struct mzp_rate *arg = cmd->arg;
+
+	if (arg->flags)
+		return -EINVAL;
+	mzp_limit_set(&session->limit, &session->limit.own, arg->rate);
+	mzp_session_kick(session);
+	return 0;
 }

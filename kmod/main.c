@@ -17,11 +17,14 @@
 #include "block.h"
 #include "cmd.h"
 #include "file.h"
+#include "inject.h"
 #include "job.h"
 #include "netlink.h"
+#include "pending.h"
 #include "session.h"
 #include "sessions.h"
 #include "setup.h"
+#include "status.h"
 #include "worker.h"
 
 /**
@@ -61,7 +64,7 @@ struct mzp_op {
 
 static const struct mzp_op mzp_ops[] = {
 	[MZP_CMD_INFO] = MZP_OP(mzp_ioctl_info, struct mzp_info, level_default, MZP_OP_ANY),
-	[MZP_CMD_SETUP] = MZP_OP(mzp_ioctl_setup, struct mzp_setup, __reserved, MZP_OP_NEW),
+	[MZP_CMD_SETUP] = MZP_OP(mzp_ioctl_setup, struct mzp_setup, locked_bytes, MZP_OP_NEW),
 	[MZP_CMD_BLOCK_ADD] = MZP_OP(mzp_ioctl_block_add, struct mzp_block_add, offset,
 				     MZP_OP_READY),
 	[MZP_CMD_BLOCK_REMOVE] = MZP_OP(mzp_ioctl_block_remove, struct mzp_block_remove,
@@ -70,6 +73,13 @@ static const struct mzp_op mzp_ops[] = {
 	[MZP_CMD_SEND] = MZP_OP(mzp_ioctl_send, struct mzp_send, pages, MZP_OP_READY),
 	[MZP_CMD_SYNC] = MZP_OP(mzp_ioctl_sync, struct mzp_sync, job_id, MZP_OP_READY),
 	[MZP_CMD_WAIT] = MZP_OP(mzp_ioctl_wait, struct mzp_wait, absent, MZP_OP_READY),
+	[MZP_CMD_STATUS] = MZP_OP(mzp_ioctl_status, struct mzp_status, jobs_unfinished,
+				  MZP_OP_READY),
+	[MZP_CMD_WAIT_PENDING] = MZP_OP(mzp_ioctl_wait_pending, struct mzp_wait_pending, bytes,
+					MZP_OP_READY),
+	[MZP_CMD_END] = MZP_OP(mzp_ioctl_end, struct mzp_end, flags, MZP_OP_READY),
+	[MZP_CMD_INJECT] = MZP_OP(mzp_ioctl_inject, struct mzp_inject, data, MZP_OP_READY),
+	[MZP_CMD_RATE] = MZP_OP(mzp_ioctl_rate, struct mzp_rate, rate, MZP_OP_READY),
 	[MZP_CMD_CANCEL] = MZP_OP(mzp_ioctl_cancel, struct mzp_cancel, flags, MZP_OP_READY),
 };
 
@@ -84,6 +94,11 @@ union mzp_arg {
 	struct mzp_sync sync;
 	struct mzp_wait wait;
 	struct mzp_cancel cancel;
+	struct mzp_status status;
+	struct mzp_wait_pending wait_pending;
+	struct mzp_end end;
+	struct mzp_inject inject;
+	struct mzp_rate rate;
 };
 
 static int mzp_op_allowed(const struct mzp_op *op, struct mzp_session *session)
@@ -113,6 +128,9 @@ static long mzp_ioctl(struct file *file, unsigned int number, unsigned long arg)
 	if (number != _IO(MZP_IOC_TYPE, nr) || nr >= ARRAY_SIZE(mzp_ops))
 		return -ENOTTY;
 	op = &mzp_ops[array_index_nospec(nr, ARRAY_SIZE(mzp_ops))];
+	/* PUMP has a file of its own. */
+	if (!op->run)
+		return -ENOTTY;
 	cmd.arg_size = op->size;
 	err = mzp_cmd_fetch(&cmd, op->min_size);
 	if (err)
@@ -137,6 +155,11 @@ static int mzp_release(struct inode *inode, struct file *file)
 	return 0;
 }
 
+static __poll_t mzp_poll(struct file *file, poll_table *wait)
+{
+	return mzp_pending_poll(file->private_data, file, wait);
+}
+
 static void mzp_show_fdinfo(struct seq_file *seq, struct file *file)
 {
 	mzp_session_show(file->private_data, seq);
@@ -146,6 +169,7 @@ static const struct file_operations mzp_fops = {
 	.owner = THIS_MODULE,
 	.open = mzp_open,
 	.release = mzp_release,
+	.poll = mzp_poll,
 	.unlocked_ioctl = mzp_ioctl,
 	.compat_ioctl = compat_ptr_ioctl,
 	.show_fdinfo = mzp_show_fdinfo,
@@ -199,4 +223,5 @@ module_exit(mzp_exit);
 
 MODULE_LICENSE("GPL");
 MODULE_DESCRIPTION("RAM data plane of VM live migration (QEMU multifd)");
-MODULE_VERSION("0.1");
+MODULE_VERSION(MZP_VERSION);
+MODULE_ALIAS("devname:multifd_zp");

@@ -110,6 +110,7 @@ static enum mzp_session_state mzp_nl_state(const struct mzp_session *session)
 	case MZP_NEW:
 		return MZP_SESSION_NEW;
 	case MZP_READY:
+	case MZP_ENDING:
 		return MZP_SESSION_ACTIVE;
 	case MZP_ENDED:
 		return MZP_SESSION_ENDED;
@@ -142,7 +143,7 @@ bool mzp_message_owner(struct sk_buff *skb, const struct mzp_session *session,
 
 static bool mzp_nl_put_error(struct sk_buff *skb, const struct mzp_session *session)
 {
-	if (nla_put_u32(skb, MZP_A_SESSION_ERROR, session->last_error))
+	if (nla_put_u32(skb, MZP_A_SESSION_ERROR, session->first_error))
 		return false;
 	if (!session->error_block[0])
 		return true;
@@ -179,8 +180,8 @@ static bool mzp_nl_put_cpus(struct sk_buff *skb, const struct mzp_session *sessi
 static u64 mzp_nl_lost(const struct mzp_session *session, const struct mzp_counts *counts)
 {
 	if (session->phase != MZP_FAILED)
-		return session->lost;
-	return session->submitted - counts->normal - counts->zero - counts->absent;
+		return session->all.counts.lost;
+	return session->all.pages - counts->normal - counts->zero - counts->absent;
 }
 
 /* Its settings, and where its jobs are. */
@@ -198,7 +199,7 @@ static bool mzp_nl_put_work(struct sk_buff *skb, const struct mzp_session *sessi
 		{ MZP_A_SESSION_JOBS_UNFINISHED, session->unfinished },
 	};
 	const struct mzp_nl_u64 u64s[] = {
-		{ MZP_A_SESSION_SUBMITTED, session->submitted },
+		{ MZP_A_SESSION_SUBMITTED, session->all.pages },
 		{ MZP_A_SESSION_NORMAL, counts->normal },
 		{ MZP_A_SESSION_ZERO, counts->zero },
 		{ MZP_A_SESSION_ABSENT, counts->absent },

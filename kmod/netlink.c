@@ -5,9 +5,12 @@
  * is made of it.
  *
  * Sessions are not in any network namespace. So that an owner in a container
- * sees its own, the family is in all of them; the administrator who sees and
- * does everything is the host's, with CAP_NET_ADMIN in the initial user
- * namespace. Events go to the initial network namespace only, and only
+ * sees its own, the family is in all of them. Users are the same in many containers,
+ * above all root, so an owner is who has the user *and* is in the PID or the network
+ * namespace of the process that set the session up. The administrator who sees and
+ * does everything is the host's, with CAP_NET_ADMIN in the initial user namespace and
+ * in the initial network namespace: that capability alone many containers are given,
+ * for their own network. Events go to the initial network namespace only, and only
  * administrators can listen.
  */
 #include <linux/capability.h>
@@ -78,10 +81,27 @@ int multifd_zp_nl_info_get_doit(struct sk_buff *request, struct genl_info *info)
 	return mzp_nl_reply_send(skb, header, info, mzp_message_info(skb, &what));
 }
 
-static bool mzp_nl_may_see(struct sk_buff *request, const struct mzp_session *session)
+static bool mzp_nl_is_admin(struct sk_buff *request)
 {
-	return uid_eq(NETLINK_CREDS(request)->uid, session->user->uid) ||
+	return net_eq(sock_net(NETLINK_CB(request).sk), &init_net) &&
 	       netlink_capable(request, CAP_NET_ADMIN);
+}
+
+static bool mzp_nl_is_owner(struct sk_buff *request, struct mzp_session *session)
+{
+	const struct net *net = sock_net(NETLINK_CB(request).sk);
+	bool near;
+
+	spin_lock(&session->queue_lock);
+	near = session->owner.netns == net->ns.inum ||
+	       ns_of_pid(session->owner.pid) == task_active_pid_ns(current);
+	spin_unlock(&session->queue_lock);
+	return near && uid_eq(NETLINK_CREDS(request)->uid, session->user->uid);
+}
+
+static bool mzp_nl_may_see(struct sk_buff *request, struct mzp_session *session)
+{
+	return mzp_nl_is_owner(request, session) || mzp_nl_is_admin(request);
 }
 
 /* The session with an id, with a reference; or an error pointer, and a message. */
@@ -127,6 +147,15 @@ static struct mzp_session *mzp_nl_named_ready(struct sk_buff *request, struct ge
 	mzp_session_put(session);
 	NL_SET_ERR_MSG_MOD(info->extack, "the session is not set up yet");
 	return ERR_PTR(-ENXIO);
+}
+
+/* The same, for who may do something about it. */
+static struct mzp_session *mzp_nl_named_admin(struct sk_buff *request, struct genl_info *info)
+{
+	if (mzp_nl_is_admin(request))
+		return mzp_nl_named_ready(request, info, MZP_A_SESSION_ID);
+	NL_SET_ERR_MSG_MOD(info->extack, "this takes CAP_NET_ADMIN in the host's own namespaces");
+	return ERR_PTR(-EPERM);
 }
 
 int multifd_zp_nl_session_get_doit(struct sk_buff *request, struct genl_info *info)
@@ -379,7 +408,7 @@ int multifd_zp_nl_worker_get_dumpit(struct sk_buff *skb, struct netlink_callback
 
 int multifd_zp_nl_session_cancel_doit(struct sk_buff *request, struct genl_info *info)
 {
-	struct mzp_session *session = mzp_nl_named_ready(request, info, MZP_A_SESSION_ID);
+	struct mzp_session *session = mzp_nl_named_admin(request, info);
 
 	if (IS_ERR(session))
 		return PTR_ERR(session);
@@ -411,7 +440,7 @@ free:
 
 int multifd_zp_nl_session_limit_doit(struct sk_buff *request, struct genl_info *info)
 {
-	struct mzp_session *session = mzp_nl_named_ready(request, info, MZP_A_SESSION_ID);
+	struct mzp_session *session = mzp_nl_named_admin(request, info);
 	struct nlattr *rate = info->attrs[MZP_A_SESSION_RATE];
 	int err = 0;
 
@@ -420,7 +449,7 @@ int multifd_zp_nl_session_limit_doit(struct sk_buff *request, struct genl_info *
 	if (info->attrs[MZP_A_SESSION_CPUS])
 		err = mzp_nl_limit_cpus(session, info);
 	if (!err && rate) {
-		mzp_limit_set(&session->limit, nla_get_u64(rate));
+		mzp_limit_set(&session->limit, &session->limit.given, nla_get_u64(rate));
 		mzp_session_kick(session);
 	}
 	mzp_session_put(session);
@@ -468,3 +497,5 @@ void mzp_netlink_unregister(void)
 {
 	genl_unregister_family(&mzp_genl_family);
 }
+
+MODULE_ALIAS_GENL_FAMILY(MZP_GENL_NAME);

@@ -25,6 +25,7 @@
 #include "fault.h"
 #include "pipe.h"
 #include "reader.h"
+#include "session.h"
 
 static bool mzp_pipe_has_room(const struct pipe_inode_info *pipe)
 {
@@ -87,6 +88,7 @@ static ssize_t mzp_pipe_put(struct mzp_channel *channel, struct mzp_packet *pack
 		return ret;
 	if (mzp_channel_advance(channel, packet, ret))
 		mzp_claim_kick(channel);
+	mzp_pending_take(&channel->session->pending, ret);
 	return ret;
 }
 

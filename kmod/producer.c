@@ -30,6 +30,7 @@
 #include "classify.h"
 #include "fault.h"
 #include "grab.h"
+#include "inject.h"
 #include "packet.h"
 #include "producer.h"
 #include "queue.h"
@@ -88,20 +89,31 @@ void mzp_producer_abandon(struct mzp_channel *channel)
 	mzp_channel_drain(channel);
 }
 
-/* Publish the packet in the ring's free slot: the batch's, with @payload bytes. */
-static void mzp_producer_publish(struct mzp_channel *channel, u64 payload)
+/* Publish what is in the ring's free slot. */
+static void mzp_producer_publish(struct mzp_channel *channel, u64 bytes)
+{
+	/* Before the reader can count them gone. */
+	mzp_stat_add(&channel->stats.bytes, bytes);
+	mzp_ring_publish(&channel->ring);
+	mzp_limit_charge(&channel->session->limit, bytes);
+}
+
+/* Publish a packet there: the batch's, with @payload bytes. */
+static void mzp_producer_publish_packet(struct mzp_channel *channel, struct mzp_packet *packet,
+					u64 payload)
 {
 	struct mzp_channel_stats *stats = &channel->stats;
 	u64 bytes = sizeof(struct mzp_wire_packet) + payload;
 
-	/* Before the reader can count them gone. */
+	packet->pages = mzp_batch_pages(&channel->batch);
+	packet->own = false;
 	mzp_stat_add(&stats->packets, 1);
 	mzp_stat_add(&stats->sent, channel->batch.nr_normal);
 	mzp_stat_add(&stats->zeros, channel->batch.nr_zero);
 	mzp_stat_add(&stats->payload, payload);
-	mzp_stat_add(&stats->bytes, bytes);
-	mzp_ring_publish(&channel->ring);
-	mzp_limit_charge(&channel->session->limit, bytes);
+	atomic64_add(packet->pages, &channel->session->pending.ring_pages);
+	atomic64_add(bytes, &channel->session->pending.bytes);
+	mzp_producer_publish(channel, bytes);
 }
 
 static void mzp_producer_header(struct mzp_channel *channel, struct mzp_wire_packet *header,
@@ -181,7 +193,7 @@ static int mzp_producer_emit(struct mzp_channel *channel, struct mzp_packet *pac
 		return payload;
 	}
 	mzp_producer_header(channel, header, mzp_comp_wire(&channel->comp), payload);
-	mzp_producer_publish(channel, payload);
+	mzp_producer_publish_packet(channel, packet, payload);
 	batch->nr_normal = 0;
 	batch->nr_zero = 0;
 	return 0;
@@ -212,11 +224,25 @@ static void mzp_producer_sync(struct mzp_channel *channel, struct mzp_packet *pa
 	packet->buf[0] = *buf;
 	packet->nr = 1;
 	buf->bv_page = NULL;
-	mzp_producer_publish(channel, 0);
+	mzp_producer_publish_packet(channel, packet, 0);
 	mzp_stat_add(&channel->stats.syncs, 1);
 	trace_multifd_send_sync_main_signal(channel->session->id, channel->id,
 					    channel->round->number);
 	mzp_queue_synced(channel, job);
+	mzp_job_put(job);
+}
+
+/* As much as one slot takes; their bytes are pending since INJECT. */
+static void mzp_producer_inject(struct mzp_channel *channel, struct mzp_packet *packet,
+				struct mzp_job *job)
+{
+	u32 bytes;
+	bool all = mzp_inject_move(job, packet, &bytes);
+
+	packet->pages = 0;
+	mzp_producer_publish(channel, bytes);
+	if (all)
+		mzp_queue_injected(job);
 	mzp_job_put(job);
 }
 
@@ -296,7 +322,7 @@ static enum mzp_produced mzp_producer_limited(struct mzp_channel *channel, u64 u
 	return MZP_PRODUCED_SOME;
 }
 
-/* Begin with the next job, or emit a SYNC packet. */
+/* Begin with the next job, or emit a SYNC packet, or bytes of the VMM's. */
 static enum mzp_produced mzp_producer_begin(struct mzp_channel *channel,
 					    struct mzp_packet *packet)
 {
@@ -314,6 +340,9 @@ static enum mzp_produced mzp_producer_begin(struct mzp_channel *channel,
 		return MZP_PRODUCED_SOME;
 	case MZP_NEXT_SYNC:
 		mzp_producer_sync(channel, packet, job);
+		return MZP_PRODUCED_SOME;
+	case MZP_NEXT_INJECT:
+		mzp_producer_inject(channel, packet, job);
 		return MZP_PRODUCED_SOME;
 	case MZP_NEXT_IDLE:
 		break;
@@ -367,7 +396,7 @@ static bool mzp_producer_over(const struct mzp_channel *channel, u64 start)
 enum mzp_produced mzp_producer_run(struct mzp_channel *channel, enum mzp_patience patience)
 {
 	struct mem_cgroup *memcg = set_active_memcg(channel->session->memcg);
-	u64 start = ktime_get_ns(), packets = channel->stats.packets;
+	u64 start = ktime_get_ns(), bytes = channel->stats.bytes;
 	enum mzp_produced produced;
 
 	channel->patience = patience;
@@ -376,7 +405,7 @@ enum mzp_produced mzp_producer_run(struct mzp_channel *channel, enum mzp_patienc
 		cond_resched();
 	} while (produced == MZP_PRODUCED_SOME && !mzp_producer_over(channel, start));
 	set_active_memcg(memcg);
-	if (channel->stats.packets != packets)
+	if (channel->stats.bytes != bytes)
 		mzp_channel_wake(channel);
 	return produced;
 }

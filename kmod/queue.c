@@ -13,6 +13,9 @@
  * That is all the order that the protocol asks for (the receiver waits for the
  * SYNC of every channel), and no channel waits for another.
  *
+ * What INJECT hands over is in a queue of its channel's own, in the order of rounds, and
+ * goes first in its round.
+ *
  * A job leaves its round when its last page is taken, and is done when all that
  * was taken is accounted for, which channels do after the packet is in the ring.
  *
@@ -37,22 +40,39 @@
 #include "session.h"
 #include "trace.h"
 
+/* All sums that a job's pages are in, but for that of those with a result. */
+static void mzp_queue_count(struct mzp_job *job, const struct mzp_counts *counts)
+{
+	struct mzp_session *session = job->session;
+
+	mzp_counts_add(&job->counts, counts);
+	if (job->round)
+		mzp_counts_add(&job->round->counts, counts);
+	mzp_counts_add(&session->all.counts, counts);
+	WRITE_ONCE(session->pending.pages,
+		   session->pending.pages - mzp_counts_total(counts));
+}
+
 static void mzp_queue_finish(struct mzp_session *session, struct mzp_job *job)
 {
 	struct mzp_counts lost = { .lost = job->submitted - mzp_counts_total(&job->counts) };
 
 	lockdep_assert_held(&session->queue_lock);
-	mzp_job_count(job, &session->untold, -1);
-	mzp_counts_add(&job->counts, &lost);
-	if (job->round)
-		mzp_counts_add(&job->round->counts, &lost);
-	mzp_job_count(job, &session->told, 1);
-	session->lost += job->counts.lost;
-	job->order = session->over++;
+	if (!job->no_result)
+		mzp_job_count(job, &session->untold, -1);
+	mzp_queue_count(job, &lost);
+	if (job->no_result) {
+		xa_erase(&session->jobs, job->id);
+		session->nr_jobs--;
+		list_del_init(&job->node);
+	} else {
+		mzp_job_count(job, &session->told, 1);
+		job->order = session->over++;
+		list_move_tail(&job->node, job->error ? &session->broken : &session->finished);
+	}
 	WRITE_ONCE(session->unfinished, session->unfinished - 1);
 	if (job->block)
 		WRITE_ONCE(job->block->unfinished, job->block->unfinished - 1);
-	list_move_tail(&job->node, job->error ? &session->broken : &session->finished);
 	/* Whoever sees this reads the result without the lock. */
 	smp_store_release(&job->done, true);
 }
@@ -60,34 +80,51 @@ static void mzp_queue_finish(struct mzp_session *session, struct mzp_job *job)
 /**
  * struct mzp_settled - what is left to do without the lock
  * @done: the job is done: tell who waits for it
+ * @over: so is the session, one way or the other
  * @input: nobody needs any more what its pages were given by; free it
  */
 struct mzp_settled {
 	bool done;
+	bool over;
 	void *input;
 };
+
+static struct mzp_settled mzp_queue_settle_done(struct mzp_job *job)
+{
+	mzp_queue_finish(job->session, job);
+	return (struct mzp_settled) { .done = true, .over = mzp_session_finish(job->session) };
+}
 
 /* Take note of a change: leave the round, be done. */
 static struct mzp_settled mzp_queue_settle(struct mzp_job *job)
 {
 	struct mzp_settled settled = { };
+	void *input;
 
 	if (job->done || !mzp_cursor_done(&job->cursor))
 		return settled;
 	list_del_init(&job->node);
-	settled.input = mzp_cursor_give_input(&job->cursor);
-	settled.done = mzp_counts_total(&job->counts) == job->taken;
-	if (settled.done)
-		mzp_queue_finish(job->session, job);
+	input = mzp_cursor_give_input(&job->cursor);
+	if (mzp_counts_total(&job->counts) == job->taken)
+		settled = mzp_queue_settle_done(job);
+	settled.input = input;
 	return settled;
 }
 
+/* The caller has a reference on the job. */
 static void mzp_queue_settled(struct mzp_job *job, struct mzp_settled settled)
 {
-	if (settled.done)
-		wake_up_all(&job->session->done);
+	struct mzp_session *session = job->session;
+
 	if (settled.input)
 		mzp_job_free_input(job, settled.input);
+	if (!settled.done)
+		return;
+	wake_up_all(&session->done);
+	if (settled.over)
+		mzp_session_finished(session);
+	if (job->no_result)
+		mzp_job_put(job);
 }
 
 /**
@@ -106,8 +143,10 @@ enum mzp_next mzp_queue_next(struct mzp_channel *channel, struct mzp_job **job)
 	enum mzp_next next = MZP_NEXT_IDLE;
 
 	spin_lock(&session->queue_lock);
-	*job = list_first_entry_or_null(&round->jobs, struct mzp_job, node);
-	if (*job) {
+	*job = list_first_entry_or_null(&channel->injects, struct mzp_job, node);
+	if (*job && (*job)->round == round) {
+		next = MZP_NEXT_INJECT;
+	} else if ((*job = list_first_entry_or_null(&round->jobs, struct mzp_job, node))) {
 		next = MZP_NEXT_PAGES;
 	} else if (round->sync) {
 		*job = round->sync;
@@ -188,12 +227,13 @@ void mzp_queue_account(struct mzp_job *job, const struct mzp_counts *counts)
 
 	spin_lock(&session->queue_lock);
 	if (!mzp_session_failed(session)) {
-		mzp_counts_add(&job->counts, counts);
-		mzp_counts_add(&job->round->counts, counts);
-		mzp_counts_add(&session->untold.counts, counts);
+		mzp_queue_count(job, counts);
+		if (!job->no_result)
+			mzp_counts_add(&session->untold.counts, counts);
 	}
 	settled = mzp_queue_settle(job);
 	spin_unlock(&session->queue_lock);
+	mzp_pending_look(&session->pending);
 	mzp_queue_settled(job, settled);
 }
 
@@ -208,20 +248,36 @@ void mzp_queue_synced(struct mzp_channel *channel, struct mzp_job *job)
 {
 	struct mzp_session *session = channel->session;
 	struct mzp_round *round = channel->round;
-	bool done = false;
+	struct mzp_settled settled = { };
 
 	spin_lock(&session->queue_lock);
 	channel->round = mzp_round_get(round->next);
 	if (!--job->syncs_left && !mzp_session_failed(session)) {
-		mzp_queue_finish(session, job);
 		session->syncs++;
 		mzp_event_synced(session, round);
-		done = true;
+		settled = mzp_queue_settle_done(job);
 	}
 	spin_unlock(&session->queue_lock);
-	if (done)
-		wake_up_all(&session->done);
+	mzp_queue_settled(job, settled);
 	mzp_round_put(round);
+}
+
+/**
+ * mzp_queue_injected - tell that all bytes of an INJECT are in the ring
+ * @job: the INJECT
+ *
+ * Context: whoever runs its channel; takes the queue lock.
+ */
+void mzp_queue_injected(struct mzp_job *job)
+{
+	struct mzp_session *session = job->session;
+	struct mzp_settled settled = { };
+
+	spin_lock(&session->queue_lock);
+	if (!mzp_session_failed(session))
+		settled = mzp_queue_settle_done(job);
+	spin_unlock(&session->queue_lock);
+	mzp_queue_settled(job, settled);
 }
 
 /**
@@ -273,11 +329,20 @@ static void mzp_queue_add_send(struct mzp_session *session, struct mzp_job *job)
 	job->round = mzp_round_get(round);
 	WRITE_ONCE(job->block->unfinished, job->block->unfinished + 1);
 	round->submitted += job->submitted;
-	session->submitted += job->submitted;
-	session->untold.pages += job->submitted;
+	session->all.pages += job->submitted;
+	WRITE_ONCE(session->pending.pages, session->pending.pages + job->submitted);
+	if (!job->no_result)
+		session->untold.pages += job->submitted;
 	list_add_tail(&job->node, &round->jobs);
 	/* It is done if it has no pages; its input is gone then. */
 	mzp_queue_settle(job);
+}
+
+static void mzp_queue_add_inject(struct mzp_session *session, struct mzp_job *job)
+{
+	job->round = mzp_round_get(session->round);
+	list_add_tail(&job->node, &job->channel->injects);
+	atomic64_add(job->length, &session->pending.bytes);
 }
 
 /**
@@ -295,10 +360,17 @@ void mzp_queue_add(struct mzp_job *job)
 	WRITE_ONCE(session->unfinished, session->unfinished + 1);
 	if (!session->round->start)
 		session->round->start = ktime_get_ns();
-	if (job->block)
+	switch (job->kind) {
+	case MZP_JOB_SEND:
 		mzp_queue_add_send(session, job);
-	else
+		break;
+	case MZP_JOB_SYNC:
 		mzp_queue_add_sync(session, job);
+		break;
+	case MZP_JOB_INJECT:
+		mzp_queue_add_inject(session, job);
+		break;
+	}
 }
 
 /**

@@ -17,10 +17,14 @@
 /**
  * struct mzp_packet - a finished packet: a header and the pages behind it
  * @nr: how many of @buf are used
+ * @pages: guest pages that it stands for, normal and zero
+ * @own: there is nothing of the guest's in it
  * @buf: what the reader is to get, in order; one page reference each
  */
 struct mzp_packet {
 	unsigned int nr;
+	u16 pages;
+	bool own;
 	struct bio_vec buf[MZP_PACKET_BUFS];
 };
 

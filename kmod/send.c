@@ -17,14 +17,23 @@
 #define MZP_COPY_BYTES	0x100000ul
 #define MZP_COPY_RANGES	1024
 
+#define MZP_SEND_FLAGS	(MZP_SEND_FRESH | MZP_SEND_ZERO_BITMAP | MZP_SEND_NO_RESULT)
+
+/* Whether WAIT is to get a bitmap of zero pages. */
+static bool mzp_send_keeps_zeros(const struct mzp_session *session, const struct mzp_send *arg)
+{
+	return arg->flags & MZP_SEND_ZERO_BITMAP || session->detection == MZP_DETECTION_LEGACY;
+}
+
 static int mzp_send_check(const struct mzp_session *session, const struct mzp_send *arg)
 {
 	u64 end;
 
-	if (arg->flags & ~(MZP_SEND_FRESH | MZP_SEND_ZERO_BITMAP) || arg->__reserved ||
-	    arg->format > MZP_SEND_RANGES)
-		return -EOPNOTSUPP;
+	if (arg->flags & ~MZP_SEND_FLAGS || arg->__reserved || arg->format > MZP_SEND_RANGES)
+		return -EINVAL;
 	if (arg->flags & MZP_SEND_ZERO_BITMAP && session->detection == MZP_DETECTION_NONE)
+		return -EINVAL;
+	if (arg->flags & MZP_SEND_NO_RESULT && mzp_send_keeps_zeros(session, arg))
 		return -EINVAL;
 	if (check_add_overflow((u64)arg->first_page, (u64)arg->page_count, &end))
 		return -EOVERFLOW;
@@ -144,7 +153,9 @@ static int mzp_send_prepare(struct mzp_session *session, struct mzp_job *job,
 {
 	int err;
 
+	job->kind = MZP_JOB_SEND;
 	job->fresh = arg->flags & MZP_SEND_FRESH;
+	job->no_result = arg->flags & MZP_SEND_NO_RESULT;
 	job->window.first = arg->first_page;
 	job->window.count = arg->page_count;
 	job->cursor.window = job->window;
@@ -154,7 +165,7 @@ static int mzp_send_prepare(struct mzp_session *session, struct mzp_job *job,
 		return err;
 	if (!job->submitted)
 		mzp_send_none(job);
-	if (arg->flags & MZP_SEND_ZERO_BITMAP || session->detection == MZP_DETECTION_LEGACY) {
+	if (mzp_send_keeps_zeros(session, arg)) {
 		job->zero_bitmap = mzp_job_alloc(job, &job->memory, BITS_TO_LONGS(arg->page_count),
 						 sizeof(long));
 		if (!job->zero_bitmap)
@@ -184,7 +195,7 @@ static int mzp_send_bind(struct mzp_session *session, struct mzp_job *job,
 		job->block = block;
 	}
 	mutex_unlock(&session->lock);
-	return err;
+	return err ?: mzp_block_may_read(block, arg->first_page, arg->page_count);
 }
 
 static int mzp_send_start(struct mzp_session *session, struct mzp_job *job)
@@ -224,7 +235,7 @@ int mzp_ioctl_send(struct mzp_cmd *cmd)
 	if (!err)
 		err = mzp_send_prepare(session, job, arg);
 	if (!err) {
-		arg->job_id = job->id;
+		arg->job_id = job->no_result ? 0 : job->id;
 		arg->pages = job->submitted;
 		err = mzp_cmd_reply(cmd);
 	}

@@ -2,11 +2,12 @@
 /*
  * A session: one open device file, one migration.
  *
- * How it ends. The device file's release, CANCEL and a reader that closes its
- * channel too early all come to one of two things: the session has ended (all
- * jobs were done and none had failed when its file was closed, and its channels
- * can be read to their end), or it has failed (mzp_session_fail()). Neither waits
- * for anyone or needs memory: a failed session's jobs are done at once, and each
+ * How it ends. Either well: END says that no job will follow, and when all jobs are
+ * done and none has failed, the session has ended, and its channels can be read to
+ * their end. Or it fails (mzp_session_fail()): by CANCEL, a reader that closes its
+ * channel too early, a job that fails after END, and the device file's release without
+ * END, which is also what becomes of a VMM that dies. Neither waits for anyone or needs
+ * memory: a failed session's jobs are done at once, and each
  * channel is emptied by whoever ends the session, or, if somebody is running or
  * reading it at that moment, by them. A reader that waits for a page at that
  * moment is woken. The memory goes with the last reference: of the files and of the
@@ -99,6 +100,7 @@ struct mzp_session *mzp_session_new(void)
 	INIT_LIST_HEAD(&session->finished);
 	INIT_LIST_HEAD(&session->broken);
 	init_waitqueue_head(&session->done);
+	mzp_pending_init(&session->pending);
 	mzp_limit_init(&session->limit);
 	INIT_DELAYED_WORK(&session->rouse, mzp_session_rouse_fn);
 	mzp_session_set_owner(session);
@@ -215,6 +217,18 @@ void mzp_session_put(struct mzp_session *session)
 }
 
 /**
+ * mzp_session_error - why a session is over before its time
+ * @session: the session
+ *
+ * Context: any.
+ * Return: a negative errno, or 0: it is not.
+ */
+int mzp_session_error(const struct mzp_session *session)
+{
+	return mzp_session_phase(session) == MZP_FAILED ? session->error : 0;
+}
+
+/**
  * mzp_session_usable - whether commands may still change the session
  * @session: the session
  *
@@ -223,7 +237,9 @@ void mzp_session_put(struct mzp_session *session)
  */
 int mzp_session_usable(const struct mzp_session *session)
 {
-	return mzp_session_phase(session) == MZP_FAILED ? session->error : 0;
+	if (mzp_session_phase(session) < MZP_ENDING)
+		return 0;
+	return mzp_session_error(session) ?: -ESHUTDOWN;
 }
 
 /**
@@ -241,7 +257,7 @@ void mzp_session_kick(struct mzp_session *session)
 }
 
 /**
- * mzp_session_note_error - remember what went wrong, for people who ask
+ * mzp_session_note_error - remember what went wrong first, for those who ask
  * @session: the session
  * @error: negative errno
  * @block: where that was, or NULL
@@ -253,7 +269,10 @@ void mzp_session_note_error(struct mzp_session *session, int error,
 			    const struct mzp_block *block, u64 page)
 {
 	lockdep_assert_held(&session->queue_lock);
-	session->last_error = -error;
+	if (session->first_error)
+		return;
+	session->first_error = -error;
+	session->error_id = block ? block->id : 0;
 	session->error_page = page;
 	strscpy(session->error_block, block ? block->idstr : "", sizeof(session->error_block));
 }
@@ -301,8 +320,7 @@ static bool mzp_session_set_failed(struct mzp_session *session, int error, enum 
 		session->error = error;
 		/* Pairs with mzp_session_phase(). */
 		smp_store_release(&session->phase, MZP_FAILED);
-		if (!session->last_error)
-			mzp_session_note_error(session, error, NULL, 0);
+		mzp_session_note_error(session, error, NULL, 0);
 		mzp_event_failed(session);
 	}
 	spin_unlock(&session->queue_lock);
@@ -316,6 +334,7 @@ static void mzp_session_stop(struct mzp_session *session, int error, enum mzp_ph
 	if (!mzp_session_set_failed(session, error, last))
 		return;
 	wake_up_all(&session->done);
+	mzp_pending_wake(&session->pending);
 	for (i = 0; i < session->nr_channels; i++)
 		mzp_channel_stop(session->channel[i]);
 	mod_delayed_work(system_wq, &session->rouse, 0);
@@ -332,7 +351,7 @@ static void mzp_session_stop(struct mzp_session *session, int error, enum mzp_ph
  */
 void mzp_session_fail(struct mzp_session *session, int error)
 {
-	mzp_session_stop(session, error, MZP_READY);
+	mzp_session_stop(session, error, MZP_ENDING);
 }
 
 /**
@@ -349,37 +368,86 @@ void mzp_session_cancel(struct mzp_session *session)
 	mzp_session_stop(session, -ECANCELED, MZP_ENDED);
 }
 
-static bool mzp_session_set_ended(struct mzp_session *session)
+/**
+ * mzp_session_finish - see whether a session is to end, since END was called and the
+ *	last job is done
+ * @session: the session
+ *
+ * Context: the queue lock is held.
+ * Return: whether the caller owes mzp_session_finished().
+ */
+bool mzp_session_finish(struct mzp_session *session)
 {
-	bool ended;
-
-	spin_lock(&session->queue_lock);
-	ended = session->phase == MZP_READY && !session->unfinished && !session->incomplete;
-	if (ended) {
+	lockdep_assert_held(&session->queue_lock);
+	if (session->phase != MZP_ENDING || session->unfinished)
+		return false;
+	if (!session->incomplete) {
 		/* Pairs with mzp_session_phase(): the last packet is in its ring. */
 		smp_store_release(&session->phase, MZP_ENDED);
 		mzp_event_ended(session);
 	}
+	return true;
+}
+
+/**
+ * mzp_session_finished - tell all readers that a session has ended, or fail it since it
+ *	cannot end well
+ * @session: the session
+ *
+ * Context: process; as mzp_session_fail().
+ */
+void mzp_session_finished(struct mzp_session *session)
+{
+	unsigned int i;
+
+	/* Does nothing if it has ended. */
+	mzp_session_fail(session, -ECANCELED);
+	for (i = 0; i < session->nr_channels; i++)
+		wake_up_all(&session->channel[i]->readable);
+}
+
+/**
+ * mzp_ioctl_end - MZP_IOC_END
+ * @cmd: the command, on a session that was set up
+ *
+ * Context: process; takes the queue lock.
+ * Return: 0 or a negative errno.
+ */
+int mzp_ioctl_end(struct mzp_cmd *cmd)
+{
+	struct mzp_session *session = cmd->session;
+	const struct mzp_end *arg = cmd->arg;
+	bool finished = false;
+	int err;
+
+	if (arg->flags)
+		return -EINVAL;
+	spin_lock(&session->queue_lock);
+	err = mzp_session_usable(session);
+	if (!err && session->incomplete)
+		err = -ENOTRECOVERABLE;
+	if (!err) {
+		WRITE_ONCE(session->phase, MZP_ENDING);
+		finished = mzp_session_finish(session);
+	}
 	spin_unlock(&session->queue_lock);
-	return ended;
+	if (finished)
+		mzp_session_finished(session);
+	return err;
 }
 
 /**
  * mzp_session_close - the device file was closed
  * @session: the session; the file's reference is dropped
  *
+ * That is no proper end: it is what the kernel does for those who die.
+ *
  * Context: process; as mzp_session_fail().
  */
 void mzp_session_close(struct mzp_session *session)
 {
-	unsigned int i;
-
-	if (mzp_session_set_ended(session)) {
-		for (i = 0; i < session->nr_channels; i++)
-			wake_up_all(&session->channel[i]->readable);
-	} else {
+	if (mzp_session_phase(session) == MZP_READY)
 		mzp_session_fail(session, -ECANCELED);
-	}
 	mzp_session_put(session);
 }
 
@@ -401,7 +469,7 @@ void mzp_session_show(struct mzp_session *session, struct seq_file *seq)
 	seq_printf(seq, "mzp-session:\t%llu\n", session->id);
 	seq_printf(seq, "mzp-channels:\t%u\n",
 		   mzp_session_ready(session) ? session->nr_channels : 0);
-	seq_printf(seq, "mzp-error:\t%d\n", -mzp_session_usable(session));
+	seq_printf(seq, "mzp-error:\t%d\n", -mzp_session_error(session));
 	seq_printf(seq, "mzp-jobs:\t%u\n", jobs);
 	seq_printf(seq, "mzp-jobs-unfinished:\t%u\n", unfinished);
 	seq_printf(seq, "mzp-packets:\t%lld\n", atomic64_read(&session->packet_num));
@@ -419,7 +487,7 @@ int mzp_ioctl_cancel(struct mzp_cmd *cmd)
 	const struct mzp_cancel *arg = cmd->arg;
 
 	if (arg->flags)
-		return -EOPNOTSUPP;
+		return -EINVAL;
 	mzp_session_fail(cmd->session, -ECANCELED);
 	return 0;
 }

@@ -19,6 +19,7 @@
 #include <linux/multifd_zp.h>
 
 #include "limit.h"
+#include "pending.h"
 #include "round.h"
 
 #define MZP_MAX_CHANNELS	255u
@@ -43,8 +44,9 @@ struct user_struct;
  * enum mzp_phase - where a session is in its life
  * @MZP_NEW: not set up
  * @MZP_READY: in use
- * @MZP_ENDED: its file was closed with all jobs done and none failed: channels end
- *	when they are drained
+ * @MZP_ENDING: END was called: no job comes any more, and it ends when those that it
+ *	has are done
+ * @MZP_ENDED: they are, and none has failed: channels end when they are drained
  * @MZP_FAILED: it was over before its time; channels fail
  *
  * It only goes on in this order. The last two exclude each other, but that what
@@ -53,6 +55,7 @@ struct user_struct;
 enum mzp_phase {
 	MZP_NEW,
 	MZP_READY,
+	MZP_ENDING,
 	MZP_ENDED,
 	MZP_FAILED,
 };
@@ -112,7 +115,6 @@ struct mzp_cpus {
  *	who has to do with other sessions.
  * @blocks: of struct mzp_block
  * @nr_blocks: how many; read anywhere
- * @jobs: all jobs whose result nobody has fetched, by id
  * @last_block: id of the newest block; atomic, since replies go out before the
  *	lock is taken
  * @last_job: id of the newest job; atomic likewise
@@ -123,23 +125,25 @@ struct mzp_cpus {
  *	under it takes microseconds, however many jobs there are.
  * @phase: written under the lock, read anywhere
  * @error: with MZP_FAILED: why (-ECANCELED, -EPIPE, -EIO); as @phase
- * @last_error: errno that last ended a job or the session, or 0
- * @error_block: idstr of the block where that was, or empty
+ * @first_error: errno that first ended a job or the session, or 0
+ * @error_id: the block where that was; 0: nowhere
+ * @error_block: its idstr, or empty
  * @error_page: the page in it
  * @incomplete: a job has failed, so its pages are missing from the stream
  * @round: the last round, which SENDs join
+ * @jobs: all jobs whose result nobody has fetched, or that are not done, by id
  * @finished: jobs that are done and that nobody has fetched, in that order
  * @broken: those of them that have failed
- * @nr_jobs: jobs that nobody has fetched, done or not
+ * @nr_jobs: how many are in @jobs
  * @unfinished: jobs that are not done; written under the lock, read anywhere
- * @over: how many jobs are done
+ * @over: how many jobs with a result are done
  * @told: what those of @finished and @broken come to
- * @untold: what those that are not done come to so far
- * @submitted: pages of all jobs ever
- * @lost: those of them that jobs were done without
+ * @untold: what those that are not done and will have a result come to so far
+ * @all: what all jobs ever come to so far
  * @syncs: SYNCs that are done
  * @done: woken when a job is done
  *
+ * @pending: what has been handed over and was not taken yet; its own rules
  * @limit: how fast packets may come; its own lock
  * @cpus_limit: those of @cpus that an administrator has left it, or NULL; RCU,
  *	replaced under the queue lock
@@ -176,7 +180,6 @@ struct mzp_session {
 	struct mutex lock; /* see above */
 	struct list_head blocks;
 	unsigned int nr_blocks;
-	struct xarray jobs;
 	atomic_t last_block;
 	atomic64_t last_job;
 	atomic_long_t job_memory;
@@ -185,11 +188,13 @@ struct mzp_session {
 	spinlock_t queue_lock; /* see above */
 	enum mzp_phase phase;
 	int error;
-	int last_error;
+	int first_error;
+	u32 error_id;
 	char error_block[MZP_WIRE_IDSTR];
 	u64 error_page;
 	bool incomplete;
 	struct mzp_round *round;
+	struct xarray jobs;
 	struct list_head finished;
 	struct list_head broken;
 	unsigned int nr_jobs;
@@ -197,11 +202,11 @@ struct mzp_session {
 	u64 over;
 	struct mzp_tally told;
 	struct mzp_tally untold;
-	u64 submitted;
-	u64 lost;
+	struct mzp_tally all;
 	u32 syncs;
 	wait_queue_head_t done;
 
+	struct mzp_pending pending;
 	struct mzp_limit limit;
 	struct mzp_cpus __rcu *cpus_limit;
 	struct delayed_work rouse;
@@ -216,7 +221,10 @@ void mzp_session_put(struct mzp_session *session);
 void mzp_session_close(struct mzp_session *session);
 void mzp_session_fail(struct mzp_session *session, int error);
 void mzp_session_cancel(struct mzp_session *session);
+int mzp_session_error(const struct mzp_session *session);
 int mzp_session_usable(const struct mzp_session *session);
+bool mzp_session_finish(struct mzp_session *session);
+void mzp_session_finished(struct mzp_session *session);
 void mzp_session_kick(struct mzp_session *session);
 void mzp_session_note_error(struct mzp_session *session, int error,
 			    const struct mzp_block *block, u64 page);
@@ -224,6 +232,7 @@ void mzp_session_set_owner(struct mzp_session *session);
 int mzp_session_limit_cpus(struct mzp_session *session, const struct cpumask *cpus);
 void mzp_session_show(struct mzp_session *session, struct seq_file *seq);
 
+int mzp_ioctl_end(struct mzp_cmd *cmd);
 int mzp_ioctl_cancel(struct mzp_cmd *cmd);
 
 static inline enum mzp_phase mzp_session_phase(const struct mzp_session *session)

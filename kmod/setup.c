@@ -21,6 +21,8 @@
 #include "sessions.h"
 #include "setup.h"
 
+#define MZP_SETUP_FLAGS	(MZP_SETUP_NO_WORKERS | MZP_SETUP_FIT | MZP_SETUP_DEFAULT_LEVEL)
+
 static u32 mzp_info_methods(void)
 {
 	u32 methods = 0, method;
@@ -49,7 +51,8 @@ void mzp_info_fill(struct mzp_info *arg, u32 method)
 	arg->method = method;
 	arg->detections = BIT(MZP_DETECTION_NONE) | BIT(MZP_DETECTION_LEGACY) |
 			  BIT(MZP_DETECTION_MULTIFD);
-	arg->features = 0;
+	arg->features = MZP_FEATURE_PUMP | MZP_FEATURE_NO_WORKERS | MZP_FEATURE_FIT |
+			MZP_FEATURE_PENDING | MZP_FEATURE_INJECT | MZP_FEATURE_RATE;
 	arg->max_channels = MZP_MAX_CHANNELS;
 	arg->max_packet_pages = MZP_WIRE_PAGES;
 	arg->max_ring_packets = MZP_MAX_RING_PACKETS;
@@ -72,19 +75,23 @@ int mzp_ioctl_info(struct mzp_cmd *cmd)
 {
 	struct mzp_info *arg = cmd->arg;
 
-	if (arg->flags || !mzp_comp_available(arg->method))
+	if (arg->flags || !mzp_comp_known(arg->method))
+		return -EINVAL;
+	if (!mzp_comp_available(arg->method))
 		return -EOPNOTSUPP;
 	mzp_info_fill(arg, arg->method);
 	return mzp_cmd_reply(cmd);
 }
 
-/* Level 0 stands for the method's default. */
 static int mzp_setup_level(struct mzp_setup *arg)
 {
 	const struct mzp_comp_ops *ops = mzp_comp_ops(arg->method);
 
-	if (ops && !arg->level)
-		arg->level = ops->level_default;
+	if (arg->flags & MZP_SETUP_DEFAULT_LEVEL) {
+		if (arg->level)
+			return -EINVAL;
+		arg->level = ops ? ops->level_default : 0;
+	}
 	if (!ops)
 		return arg->level ? -EINVAL : 0;
 	return arg->level < ops->level_min || arg->level > ops->level_max ? -EINVAL : 0;
@@ -92,9 +99,10 @@ static int mzp_setup_level(struct mzp_setup *arg)
 
 static int mzp_setup_prepare(struct mzp_setup *arg)
 {
-	if (arg->flags & ~MZP_SETUP_NO_WORKERS || arg->__reserved ||
-	    !mzp_comp_available(arg->method) ||
+	if (arg->flags & ~MZP_SETUP_FLAGS || arg->__reserved || !mzp_comp_known(arg->method) ||
 	    arg->detection > MZP_DETECTION_MULTIFD)
+		return -EINVAL;
+	if (!mzp_comp_available(arg->method))
 		return -EOPNOTSUPP;
 	if (!arg->packet_pages)
 		arg->packet_pages = MZP_WIRE_PAGES;
@@ -125,18 +133,35 @@ static int mzp_setup_cpus(struct cpumask *cpus, const struct mzp_setup *arg)
 	return cpumask_and(cpus, cpus, cpu_possible_mask) ? 0 : -EINVAL;
 }
 
-/* Charge the guest pages that the rings can hold to the caller, all at once. */
-static int mzp_setup_charge(struct mzp_session *session, const struct mzp_setup *arg)
+static unsigned long mzp_setup_pages(const struct mzp_setup *arg)
 {
-	unsigned long pages = (unsigned long)arg->channels * arg->ring_packets * arg->packet_pages;
-	unsigned long limit = rlimit(RLIMIT_MEMLOCK) >> PAGE_SHIFT;
+	return (unsigned long)arg->channels * arg->ring_packets * arg->packet_pages;
+}
+
+/* Take what fits in @room pages: first smaller rings, then smaller packets. */
+static void mzp_setup_fit(struct mzp_setup *arg, unsigned long room)
+{
+	while (mzp_setup_pages(arg) > room && arg->ring_packets > 1)
+		arg->ring_packets /= 2;
+	if (mzp_setup_pages(arg) > room)
+		arg->packet_pages = max(room / arg->channels, 1ul);
+}
+
+/* Charge the guest pages that the rings can hold to the caller, all at once. */
+static int mzp_setup_charge(struct mzp_session *session, struct mzp_setup *arg)
+{
+	unsigned long limit = rlimit(RLIMIT_MEMLOCK) >> PAGE_SHIFT, room, pages;
 	struct user_struct *user = current_user();
 	long charged = atomic_long_read(&user->locked_vm);
 
 	if (capable(CAP_IPC_LOCK))
 		return 0;
 	do {
-		if (charged + pages > limit)
+		room = limit > charged ? limit - charged : 0;
+		if (arg->flags & MZP_SETUP_FIT)
+			mzp_setup_fit(arg, room);
+		pages = mzp_setup_pages(arg);
+		if (pages > room)
 			return -ENOMEM;
 	} while (!atomic_long_try_cmpxchg(&user->locked_vm, &charged, charged + pages));
 	session->charged = get_uid(user);
@@ -164,7 +189,7 @@ static int mzp_setup_channels(struct mzp_session *session, const struct mzp_setu
 	return 0;
 }
 
-static int mzp_setup_all(struct mzp_session *session, const struct mzp_setup *arg)
+static int mzp_setup_all(struct mzp_session *session, struct mzp_setup *arg)
 {
 	int err;
 
@@ -172,15 +197,31 @@ static int mzp_setup_all(struct mzp_session *session, const struct mzp_setup *ar
 	session->method = arg->method;
 	session->level = arg->level;
 	session->detection = arg->detection;
-	session->packet_pages = arg->packet_pages;
 	session->workers = !(arg->flags & MZP_SETUP_NO_WORKERS);
 	mmgrab(current->mm);
 	session->mm = current->mm;
 	session->memcg = get_mem_cgroup_from_mm(current->mm);
 
 	err = mzp_setup_charge(session, arg);
+	session->packet_pages = arg->packet_pages;
 	if (!err)
 		err = mzp_setup_channels(session, arg);
+	if (err)
+		mzp_session_teardown(session);
+	return err;
+}
+
+/* Set the session up, and tell what came of it. */
+static int mzp_setup_run(struct mzp_cmd *cmd)
+{
+	struct mzp_session *session = cmd->session;
+	struct mzp_setup *arg = cmd->arg;
+	int err = mzp_setup_all(session, arg);
+
+	if (err)
+		return err;
+	arg->locked_bytes = (u64)session->locked_pages << PAGE_SHIFT;
+	err = mzp_cmd_reply(cmd);
 	if (err)
 		mzp_session_teardown(session);
 	return err;
@@ -213,7 +254,7 @@ int mzp_ioctl_setup(struct mzp_cmd *cmd)
 		err = -EBUSY;
 	} else {
 		cpumask_copy(session->cpus, cpus);
-		err = mzp_setup_all(session, arg);
+		err = mzp_setup_run(cmd);
 	}
 	if (!err) {
 		mzp_session_set_owner(session);

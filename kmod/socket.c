@@ -194,6 +194,7 @@ static void mzp_socket_took(struct mzp_socket_pump *pump, struct mzp_packet *pac
 	struct mzp_channel *channel = pump->channel;
 
 	pump->arg->bytes += bytes;
+	mzp_pending_take(&channel->session->pending, bytes);
 	while (bytes) {
 		const struct bio_vec *buf = &packet->buf[channel->buf];
 		size_t part = min_t(size_t, bytes, buf->bv_len - channel->offset);
@@ -487,7 +488,7 @@ int mzp_ioctl_pump(struct mzp_cmd *cmd, struct mzp_channel *channel)
 	int err;
 
 	if (pump.arg->flags & ~MZP_PUMP_NONBLOCK || pump.arg->__reserved)
-		return -EOPNOTSUPP;
+		return -EINVAL;
 	pump.told = pump.arg->bytes;
 	pump.sock = sockfd_lookup(pump.arg->socket, &err);
 	if (!pump.sock)

@@ -44,7 +44,7 @@ static int mzp_sync_prepare(struct mzp_session *session, struct mzp_job *job)
  * mzp_ioctl_sync - MZP_IOC_SYNC
  * @cmd: the command, on a session that is in use
  *
- * Context: process; takes the session lock.
+ * Context: process; takes the queue lock.
  * Return: 0 or a negative errno.
  */
 int mzp_ioctl_sync(struct mzp_cmd *cmd)
@@ -54,21 +54,20 @@ int mzp_ioctl_sync(struct mzp_cmd *cmd)
 	struct mzp_job *job;
 	int err;
 
-	if (arg->flags)
-		return -EOPNOTSUPP;
+	if (arg->flags & ~MZP_SYNC_NO_RESULT)
+		return -EINVAL;
 	job = mzp_job_new(session);
 	if (!job)
 		return -ENOMEM;
+	job->kind = MZP_JOB_SYNC;
+	job->no_result = arg->flags & MZP_SYNC_NO_RESULT;
 	err = mzp_sync_prepare(session, job);
 	if (!err) {
-		arg->job_id = job->id;
+		arg->job_id = job->no_result ? 0 : job->id;
 		err = mzp_cmd_reply(cmd);
 	}
-	if (!err) {
-		mutex_lock(&session->lock);
+	if (!err)
 		err = mzp_job_start(job);
-		mutex_unlock(&session->lock);
-	}
 	if (err)
 		mzp_job_discard(job);
 	return err;

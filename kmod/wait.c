@@ -17,6 +17,7 @@
 #include "job.h"
 #include "queue.h"
 #include "session.h"
+#include "wait.h"
 
 /* Output is copied in parts, between which others and signals get their turn. */
 #define MZP_COPY_BYTES	0x100000ul
@@ -29,20 +30,34 @@ static bool mzp_wait_over(const struct mzp_session *session, const struct mzp_jo
 	return !READ_ONCE(session->unfinished) || mzp_session_failed(session);
 }
 
-static int mzp_wait_sleep(struct mzp_session *session, const struct mzp_job *job,
-			  s64 timeout_ns)
+/**
+ * mzp_wait_result - make an errno of what a wait came to
+ * @err: what wait_event_…() returned
+ * @timeout_ns: how long the wait was to be; set to what is left of it
+ * @user: where the caller has that
+ * @end: when it would have been over
+ *
+ * Context: process.
+ * Return: as mzp_wait_event().
+ */
+int mzp_wait_result(int err, s64 *timeout_ns, __s64 __user *user, ktime_t end)
 {
-	int err;
-
-	if (timeout_ns < 0)
-		err = wait_event_interruptible(session->done, mzp_wait_over(session, job));
-	else
-		err = wait_event_interruptible_hrtimeout(session->done,
-							 mzp_wait_over(session, job),
-							 ns_to_ktime(timeout_ns));
 	if (err == -ETIME)
 		return -ETIMEDOUT;
-	return err ? -EINTR : 0;
+	if (err != -ERESTARTSYS || *timeout_ns < 0)
+		return err;
+	*timeout_ns = max_t(s64, ktime_to_ns(ktime_sub(end, ktime_get())), 0);
+	return put_user(*timeout_ns, user) ?: err;
+}
+
+static int mzp_wait_sleep(struct mzp_cmd *cmd, const struct mzp_job *job)
+{
+	struct mzp_wait __user *user = cmd->user;
+	struct mzp_session *session = cmd->session;
+	struct mzp_wait *arg = cmd->arg;
+
+	return mzp_wait_event(session->done, mzp_wait_over(session, job), &arg->timeout_ns,
+			      &user->timeout_ns);
 }
 
 static void mzp_wait_report_error(struct mzp_wait *arg, const struct mzp_job *job)
@@ -103,7 +118,7 @@ static int mzp_wait_job(struct mzp_cmd *cmd, struct mzp_job *job)
 
 	if (err)
 		return err;
-	waited = mzp_wait_sleep(session, job, arg->timeout_ns);
+	waited = mzp_wait_sleep(cmd, job);
 	if (waited && waited != -ETIMEDOUT)
 		return waited;
 
@@ -119,16 +134,10 @@ static int mzp_wait_job(struct mzp_cmd *cmd, struct mzp_job *job)
 
 static int mzp_wait_one(struct mzp_cmd *cmd)
 {
-	struct mzp_session *session = cmd->session;
-	struct mzp_wait *arg = cmd->arg;
-	struct mzp_job *job;
+	const struct mzp_wait *arg = cmd->arg;
+	struct mzp_job *job = mzp_job_find(cmd->session, arg->job_id);
 	int err;
 
-	mutex_lock(&session->lock);
-	job = xa_load(&session->jobs, arg->job_id);
-	if (job)
-		kref_get(&job->ref);
-	mutex_unlock(&session->lock);
 	if (!job)
 		return -ENOENT;
 	err = mzp_wait_job(cmd, job);
@@ -195,11 +204,11 @@ static void mzp_wait_forget_all(struct mzp_session *session)
 	unsigned long id = 0;
 
 	for (;;) {
-		mutex_lock(&session->lock);
+		spin_lock(&session->queue_lock);
 		job = xa_find(&session->jobs, &id, ULONG_MAX, XA_PRESENT);
 		if (job)
 			kref_get(&job->ref);
-		mutex_unlock(&session->lock);
+		spin_unlock(&session->queue_lock);
 		if (!job)
 			return;
 		mzp_job_fetch(job);
@@ -212,7 +221,7 @@ static int mzp_wait_all(struct mzp_cmd *cmd)
 {
 	struct mzp_session *session = cmd->session;
 	struct mzp_wait *arg = cmd->arg;
-	int waited = mzp_wait_sleep(session, NULL, arg->timeout_ns), err;
+	int waited = mzp_wait_sleep(cmd, NULL), err;
 	bool failed = mzp_session_failed(session);
 	u64 end;
 
@@ -232,7 +241,7 @@ static int mzp_wait_all(struct mzp_cmd *cmd)
 static int mzp_wait_check(const struct mzp_wait *arg)
 {
 	if (arg->flags || arg->__reserved || arg->__reserved2)
-		return -EOPNOTSUPP;
+		return -EINVAL;
 	if (arg->zero_bitmap && (!arg->job_id || arg->zero_bitmap_pages % BITS_PER_LONG))
 		return -EINVAL;
 	return 0;
@@ -243,7 +252,7 @@ static int mzp_wait_check(const struct mzp_wait *arg)
  * @cmd: the command, on a session that was set up
  *
  * Context: process; sleeps as long as the caller asked for, interruptibly;
- * takes the session lock and the queue lock.
+ * takes the queue lock.
  * Return: 0 or a negative errno.
  */
 int mzp_ioctl_wait(struct mzp_cmd *cmd)

@@ -466,7 +466,8 @@ static int session_open(const struct way *way, int channels)
 		err(1, "/dev/multifd_zp");
 	if (!ioctl(dev, MZP_IOC_SETUP, &setup))
 		return dev;
-	if (errno != EOPNOTSUPP)
+	/* an older module has other words for it */
+	if (errno != EINVAL && errno != EOPNOTSUPP)
 		err(1, "SETUP");
 	close(dev);
 	return -1;
@@ -523,6 +524,15 @@ static void send_round(int dev, uint32_t block)
 		     (uint64_t)wait.normal);
 }
 
+static void stream_end(int dev)
+{
+	struct mzp_end end = { .size = sizeof(end) };
+
+	/* an older module takes the device's close for it */
+	if (ioctl(dev, MZP_IOC_END, &end) && errno != ENOTTY)
+		err(1, "END");
+}
+
 static void measure(const struct way *way, int channels, int rounds, bool count)
 {
 	struct channel channel[MAX_CHANNELS];
@@ -540,6 +550,7 @@ static void measure(const struct way *way, int channels, int rounds, bool count)
 	before = amounts_now(receiver.pid);
 	for (i = 0; i < rounds; i++)
 		send_round(dev, block);
+	stream_end(dev);
 	close(dev);
 	for (i = 0; i < channels; i++)
 		sent += channel_end(&channel[i]);

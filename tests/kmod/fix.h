@@ -22,6 +22,11 @@ union arg {
 	struct mzp_wait wait;
 	struct mzp_cancel cancel;
 	struct mzp_pump pump;
+	struct mzp_status status;
+	struct mzp_wait_pending pending;
+	struct mzp_end end;
+	struct mzp_inject inject;
+	struct mzp_rate rate;
 };
 
 /* A session in which one more call of any command works. */

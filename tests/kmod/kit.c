@@ -100,6 +100,8 @@ int mzp_setup(int fd, const struct mzp_setup *setup)
 {
 	struct mzp_setup copy = *setup;
 
+	if (!copy.level)
+		copy.flags |= MZP_SETUP_DEFAULT_LEVEL;
 	return mzp(fd, MZP_IOC_SETUP, &copy);
 }
 
@@ -191,6 +193,13 @@ int mzp_wait(int fd, uint64_t job, int64_t timeout_ns, struct mzp_wait *w)
 	return mzp(fd, MZP_IOC_WAIT, w);
 }
 
+int mzp_end(int fd)
+{
+	struct mzp_end end = { .size = sizeof(end) };
+
+	return mzp(fd, MZP_IOC_END, &end);
+}
+
 int mzp_cancel(int fd)
 {
 	struct mzp_cancel cancel = { .size = sizeof(cancel) };
@@ -250,6 +259,12 @@ struct mzp_wait session_wait(struct session *s, uint64_t job)
 	must(!w.error, "job ended with %s", kit_errno(w.error));
 	must(w.submitted == w.normal + w.zero + w.absent);
 	return w;
+}
+
+void session_end(struct session *s)
+{
+	works(mzp_end(s->fd));
+	sys(close(s->fd));
 }
 
 void session_close(struct session *s)

@@ -86,6 +86,7 @@ int mzp_open(void);
 struct mzp_info mzp_info(void);
 /* Arguments for a session that differ from these in what a test is about. */
 struct mzp_setup setup_for(unsigned int channels);
+/* Level 0 stands for the method's default here. */
 int mzp_setup(int fd, const struct mzp_setup *setup);
 int mzp_block_add(int fd, const char *idstr, const void *addr, uint64_t length, uint32_t *id);
 /* The same of a file's contents, which need not be mapped. */
@@ -99,6 +100,7 @@ int mzp_send_all(int fd, uint32_t block, uint64_t first, uint64_t count, uint32_
 int mzp_sync(int fd, uint64_t *job);
 /* Fills @w for @job and keeps the zero bitmap members that are already in it. */
 int mzp_wait(int fd, uint64_t job, int64_t timeout_ns, struct mzp_wait *w);
+int mzp_end(int fd);
 int mzp_cancel(int fd);
 /* Of a channel's fd. */
 struct mzp_pump pump_to(int socket);
@@ -118,6 +120,8 @@ uint64_t session_sync(struct session *s);
 /* The result of a job that must end without an error. */
 struct mzp_wait session_wait(struct session *s, uint64_t job);
 void session_close(struct session *s);
+/* END, and close the session's own fd. */
+void session_end(struct session *s);
 
 /* A thread whose id is known, so that others can look at its state. */
 struct thread {

@@ -56,7 +56,7 @@ uint8_t *one_stream(const struct one *o, size_t *length)
 		n += max(got, 0);
 	}
 	session_wait(&s, 0);
-	sys(close(s.fd));
+	session_end(&s);
 	while ((got = sys(read(s.ch[0], stream + n, room - n))))
 		n += got;
 	must(n < room);
@@ -80,7 +80,7 @@ void one_close(struct one *o)
 
 	/* a SYNC that was read is perhaps not done yet, and would be cut off */
 	works(mzp_wait(o->s.fd, 0, -1, &w));
-	sys(close(o->s.fd));
+	session_end(&o->s);
 	must(sys(read(o->ch, &c, 1)) == 0);
 	sys(close(o->ch));
 	rx_free(&o->rx);

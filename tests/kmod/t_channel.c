@@ -401,7 +401,7 @@ static void poll_wakes(void **state)
 		if (i == 0)
 			one_send(&o);
 		else if (i == 1)
-			close(o.s.fd);
+			session_end(&o.s);
 		else
 			works(mzp_cancel(o.s.fd));
 		thread_join(&t);
@@ -409,7 +409,7 @@ static void poll_wakes(void **state)
 			must(p.revents == POLLIN);
 			/* the rest is there, and can be read, when the session is closed */
 			session_wait(&o.s, 0);
-			close(o.s.fd);
+			session_end(&o.s);
 			must(polled(&o) == POLLIN);
 			while (o.rx.chan[0].syncs < 1)
 				must(rx_some(&o.rx.chan[0]) > 0);
@@ -527,7 +527,7 @@ static void several_readers(void **state)
 	}
 	session_wait(&s, session_send(&s, id, 0, PAGES, 0));
 	session_wait(&s, session_sync(&s));
-	close(s.fd);
+	session_end(&s);
 	for (unsigned int i = 0; i < READERS; i++) {
 		thread_join(&t[i]);
 		bytes += shared[i].bytes;

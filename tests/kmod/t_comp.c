@@ -288,7 +288,7 @@ static void every_packet(void **state)
 	must(plan.in < plan.out / 10 * 8, "%ju bytes became %ju", (uintmax_t)plan.out,
 	     (uintmax_t)plan.in);
 	session_wait(&s, 0);
-	sys(close(s.fd));
+	session_end(&s);
 	rx_end(&rx);
 	sys(close(s.ch[0]));
 	rx_free(&rx);
@@ -380,7 +380,7 @@ static void rounds(void **state)
 		session_wait(&s, 0);
 		rx_next_round(&rx);
 	}
-	sys(close(s.fd));
+	session_end(&s);
 	rx_end(&rx);
 	for (unsigned int i = 0; i < mode->channels; i++)
 		sys(close(s.ch[i]));
@@ -424,7 +424,7 @@ static size_t one_stream(enum mzp_method method, int level, uint8_t *out, size_t
 	session_open(&s, &setup);
 	session_send(&s, session_block(&s, "ram", ram, PAGES * PAGE), 0, PAGES, 0);
 	session_wait(&s, session_sync(&s));
-	sys(close(s.fd));
+	session_end(&s);
 	while ((n = sys(read(s.ch[0], out + got, room - got))))
 		got += n;
 	must(got < room);

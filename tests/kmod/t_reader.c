@@ -132,7 +132,7 @@ static void crew_free(struct crew *crew)
 static void crew_close(struct crew *crew)
 {
 	session_wait(&crew->s, 0);
-	sys(close(crew->s.fd));
+	session_end(&crew->s);
 	crew_join(crew, 0);
 	rx_end(&crew->rx);
 	crew_free(crew);

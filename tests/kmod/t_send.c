@@ -34,8 +34,8 @@ static void errors(void **state)
 
 	TRY(ENOENT, send.block_id += 1000);
 	TRY(ENOENT, send.block_id = UINT32_MAX);
-	TRY(EOPNOTSUPP, send.format = 3);
-	TRY(EOPNOTSUPP, send.format = UINT32_MAX);
+	TRY(EINVAL, send.format = 3);
+	TRY(EINVAL, send.format = UINT32_MAX);
 	TRY(EINVAL, send.page_count = 0);
 	TRY(ERANGE, send.page_count = RAM_PAGES + 1);
 	TRY(ERANGE, send.first_page = RAM_PAGES);

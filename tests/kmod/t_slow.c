@@ -130,7 +130,7 @@ static void tcp(void **state)
 	}
 	mem_check_job(&s, &sent);
 	mem_check(&m);
-	sys(close(s.fd));
+	session_end(&s);
 	for (unsigned int i = 0; i < slow->channels; i++) {
 		must(rx_between_packets(&rx.chan[i]));
 		must(sys(recv(sock[i], buf, 1, 0)) == 0);
@@ -208,7 +208,7 @@ static void through_pipe(void **state)
 	mem_check_job(&s, &sent);
 	mem_check(&m);
 	session_wait(&s, 0);
-	sys(close(s.fd));
+	session_end(&s);
 	rx_end(&rx);
 	close(s.ch[0]);
 	close(p[0]);

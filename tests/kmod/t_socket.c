@@ -266,7 +266,7 @@ static void descriptor_closed(void **state)
 	read_exactly(c.s[1], c.got, c.n);
 	must(!memcmp(c.got, c.want, c.n));
 	session_wait(&c.o.s, 0);
-	sys(close(c.o.s.fd));
+	session_end(&c.o.s);
 	works(pump_end(&c.p));
 	must(c.p.arg.stop == MZP_PUMP_END && c.p.arg.bytes == c.n);
 	/* it was the last to use it */
@@ -308,7 +308,7 @@ static void rounds(struct one *o, int s[2])
 		one_check(o);
 	}
 	session_wait(&o->s, 0);
-	sys(close(o->s.fd));
+	session_end(&o->s);
 	works(pump_end(&p));
 	must(p.arg.stop == MZP_PUMP_END && p.arg.bytes == bytes);
 	/* it is the end for whoever asks */
@@ -510,7 +510,7 @@ static void tail(enum mzp_detection detection, enum kind rest, uint32_t flags)
 	must(took[1][TAIL_JOBS / 2] <= max(5., usual));
 	/* now and then it does not get to run at once */
 	must(took[1][TAIL_JOBS * 9 / 10] <= max(25., usual));
-	sys(close(s.fd));
+	session_end(&s);
 	works(pump_end(&p));
 	must(p.arg.bytes == bytes);
 	sys(shutdown(sock[0], SHUT_WR));

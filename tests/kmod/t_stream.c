@@ -175,7 +175,7 @@ static void run_rounds(void **state)
 	}
 	/* the SYNCs are out, but may not have been counted yet */
 	session_wait(&s, 0);
-	sys(close(s.fd));
+	session_end(&s);
 	rx_end(&rx);
 	for (unsigned int i = 0; i < r->channels; i++)
 		close(s.ch[i]);
@@ -270,7 +270,7 @@ static void rounds_ahead(void **state)
 	}
 	mem_check(&m);
 	session_wait(&s, 0);
-	sys(close(s.fd));
+	session_end(&s);
 	rx_end(&rx);
 	rx_free(&rx);
 	mem_free(&m);

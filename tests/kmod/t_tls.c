@@ -185,7 +185,7 @@ static void encrypted(int sndbuf, uint64_t pages)
 	for (unsigned int round = 0; round < 3; round++)
 		legible_round(&l);
 	session_wait(&l.s, 0);
-	sys(close(l.s.fd));
+	session_end(&l.s);
 	works(pump_end(&p));
 	must(p.arg.stop == MZP_PUMP_END);
 	must(p.arg.bytes == 64 + 3 * ((pages + 31) / 32 + 1) * 1344 + 3 * pages * PAGE);
@@ -263,7 +263,7 @@ static void in_pieces(void **state)
 	}
 	must(l.rx.block[0].normal == l.pages);
 	session_wait(&l.s, 0);
-	sys(close(l.s.fd));
+	session_end(&l.s);
 	sys(shutdown(w.sealed[0], SHUT_WR));
 	thread_join(&w.thread);
 	legible_close(&l);

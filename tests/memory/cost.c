@@ -324,7 +324,7 @@ static void measure(const struct memory_kind *kind, struct guest *g, uint32_t fl
 	       (uintmax_t)w.zero, (uintmax_t)w.absent);
 	print_growth(&before, &after);
 	printf(" }");
-	sys(close(s.fd));
+	session_end(&s);
 	for (unsigned int i = 0; i < 2; i++) {
 		thread_join(&t[i]);
 		sys(close(s.ch[i]));

@@ -268,7 +268,10 @@ static void sending_end(struct sending *a, int err)
 {
 	uint8_t buf[16384];
 
-	sys(close(a->s.fd));
+	if (!err)
+		session_end(&a->s);
+	else
+		sys(close(a->s.fd));
 	for (unsigned int i = 0; i < a->readers; i++) {
 		while (sys(read(a->reader[i].pipe[0], buf, sizeof(buf))))
 			;

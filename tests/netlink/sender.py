@@ -14,6 +14,7 @@ NONE, ZLIB, ZSTD = range(3)
 MULTIFD = 2
 FRESH = 1
 BLOCK_FD = 1
+DEFAULT_LEVEL = 4
 
 
 def _ioctl(fd, number, layout, *members):
@@ -60,8 +61,8 @@ class Session:
             raise
 
     def set_up(self, channels, method=NONE, ring=0, packet_pages=0, uuid=bytes(16)):
-        _ioctl(self.fd, 1, "IIIiIII16sQII", 0, channels, method, 0, MULTIFD, packet_pages,
-               ring, uuid, 0, 0, 0)
+        _ioctl(self.fd, 1, "IIIiIII16sQIIQ", DEFAULT_LEVEL, channels, method, 0, MULTIFD,
+               packet_pages, ring, uuid, 0, 0, 0, 0)
 
     def block(self, memory, idstr=b"ram0"):
         buffer = ctypes.create_string_buffer(idstr)
@@ -105,12 +106,17 @@ class Session:
         except OSError:
             pass
 
+    def end(self):
+        """There is no more to come."""
+        _ioctl(self.fd, 12, "I", 0)
+        self.close_device()
+
     def close_device(self):
         os.close(self.fd)
         self.fd = -1
 
     def close(self):
-        """End it; channels are read to their ends, or closed."""
+        """Channels are read to their ends, or closed."""
         if self.fd >= 0:
             self.close_device()
         for reader in self.readers:

@@ -87,7 +87,7 @@ def the_rate_is_for_pages_only():
         same(session.wait(), (0, PACKET, PACKET, 0, 0), "WAIT")
         session.sync()
         same(session.wait()[0], 0, "WAIT for the SYNC")
-        session.close_device()
+        session.end()
         for reader in session.readers:
             reader.join()
         same(session_stats(session.id)[0]["state"], "ended", "state")
@@ -207,7 +207,7 @@ def cancel_empties_what_has_ended():
     with Session() as session:
         session.send(session.block(memory), 0, memory.pages)
         same(session.wait()[0], 0, "WAIT")
-        session.close_device()
+        session.end()
         shown, _ = session_stats(session.id)
         same((shown["state"], shown["pages-held"]), ("ended", PACKET), "state and pages")
         mfdctl("cancel", session.id)

@@ -163,7 +163,7 @@ def counts_add_up_in_each_round():
         same(shown["bytes-read"], shown["bytes-out"], "read and written")
         same(shown["pages-held"], 0, "pages held")
         same(shown["bottleneck"], "idle", "bottleneck")
-        session.close_device()
+        session.end()
         for reader in session.readers:
             reader.join()
         # channels keep the session; what was read is what was counted

@@ -101,16 +101,33 @@ def root_of_a_user_namespace_is_a_user():
 
 @test
 def other_network_namespaces():
-    """Sessions are not in any; root is root there as well."""
+    """Root of a network namespace is nobody special: it sees its own sessions, by the PID
+    namespace that they have in common, and does nothing to any."""
     there = ("unshare", "--net")
     with Session() as mine, Stranger() as other:
-        same(ids(there), [mine.id, other.id], "what root sees")
+        same(ids(there), [mine.id], "what root sees")
         same(ids((*there, *AS_NOBODY)), [other.id], "what a user sees")
-        mfdctl("limit", other.id, "--rate", "1M", under=there)
-        same(session_stats(other.id)[0]["rate"], 1000000, "rate")
-        mfdctl("cancel", mine.id, under=there)
-        same(session_stats(mine.id)[0]["state"], "failed", "state")
+        for session in (mine.id, other.id):
+            for command in (("limit", session, "--rate", "1M"), ("cancel", session)):
+                said = mfdctl(*command, under=there, status=1)
+                must("CAP_NET_ADMIN in the host's own namespaces" in said, said)
+        same(session_stats(other.id)[0]["rate"], 0, "rate")
+        same(session_stats(mine.id)[0]["state"], "active", "state")
         same(session_stats(mine.id)[0]["netns"], os.stat("/proc/self/ns/net").st_ino, "netns")
+
+
+@test
+def containers_are_not_the_host():
+    """Root with a PID and a network namespace of its own, as in a container, without
+    capabilities and with CAP_NET_ADMIN: it is root, and sees nothing of the host's."""
+    there = ("unshare", "--net", "--pid", "--fork", "--mount-proc")
+    with Session() as mine, Stranger() as other:
+        for caps in ("-all", "-all,+net_admin"):
+            inside = (*there, "setpriv", "--inh-caps", caps, "--bounding-set", caps)
+            same(ids(inside), [], "what a container's root sees")
+            for session in (mine.id, other.id):
+                mfdctl("cancel", session, under=inside, status=1)
+        same(session_stats(mine.id)[0]["state"], "active", "state")
 
 
 @test

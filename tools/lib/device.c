@@ -28,6 +28,7 @@ static const struct meaning meanings[] = {
 	{ MZP_IOC_BLOCK_ADD, EOVERFLOW, "it reaches beyond the end of memory" },
 	{ MZP_IOC_SEND, ERANGE, "the pages reach beyond the end of the block" },
 	{ MZP_IOC_SEND, EINVAL, "ranges must be page-aligned, ascending and not empty" },
+	{ MZP_IOC_END, ENOTRECOVERABLE, "a page could not be sent, so it is not complete" },
 	{ 0, ECANCELED, "the session was cancelled" },
 	{ 0, EIO, "the session belongs to another process, or its compressor has failed" },
 	{ 0, ENXIO, "the session has not been set up" },
@@ -47,6 +48,7 @@ static const char *const commands[] = {
 	[MZP_CMD_WAIT] = "cannot wait for pages to be sent",
 	[MZP_CMD_CANCEL] = "cannot cancel",
 	[MZP_CMD_PUMP] = "cannot send packets",
+	[MZP_CMD_END] = "cannot end the stream",
 };
 
 static const char *meaning_of(unsigned long command, int code)
@@ -106,6 +108,15 @@ int mfd_device_open(struct mfd_session *session, struct mfd_error *err)
 	default:
 		return mfd_error_errno(err, errno, DEVICE);
 	}
+}
+
+int mfd_device_end(struct mfd_session *session, struct mfd_error *err)
+{
+	struct mzp_end end = { .size = sizeof(end) };
+	int ret = mfd_device_call(session, MZP_IOC_END, &end, err);
+
+	mfd_device_close(session);
+	return ret;
 }
 
 void mfd_device_close(struct mfd_session *session)

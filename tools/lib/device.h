@@ -8,6 +8,12 @@ struct mzp_pump;
 
 int mfd_device_open(struct mfd_session *session, struct mfd_error *err);
 
+/*
+ * Say that the stream is complete, and close the device.
+ * Return: 0 or a negative errno.
+ */
+int mfd_device_end(struct mfd_session *session, struct mfd_error *err);
+
 /* Any number of times. What the channels still hold can be read afterwards. */
 void mfd_device_close(struct mfd_session *session);
 

@@ -69,8 +69,9 @@ static int close_stream(struct mfd_session *session, struct mfd_error *err)
 		ret = mfd_main_last(session, err);
 	if (ret)
 		return ret;
-	mfd_device_close(session);
-	ret = mfd_pumps_drain(session, err);
+	ret = mfd_device_end(session, err);
+	if (!ret)
+		ret = mfd_pumps_drain(session, err);
 	return ret ? ret : mfd_main_close(session, err);
 }
 

@@ -175,6 +175,7 @@ int mfd_setup(struct mfd_session *session, const struct mfd_params *params,
 {
 	struct mzp_setup setup = {
 		.size = sizeof(setup),
+		.flags = params->level ? 0 : MZP_SETUP_DEFAULT_LEVEL,
 		.channels = params->channels,
 		.method = params->method,
 		.level = params->level,

@@ -24,9 +24,10 @@
  *  - ENOTTY: the command is not known.
  *  - E2BIG: the structure is longer than the kernel knows, and its tail is not
  *    zero; or it is longer than a page.
- *  - EOPNOTSUPP: a member that the kernel knows carries a flag, mode or value
- *    that it does not, or a reserved member is not zero.
- *  - EINVAL: understood, but wrong; also a size below the first version's.
+ *  - EINVAL: a flag, mode or value that the kernel does not know, a reserved member
+ *    that is not zero, or members that do not fit each other; also a size below the
+ *    first version's.
+ *  - EOPNOTSUPP: known, but this kernel, or the file or socket given, cannot do it.
  *  - EOVERFLOW: a position plus a length overflows.
  *  - ENOENT: no block or job has this id.
  *  - EFAULT: a pointer in the arguments leads to memory that is not there.
@@ -38,18 +39,49 @@
  *  - ENOMEM: out of memory, or over the memory cgroup's limit, or all jobs of the
  *    user hold 1 GiB already.
  *  - ENXIO: the session has not been set up. Not for INFO and SETUP.
- *  - ECANCELED: the session was cancelled.
+ *  - ECANCELED: the session was cancelled, or closed without END.
  *  - EPIPE: a channel was closed by its reader, so the stream is incomplete
- *    and the session is over. As ECANCELED, not for INFO, WAIT and CANCEL; WAIT
- *    tells it as a job's error.
+ *    and the session is over. As ECANCELED, not for INFO, WAIT, STATUS and CANCEL;
+ *    WAIT and STATUS tell it as an error of jobs.
  *
- * Commands other than WAIT and PUMP do not wait for I/O or for the reader of a
- * channel.
+ * Commands other than WAIT, WAIT_PENDING and PUMP do not wait for I/O or for the
+ * reader of a channel.
  *
  * open(2) of the device fails with EMFILE if the user has too many sessions.
  *
  * The order of a session: SETUP; BLOCK_ADD and CHANNEL; for each round SEND,
- * SYNC and WAIT; close(2); then the channels are read to their ends.
+ * SYNC and WAIT; END; then the channels are read to their ends, and all is closed.
+ *
+ * poll(2) on the device tells POLLIN when no more is pending than the last
+ * WAIT_PENDING has named (at first: when nothing is pending), and POLLERR when the
+ * session is over before its time. So a VMM can drive a migration from an event
+ * loop.
+ */
+
+/**
+ * DOC: What is promised
+ *
+ * What is sent of a page is at least as new as it was when SEND was *called*, and
+ * whole. That is not when SEND returned: pages may be read while the call is under
+ * way. So the order for a dirty log is: fetch and clear its bits, then SEND. What the
+ * guest writes after that is in the log again, and in a later SEND. A log must not be
+ * cleared, for pages of a SEND, after that SEND was called.
+ *
+ * The same goes for %MZP_SEND_FRESH and pages that hold no data: they held none at
+ * some moment after the call.
+ *
+ * Between two SYNCs nothing is promised of the order of pages, on one channel or on
+ * several. Two SENDs of one page need a SYNC between them, and the receiver has to
+ * be told to wait for it (QEMU: a flush on the main connection), or the older copy can
+ * arrive last. SYNC need not be waited for: the flush may be sent when SYNC returns.
+ * With %MZP_DETECTION_LEGACY there is one thing more to order: the records of a round's
+ * zero pages, which WAIT hands back, have to lie on the main connection behind
+ * the flush of the round before and before this round's own. So there the round's
+ * jobs are waited for first, then the records are sent, then SYNC, then the flush.
+ *
+ * A dirty log is best fetched, cleared and sent in windows, of 1 GiB for example, of
+ * which a few are under way: what is written between the clearing and the time when
+ * the page is read travels twice.
  */
 
 #define MZP_ABI_VERSION 1
@@ -67,6 +99,11 @@ enum {
 	MZP_CMD_WAIT,
 	MZP_CMD_CANCEL,
 	MZP_CMD_PUMP,
+	MZP_CMD_STATUS,
+	MZP_CMD_WAIT_PENDING,
+	MZP_CMD_END,
+	MZP_CMD_INJECT,
+	MZP_CMD_RATE,
 };
 
 /**
@@ -117,6 +154,25 @@ enum mzp_detection {
 };
 
 /**
+ * enum mzp_feature - what a kernel may know, as bits of the features that INFO tells
+ * @MZP_FEATURE_PUMP: MZP_IOC_PUMP
+ * @MZP_FEATURE_NO_WORKERS: %MZP_SETUP_NO_WORKERS
+ * @MZP_FEATURE_FIT: %MZP_SETUP_FIT
+ * @MZP_FEATURE_PENDING: MZP_IOC_STATUS, MZP_IOC_WAIT_PENDING, poll(2) on the device
+ *	and the flags NO_RESULT
+ * @MZP_FEATURE_INJECT: MZP_IOC_INJECT
+ * @MZP_FEATURE_RATE: MZP_IOC_RATE
+ */
+enum mzp_feature {
+	MZP_FEATURE_PUMP = 1 << 0,
+	MZP_FEATURE_NO_WORKERS = 1 << 1,
+	MZP_FEATURE_FIT = 1 << 2,
+	MZP_FEATURE_PENDING = 1 << 3,
+	MZP_FEATURE_INJECT = 1 << 4,
+	MZP_FEATURE_RATE = 1 << 5,
+};
+
+/**
  * struct mzp_info - ioctl(MZP_IOC_INFO)
  * @size: sizeof(struct mzp_info)
  * @flags: must be 0
@@ -124,7 +180,7 @@ enum mzp_detection {
  * @page_size: out: bytes in a page
  * @methods: out: bit n set: method n of enum mzp_method can be used
  * @detections: out: bit n set: mode n of enum mzp_detection can be used
- * @features: out: none defined yet
+ * @features: out: of enum mzp_feature
  * @max_channels: out: channels of a session at most
  * @max_packet_pages: out: pages of a packet at most
  * @max_ring_packets: out: packets that a channel's ring holds at most
@@ -168,9 +224,15 @@ struct mzp_info {
  *	session. All of its CPU time then is theirs, and so is subject to what
  *	they are subject to: cgroups, cpusets, priorities. A job gets on only while
  *	its channels are read, so WAIT and the readers must be different threads.
+ * @MZP_SETUP_FIT: if RLIMIT_MEMLOCK does not suffice, take what fits: halve
+ *	@ring_packets, down to 1, then take fewer @packet_pages, down to 1.
+ * @MZP_SETUP_DEFAULT_LEVEL: the method's default level, whatever that is; @level
+ *	must be 0
  */
 enum mzp_setup_flags {
 	MZP_SETUP_NO_WORKERS = 1 << 0,
+	MZP_SETUP_FIT = 1 << 1,
+	MZP_SETUP_DEFAULT_LEVEL = 1 << 2,
 };
 
 /**
@@ -180,30 +242,33 @@ enum mzp_setup_flags {
  * @channels: number of channels, 1 to 255; must equal the receiver's
  *	``multifd-channels``
  * @method: one of enum mzp_method
- * @level: level of the method, in the range that INFO tells; 0: its default,
- *	and the only one of %MZP_METHOD_NONE
+ * @level: in and out: level of the method, in the range that INFO tells; 0 for
+ *	%MZP_METHOD_NONE
  * @detection: one of enum mzp_detection
- * @packet_pages: pages of a packet at most, 1 to 128; 0: 128, as QEMU does
- * @ring_packets: finished packets that a channel holds for its reader: a power
- *	of two; 0: 8
+ * @packet_pages: in and out: pages of a packet at most, 1 to 128; 0: 128, as QEMU
+ *	does
+ * @ring_packets: in and out: finished packets that a channel holds for its reader: a
+ *	power of two; 0: 8
  * @uuid: the VM's UUID as the receiver was given it, or all zero
  * @cpus: pointer to a CPU mask in the format of sched_setaffinity(2): the CPUs
  *	whose workers may work for this session. 0: those that the caller may
  *	run on, so that a cpuset is honoured.
  * @cpus_size: bytes of the mask at @cpus; 0 if @cpus is 0
  * @__reserved: must be 0
+ * @locked_bytes: out: what was charged to RLIMIT_MEMLOCK
  *
  * Configure the session, once, and tie it to the caller's address space. The
  * guest pages that the rings can hold references to (@channels × @ring_packets
  * × @packet_pages) are charged to the user's RLIMIT_MEMLOCK from now on, unless
- * the caller has CAP_IPC_LOCK.
+ * the caller has CAP_IPC_LOCK. The limit is one for all sessions of the user.
  *
  * Without CAP_SYS_NICE, only those of @cpus count that the caller may run on. An
  * administrator may later limit the session to some of them. If all of them are
  * offline later on, any online CPU takes over, as the scheduler does.
  *
  * Errors: EBUSY: already set up. ENOMEM: also when RLIMIT_MEMLOCK does not
- * suffice. EINVAL: also when no CPU of @cpus is left.
+ * suffice. EINVAL: also when no CPU of @cpus is left. EOPNOTSUPP: this kernel does
+ * not have the method.
  */
 struct mzp_setup {
 	__u32 size;
@@ -218,6 +283,7 @@ struct mzp_setup {
 	__aligned_u64 cpus;
 	__u32 cpus_size;
 	__u32 __reserved;
+	__aligned_u64 locked_bytes;
 };
 
 #define MZP_IOC_SETUP _IO(MZP_IOC_TYPE, MZP_CMD_SETUP)
@@ -333,14 +399,16 @@ enum mzp_channel_flags {
  * read(2) fails with EHWPOISON at a page whose memory has broken since it was put
  * in the ring.
  *
- * When the session has been closed (its last fd, which a child may have too)
- * with all its jobs done and none failed, what the ring holds can still be read;
- * then read, splice and PUMP return 0. In a session that was cancelled, or closed
- * before its jobs were done or after one had failed, they fail with ECANCELED, so
- * that an incomplete stream is never taken for a complete one.
+ * After END, when all jobs are done, what the ring holds can still be read; then
+ * read, splice and PUMP return 0. In a session that was cancelled, or whose device was
+ * closed (its last fd, which a child may have too) without END, be it by the kernel
+ * since the VMM died, they fail with ECANCELED, so that an incomplete stream is
+ * never taken for a complete one.
  *
- * Closing a channel's last fd before the session is closed ends the session's
- * stream with EPIPE: what was in the ring is lost.
+ * Closing a channel's last fd before the session has ended and all jobs are done
+ * ends the session's stream with EPIPE: what was in the ring is lost.
+ *
+ * ioctl(FIONREAD) tells how many bytes the ring holds.
  *
  * Errors: EINVAL: no such channel. EBUSY: it has been handed out before.
  * EMFILE: the process has too many fds.
@@ -356,15 +424,19 @@ struct mzp_channel_get {
 
 /**
  * enum mzp_send_flags - flags of MZP_IOC_SEND
- * @MZP_SEND_FRESH: the receiver's RAM is still as it was allocated, all zero:
- *	pages that never held data need not be sent. Right in the first round of
- *	a migration, and only there.
+ * @MZP_SEND_FRESH: none of these pages was ever handed over before, so the receiver's
+ *	are still as they were allocated, all zero: pages that hold no data need not be
+ *	sent. Right for each page's first SEND in a migration, and only there.
  * @MZP_SEND_ZERO_BITMAP: keep the bitmap of zero pages for WAIT. Implied by
  *	%MZP_DETECTION_LEGACY; not possible with %MZP_DETECTION_NONE.
+ * @MZP_SEND_NO_RESULT: nobody will WAIT for the job by its id, so it is forgotten as
+ *	soon as it is done. What it comes to is in STATUS. Not possible with a bitmap of
+ *	zero pages.
  */
 enum mzp_send_flags {
 	MZP_SEND_FRESH = 1 << 0,
 	MZP_SEND_ZERO_BITMAP = 1 << 1,
+	MZP_SEND_NO_RESULT = 1 << 2,
 };
 
 /**
@@ -412,24 +484,28 @@ struct mzp_range {
  * @ranges_base: subtracted from each start and end to get bytes from the start
  *	of the block: the block's address for PAGEMAP_SCAN's output, 0 for
  *	offsets
- * @job_id: out: the job, for WAIT
+ * @job_id: out: the job, for WAIT; 0 with %MZP_SEND_NO_RESULT
  * @pages: out: how many pages the job is to send
  *
  * Hand over pages. The input is copied, the work is done by the module's workers
  * and by those who read the channels, and SEND returns at once. What is sent of
- * each page is at least as new as when SEND returned; a page that is written
+ * each page is at least as new as when SEND was called; a page that is written
  * later belongs in the dirty log and in a later SEND.
  *
  * Pages of one job may go out on any channel and in any order. A page must not
  * be handed over again before a SYNC, or an older copy of it can arrive behind
  * a newer one.
  *
+ * A block that is a file is read with the caller's authority: each SEND asks whether
+ * the caller may read there, as read(2) does, and fails with what that says.
+ *
  * Errors: EAGAIN: too many jobs whose result nobody has fetched: WAIT for some.
- * ENOMEM: also if all jobs of the user hold more than 1 GiB: bitmaps, ranges until
+ * ESHUTDOWN: END was called. ENOMEM: also if all jobs of the user hold more than 1 GiB: bitmaps, ranges until
  * the last page was taken, and bitmaps of zero pages until the result was fetched.
  * ERANGE: the window or a range reaches beyond the block or the window. EINVAL:
  * also ranges that are empty, unaligned, not ascending, or more than there are
- * pages in the window, and %MZP_SEND_ZERO_BITMAP with %MZP_DETECTION_NONE.
+ * pages in the window, %MZP_SEND_ZERO_BITMAP with %MZP_DETECTION_NONE, and
+ * %MZP_SEND_NO_RESULT with %MZP_DETECTION_LEGACY.
  * EINTR: killed while the input was copied.
  */
 struct mzp_send {
@@ -450,17 +526,25 @@ struct mzp_send {
 #define MZP_IOC_SEND _IO(MZP_IOC_TYPE, MZP_CMD_SEND)
 
 /**
+ * enum mzp_sync_flags - flags of MZP_IOC_SYNC
+ * @MZP_SYNC_NO_RESULT: as %MZP_SEND_NO_RESULT
+ */
+enum mzp_sync_flags {
+	MZP_SYNC_NO_RESULT = 1 << 0,
+};
+
+/**
  * struct mzp_sync - ioctl(MZP_IOC_SYNC)
  * @size: sizeof(struct mzp_sync)
- * @flags: must be 0
- * @job_id: out: the job, for WAIT
+ * @flags: of enum mzp_sync_flags
+ * @job_id: out: the job, for WAIT; 0 with %MZP_SYNC_NO_RESULT
  *
  * Put a SYNC packet on each channel behind all pages of the jobs handed over so
  * far, and before all pages of later ones. The job is done when each ring has
  * its SYNC packet; a ring that is full delays it until the reader makes room,
  * and so does all that delays the pages before it.
  *
- * Errors: EAGAIN, ENOMEM: as SEND.
+ * Errors: EAGAIN, ENOMEM, ESHUTDOWN: as SEND.
  */
 struct mzp_sync {
 	__u32 size;
@@ -475,14 +559,16 @@ struct mzp_sync {
  * @size: sizeof(struct mzp_wait)
  * @flags: must be 0
  * @job_id: the job; 0: all that have not been waited for
- * @timeout_ns: how long to wait; 0: only look; negative: without end
+ * @timeout_ns: in and out: how long to wait; 0: only look; negative: without end. If
+ *	a signal interrupts the wait, what was left of it.
  * @zero_bitmap: where to put the bitmap of zero pages (bit n for page
  *	first_page + n of the SEND), or 0 if it is not wanted; must be 0 with
  *	@job_id 0
  * @zero_bitmap_pages: room at @zero_bitmap, in bits, a multiple of 64
  * @error: out: 0, or the errno that ended the (first failed) job
  * @__reserved: must be 0
- * @error_block: out: block id of the page that could not be sent
+ * @error_block: out: block id of the page that could not be sent; 0: the error is not
+ *	a page's
  * @__reserved2: must be 0
  * @error_offset: out: the page's offset in its block, in bytes
  * @submitted: out: pages handed over
@@ -495,6 +581,9 @@ struct mzp_sync {
  * Fetching the result ends the job; its id is not known any more. If @error is
  * 0, then @submitted = @normal + @zero + @absent. With ETIMEDOUT, the members
  * that are out tell how far it is.
+ *
+ * With @job_id 0 jobs without a result are waited for, too, but are in none of the
+ * counts.
  *
  * While nobody reads the channels, a job gets on as far as the rings have room, and
  * with pages that workers can have at once. It needs readers for all beyond that:
@@ -515,7 +604,9 @@ struct mzp_sync {
  * EIO. If the session is over, @error is ECANCELED, EPIPE, EIO if a compressor
  * has failed, or EHWPOISON if it was to read broken memory.
  *
- * Errors: ETIMEDOUT: not done within @timeout_ns. EINTR: a signal came first.
+ * Errors: ETIMEDOUT: not done within @timeout_ns. EINTR: a signal handler ran
+ * (without a handler, or with SA_RESTART, WAIT goes on by itself, as it does when the
+ * process was stopped or frozen).
  * ENOSPC: @zero_bitmap_pages does not suffice; ENODATA: a zero bitmap is wanted
  * but was not kept (both at once, without waiting; the job can still be waited
  * for).
@@ -556,6 +647,184 @@ struct mzp_cancel {
 };
 
 #define MZP_IOC_CANCEL _IO(MZP_IOC_TYPE, MZP_CMD_CANCEL)
+
+/**
+ * enum mzp_state - where a session is in its life
+ * @MZP_STATE_READY: in use
+ * @MZP_STATE_ENDING: END was called, and jobs are not done yet
+ * @MZP_STATE_ENDED: END was called, and all jobs are done: channels end when they
+ *	have been read
+ * @MZP_STATE_FAILED: over before its time
+ */
+enum mzp_state {
+	MZP_STATE_READY = 1,
+	MZP_STATE_ENDING,
+	MZP_STATE_ENDED,
+	MZP_STATE_FAILED,
+};
+
+/**
+ * struct mzp_status - ioctl(MZP_IOC_STATUS)
+ * @size: sizeof(struct mzp_status)
+ * @flags: must be 0
+ * @state: out: one of enum mzp_state
+ * @error: out: the errno that first ended a job or the session, or 0
+ * @error_block: out: block id of the page that could not be sent; 0: the error is not
+ *	a page's
+ * @syncs: out: SYNCs that are done
+ * @error_offset: out: with @error_block: the page's offset in it, in bytes
+ * @submitted: out: pages handed over
+ * @normal: out: pages that were sent with their contents
+ * @zero: out: pages that were read and found to be zero
+ * @absent: out: pages that hold no data and so were not read
+ * @lost: out: pages that jobs were done without, after an error
+ * @bytes_made: out: bytes put into the rings
+ * @bytes_taken: out: bytes that readers, sockets and pipes took out of them
+ * @pending_pages: out: pages handed over that are none of the above yet
+ * @pending_bytes: out: bytes that readers have yet to take: what is in the rings,
+ *	and what INJECT has yet to put there
+ * @ring_pages: out: pages of the packets in the rings, normal and zero
+ * @rate: out: bytes per second that the session may send; 0: no limit
+ * @jobs: out: jobs whose result nobody has fetched
+ * @jobs_unfinished: out: jobs that are not done
+ *
+ * How far it is, from the beginning on, without waiting for anything. What has "out"
+ * and counts upwards never goes back, so two of these can be subtracted. All pages
+ * are counted at one moment: @submitted is @normal + @zero + @absent + @lost +
+ * @pending_pages. Bytes are counted at another one, after it.
+ *
+ * Pages that are done are in a packet in a ring or were on their way to the receiver
+ * before. So a VMM that wants to know what a pause of the guest would have to wait for
+ * adds @pending_pages and @pending_bytes (and what is in its own pipes and sockets).
+ */
+struct mzp_status {
+	__u32 size;
+	__u32 flags;
+	__u32 state;
+	__u32 error;
+	__u32 error_block;
+	__u32 syncs;
+	__aligned_u64 error_offset;
+	__aligned_u64 submitted;
+	__aligned_u64 normal;
+	__aligned_u64 zero;
+	__aligned_u64 absent;
+	__aligned_u64 lost;
+	__aligned_u64 bytes_made;
+	__aligned_u64 bytes_taken;
+	__aligned_u64 pending_pages;
+	__aligned_u64 pending_bytes;
+	__aligned_u64 ring_pages;
+	__aligned_u64 rate;
+	__u32 jobs;
+	__u32 jobs_unfinished;
+};
+
+#define MZP_IOC_STATUS _IO(MZP_IOC_TYPE, MZP_CMD_STATUS)
+
+/**
+ * struct mzp_wait_pending - ioctl(MZP_IOC_WAIT_PENDING)
+ * @size: sizeof(struct mzp_wait_pending)
+ * @flags: must be 0
+ * @max_pages: how many pages may be pending
+ * @max_bytes: and how many bytes
+ * @timeout_ns: as for WAIT
+ * @pages: out: pages that are pending, as STATUS tells them
+ * @bytes: out: bytes that are pending
+ *
+ * Wait until at most so much is pending: not yet found out and packed, and not yet taken
+ * by readers. The last such call on a session also sets the mark that poll(2) on the
+ * device goes by; with @timeout_ns 0 it does nothing else.
+ *
+ * Errors: ETIMEDOUT: there is more; @pages and @bytes tell how much. EINTR: as WAIT.
+ */
+struct mzp_wait_pending {
+	__u32 size;
+	__u32 flags;
+	__aligned_u64 max_pages;
+	__aligned_u64 max_bytes;
+	__aligned_s64 timeout_ns;
+	__aligned_u64 pages;
+	__aligned_u64 bytes;
+};
+
+#define MZP_IOC_WAIT_PENDING _IO(MZP_IOC_TYPE, MZP_CMD_WAIT_PENDING)
+
+/**
+ * struct mzp_end - ioctl(MZP_IOC_END)
+ * @size: sizeof(struct mzp_end)
+ * @flags: must be 0
+ *
+ * The stream is complete with what was handed over so far: no job can follow. When
+ * all jobs are done, each channel ends behind its last byte. The device may be closed
+ * at once, but the address space must stay until the jobs are done. A job that fails
+ * after this ends the session with ECANCELED.
+ *
+ * Closing the device without END is a failure for every reader, so that a VMM that
+ * dies is never taken for one that has finished.
+ *
+ * Errors: ENOTRECOVERABLE: a job has failed, so the stream lacks its pages; all that
+ * is left is to cancel. ESHUTDOWN: END was called before.
+ */
+struct mzp_end {
+	__u32 size;
+	__u32 flags;
+};
+
+#define MZP_IOC_END _IO(MZP_IOC_TYPE, MZP_CMD_END)
+
+/**
+ * struct mzp_inject - ioctl(MZP_IOC_INJECT)
+ * @size: sizeof(struct mzp_inject)
+ * @flags: must be 0
+ * @channel: the channel
+ * @length: bytes, 1 to 1 MiB
+ * @data: pointer to them
+ *
+ * Put bytes of the caller's own into a channel, whole and between two packets: what a
+ * receiver gets on a channel beside RAM, such as the state of a device. They are
+ * copied; INJECT does not wait until they are sent.
+ *
+ * What is injected into a channel goes out in the order of the calls; behind the SYNC
+ * packet of each SYNC that was called before, and before that of each that is called
+ * later. Pages that were handed over between the same two SYNCs may go out before or
+ * behind it.
+ *
+ * It is a job without a result: WAIT for all and END wait until it is in the ring, and
+ * until a reader has taken it, its bytes are pending. A rate does not hold it back,
+ * but is used up by it.
+ *
+ * Errors: EAGAIN, ESHUTDOWN: as SEND. ENOMEM: also if all jobs of the user hold more
+ * than 1 GiB.
+ */
+struct mzp_inject {
+	__u32 size;
+	__u32 flags;
+	__u32 channel;
+	__u32 length;
+	__aligned_u64 data;
+};
+
+#define MZP_IOC_INJECT _IO(MZP_IOC_TYPE, MZP_CMD_INJECT)
+
+/**
+ * struct mzp_rate - ioctl(MZP_IOC_RATE)
+ * @size: sizeof(struct mzp_rate)
+ * @flags: must be 0
+ * @rate: bytes per second that the session may send over all channels, headers
+ *	included; 0: no limit
+ *
+ * Limit the session, as the VMM's own ``max-bandwidth`` asks for. Works from now on and
+ * can be changed at any time. An administrator may set another limit; the lower one
+ * holds, and STATUS tells it.
+ */
+struct mzp_rate {
+	__u32 size;
+	__u32 flags;
+	__aligned_u64 rate;
+};
+
+#define MZP_IOC_RATE _IO(MZP_IOC_TYPE, MZP_CMD_RATE)
 
 /**
  * enum mzp_pump_flags - flags of MZP_IOC_PUMP
