@@ -7,6 +7,7 @@
 
 #include <fcntl.h>
 #include <poll.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
@@ -56,11 +57,18 @@ int call_sendfile(uint64_t *r)
 
 int call_poll(uint64_t *r)
 {
-	struct pollfd p[4];
+	struct pollfd p[5] = { { .fd = any(device, DEVICES, r), .events = POLLIN } };
 
-	for (unsigned int i = 0; i < 4; i++)
+	for (unsigned int i = 1; i < 5; i++)
 		p[i] = (struct pollfd){ .fd = any(chan, CHANNELS, r), .events = POLLIN | POLLOUT };
-	return poll(p, 4, pick(r, 3)) < 0;
+	return poll(p, 5, pick(r, 3)) < 0;
+}
+
+int call_readable(uint64_t *r)
+{
+	int bytes;
+
+	return ioctl(any(chan, CHANNELS, r), FIONREAD, chance(r, 90) ? &bytes : address(r)) < 0;
 }
 
 int call_dup(uint64_t *r)

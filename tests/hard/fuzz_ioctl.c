@@ -12,7 +12,7 @@
 static const uint8_t documented[] = {
 	EINTR, EIO, ENXIO, E2BIG, EBADF, EAGAIN, ENOMEM, EACCES, EFAULT, EBUSY, EEXIST, ENODEV,
 	EINVAL, EMFILE, ENOTTY, ENOSPC, EPIPE, ERANGE, ENODATA, EOVERFLOW, EOPNOTSUPP, ETIMEDOUT,
-	ECANCELED, ENOENT,
+	ECANCELED, ENOENT, ESHUTDOWN, ENOTRECOVERABLE,
 	/* of a socket */
 	ENOTSOCK, ENOTCONN, ECONNRESET,
 };
@@ -69,7 +69,9 @@ static struct mzp_setup a_setup(uint64_t *r)
 {
 	return (struct mzp_setup){
 		.size = sizeof(struct mzp_setup),
-		.flags = chance(r, 70) ? 0 : MZP_SETUP_NO_WORKERS,
+		.flags = (chance(r, 70) ? 0 : MZP_SETUP_NO_WORKERS) |
+			 (chance(r, 80) ? 0 : MZP_SETUP_FIT) |
+			 (chance(r, 10) ? 0 : MZP_SETUP_DEFAULT_LEVEL),
 		.channels = 1 + pick(r, CHANNELS / 2),
 		.method = chance(r, 70) ? 0 : pick(r, 3),
 		.level = chance(r, 90) ? 0 : pick(r, 4),
@@ -178,7 +180,7 @@ int call_send(uint64_t *r)
 	struct mzp_range ranges[8];
 	struct mzp_send send = {
 		.size = sizeof(send),
-		.flags = chance(r, 50) ? 0 : pick(r, 4),
+		.flags = chance(r, 50) ? 0 : pick(r, 8),
 		.block_id = 1 + pick(r, 4),
 		.format = pick(r, 3),
 		.first_page = chance(r, 60) ? 0 : pick(r, 64),
@@ -204,7 +206,10 @@ int call_send(uint64_t *r)
 
 int call_sync(uint64_t *r)
 {
-	struct mzp_sync sync = { .size = sizeof(sync) };
+	struct mzp_sync sync = {
+		.size = sizeof(sync),
+		.flags = chance(r, 70) ? 0 : MZP_SYNC_NO_RESULT,
+	};
 
 	return ask_spoiled(any(device, DEVICES, r), MZP_IOC_SYNC, &sync, sizeof(sync), r);
 }
@@ -243,6 +248,57 @@ int call_info(uint64_t *r)
 	struct mzp_info info = { .size = sizeof(info), .method = pick(r, 4) };
 
 	return ask_spoiled(any(device, DEVICES, r), MZP_IOC_INFO, &info, sizeof(info), r);
+}
+
+int call_status(uint64_t *r)
+{
+	struct mzp_status status = { .size = sizeof(status) };
+
+	return ask_spoiled(any(device, DEVICES, r), MZP_IOC_STATUS, &status, sizeof(status), r);
+}
+
+int call_wait_pending(uint64_t *r)
+{
+	struct mzp_wait_pending w = {
+		.size = sizeof(w),
+		.max_pages = chance(r, 50) ? 0 : pick(r, 2000),
+		.max_bytes = chance(r, 50) ? 0 : pick(r, 1 << 20),
+		.timeout_ns = chance(r, 60) ? 0 : chance(r, 80) ? (int)pick(r, 3000000) : -1,
+	};
+
+	return ask_spoiled(any(device, DEVICES, r), MZP_IOC_WAIT_PENDING, &w, sizeof(w), r);
+}
+
+int call_inject(uint64_t *r)
+{
+	uint8_t *at;
+	size_t length;
+	struct mzp_inject inject = { .size = sizeof(inject), .channel = pick(r, CHANNELS / 2) };
+
+	part(r, &at, &length);
+	inject.data = (uintptr_t)at;
+	inject.length = 1 + pick(r, min(length, MIB));
+	return ask_spoiled(any(device, DEVICES, r), MZP_IOC_INJECT, &inject, sizeof(inject), r);
+}
+
+int call_rate(uint64_t *r)
+{
+	struct mzp_rate rate = {
+		.size = sizeof(rate),
+		.rate = chance(r, 50) ? 0 : MIB + pick(r, GIB),
+	};
+
+	return ask_spoiled(any(device, DEVICES, r), MZP_IOC_RATE, &rate, sizeof(rate), r);
+}
+
+int call_end(uint64_t *r)
+{
+	struct mzp_end end = { .size = sizeof(end) };
+
+	/* As for CANCEL. */
+	if (chance(r, 70))
+		return NOT_MADE;
+	return ask_spoiled(any(device, DEVICES, r), MZP_IOC_END, &end, sizeof(end), r);
 }
 
 int call_cancel(uint64_t *r)

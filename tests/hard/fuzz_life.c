@@ -39,6 +39,8 @@ static const struct {
 } calls[] = {
 	CALL(open, 2), CALL(begin, 5), CALL(setup, 5), CALL(block_add, 6), CALL(block_remove, 2),
 	CALL(channel, 5), CALL(send, 12), CALL(sync, 5), CALL(wait, 10), CALL(wait_spoiled, 2),
+	CALL(status, 3), CALL(wait_pending, 5), CALL(inject, 5), CALL(rate, 2), CALL(end, 2),
+	CALL(readable, 2),
 	CALL(info, 2), CALL(cancel, 1), CALL(garbage, 4), CALL(read, 8), CALL(readv, 4),
 	CALL(splice, 12), CALL(tee, 2), CALL(drain, 8), CALL(sendfile, 1), CALL(poll, 4),
 	CALL(dup, 2), CALL(close, 4), CALL(other, 3), CALL(fdinfo, 2), CALL(scm, 2),
