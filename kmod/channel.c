@@ -166,20 +166,35 @@ void mzp_channel_drain(struct mzp_channel *channel)
 }
 
 /**
- * mzp_channel_stop - let go of what a channel has
+ * mzp_channel_let_go - let go of what a channel has
  * @channel: the channel; its session is over, and kept by the caller
  *
  * Context: may sleep, but waits for nobody. If somebody runs the channel, or a reader
  * is at work, they do it instead when they are done.
+ * Return: whether the caller runs the channel from now on, and owes mzp_claim_release().
+ */
+bool mzp_channel_let_go(struct mzp_channel *channel)
+{
+	bool taken = mzp_claim_take_or_kick(channel);
+
+	if (taken)
+		mzp_producer_abandon(channel);
+	else
+		mzp_channel_drain(channel);
+	wake_up_all(&channel->readable);
+	return taken;
+}
+
+/**
+ * mzp_channel_stop - let go of what a channel has, and of the channel
+ * @channel: as for mzp_channel_let_go()
+ *
+ * Context: as mzp_channel_let_go().
  */
 void mzp_channel_stop(struct mzp_channel *channel)
 {
-	if (mzp_claim_take_or_kick(channel)) {
-		mzp_producer_abandon(channel);
+	if (mzp_channel_let_go(channel))
 		mzp_claim_release(channel, MZP_PRODUCED_NOTHING);
-	}
-	mzp_channel_drain(channel);
-	wake_up_all(&channel->readable);
 }
 
 /**

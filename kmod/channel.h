@@ -102,6 +102,7 @@ static inline bool mzp_may_wait(const struct mzp_channel *channel)
 struct mzp_channel *mzp_channel_new(struct mzp_session *session, unsigned int id,
 				    const struct mzp_setup *setup);
 void mzp_channel_free(struct mzp_channel *channel);
+bool mzp_channel_let_go(struct mzp_channel *channel);
 void mzp_channel_stop(struct mzp_channel *channel);
 void mzp_channel_drain(struct mzp_channel *channel);
 void mzp_channel_wake(struct mzp_channel *channel);

@@ -44,7 +44,7 @@
  * Why nothing is held for good when the session fails. Whoever ends it sets the phase, and
  * then takes each channel, or makes RUNNING KICKED. Whoever then gives such a channel up
  * either leaves it to a worker, who sees the phase, or looks at it after having left the
- * channel to a reader (mzp_claim_leave()).
+ * channel to a reader (mzp_claim_release()).
  *
  * Why no reader sleeps though there is work. A reader counts itself as waiting, then
  * looks (wait_event()) at the ring and at the state, and sleeps if the ring is
@@ -211,19 +211,35 @@ bool mzp_claim_open(const struct mzp_channel *channel)
 }
 
 /*
- * Leave a channel to its reader. If the end of the session has kicked it, the reader may
- * be gone; then it is let go of here. (That releases it anew, and comes back here at most
- * once for each further kick.)
+ * Take back what was left to a reader who has other things to do, for a worker. Not what
+ * a worker would only leave again.
  */
-static void mzp_claim_leave(struct mzp_channel *channel)
+static bool mzp_claim_take_left(struct mzp_channel *channel)
 {
+	struct mzp_claim *claim = &channel->claim;
+
+	return atomic_read(&claim->state) == MZP_LEFT && !READ_ONCE(claim->needs_reader) &&
+	       mzp_claim_for_worker(channel) && mzp_claim_take(channel);
+}
+
+/* Give a channel up, to whom it is for. Return: whether that is its reader. */
+static bool mzp_claim_give_up(struct mzp_channel *channel, enum mzp_produced produced)
+{
+	struct mzp_claim *claim = &channel->claim;
+
+	WRITE_ONCE(claim->needs_reader, produced == MZP_PRODUCED_LEFT);
+	if (produced == MZP_PRODUCED_NOTHING &&
+	    atomic_cmpxchg(&claim->state, MZP_RUNNING, MZP_IDLE) == MZP_RUNNING)
+		return false;
+	/* Whoever found nothing was kicked. */
+	if (produced != MZP_PRODUCED_LEFT && mzp_claim_for_worker(channel) &&
+	    mzp_runqueue_add(channel)) {
+		mzp_channel_wake(channel);
+		return false;
+	}
 	/* Full barrier: whoever kicked it before has set the phase before that. */
-	atomic_xchg(&channel->claim.state, MZP_LEFT);
-	if (unlikely(mzp_session_failed(channel->session)))
-		mzp_channel_stop(channel);
-	else
-		/* The reader that it is left to may have left; pairs with mzp_claim_wait_end(). */
-		mzp_claim_pass_on(channel);
+	atomic_xchg(&claim->state, MZP_LEFT);
+	return true;
 }
 
 /**
@@ -231,39 +247,39 @@ static void mzp_claim_leave(struct mzp_channel *channel)
  * @channel: run by the caller, who still keeps its session
  * @produced: what came of it
  *
+ * If the end of the session has kicked what is then left to a reader, the reader may be
+ * gone, and it is let go of here. Goes round once more for each further kick, or for each
+ * reader that has left, at most.
+ *
  * Context: process; takes a run queue's lock.
  */
 void mzp_claim_release(struct mzp_channel *channel, enum mzp_produced produced)
 {
-	struct mzp_claim *claim = &channel->claim;
-
-	WRITE_ONCE(claim->needs_reader, produced == MZP_PRODUCED_LEFT);
-	if (produced == MZP_PRODUCED_NOTHING) {
-		if (atomic_cmpxchg(&claim->state, MZP_RUNNING, MZP_IDLE) == MZP_RUNNING)
-			return;
-		/* It was kicked. */
-		produced = MZP_PRODUCED_SOME;
+	while (mzp_claim_give_up(channel, produced)) {
+		if (unlikely(mzp_session_failed(channel->session))) {
+			if (!mzp_channel_let_go(channel))
+				return;
+			produced = MZP_PRODUCED_NOTHING;
+		} else {
+			/* The reader may have left; pairs with mzp_claim_wait_end(). */
+			if (!mzp_claim_take_left(channel)) {
+				mzp_channel_wake(channel);
+				return;
+			}
+			produced = MZP_PRODUCED_SOME;
+		}
 	}
-	if (produced == MZP_PRODUCED_LEFT || !mzp_claim_for_worker(channel) ||
-	    !mzp_runqueue_add(channel))
-		mzp_claim_leave(channel);
-	mzp_channel_wake(channel);
 }
 
 /**
  * mzp_claim_pass_on - give a worker what was left to a reader who has other things to do
  * @channel: the channel
  *
- * Not what a worker would only leave again.
- *
  * Context: as mzp_claim_release().
  */
 void mzp_claim_pass_on(struct mzp_channel *channel)
 {
-	struct mzp_claim *claim = &channel->claim;
-
-	if (atomic_read(&claim->state) == MZP_LEFT && !READ_ONCE(claim->needs_reader) &&
-	    mzp_claim_for_worker(channel) && mzp_claim_take(channel))
+	if (mzp_claim_take_left(channel))
 		mzp_claim_release(channel, MZP_PRODUCED_SOME);
 }
 

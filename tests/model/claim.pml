@@ -194,7 +194,7 @@ inline drain(ok)
 #endif
 }
 
-/* mzp_claim_pass_on(), but for the release */
+/* mzp_claim_take_left() */
 inline pass_on(ok)
 {
 	ok = (state == LEFT && !needs_reader && FOR_WORKER);
@@ -224,8 +224,8 @@ inline take_or_kick(ok)
 }
 
 /*
- * mzp_claim_release(), and mzp_claim_leave(), whose mzp_claim_pass_on() and
- * mzp_channel_stop() take the channel again and come back here.
+ * mzp_claim_release(), whose mzp_claim_take_left() and mzp_channel_let_go() take the
+ * channel again.
  */
 inline claim_release(result, ok)
 {
@@ -263,7 +263,7 @@ inline claim_release(result, ok)
 	   :: failed ->
 		take_or_kick(ok);
 		if
-		:: ok -> job = false; drain(ok); result = NOTHING
+		:: ok -> job = false; drain(ok); wake(); result = NOTHING
 		:: else -> drain(ok); wake(); break
 		fi
 #endif
@@ -489,15 +489,15 @@ proctype stop()
 	bool ok;
 
 	failed = true;
-#ifndef WITHOUT_STOP
+#ifdef WITHOUT_STOP
+	ok = false;
+#else
 	take_or_kick(ok);
-	if
-	:: ok -> job = false; drain(ok); result = NOTHING; claim_release(result, ok)
-	:: else
-	fi;
 #endif
-	drain(ok);
-	wake();
+	if
+	:: ok -> job = false; drain(ok); wake(); result = NOTHING; claim_release(result, ok)
+	:: else -> drain(ok); wake()
+	fi;
 #ifdef WITHOUT_REPETITION
 	if
 	:: noted -> asleep = false
