@@ -45,6 +45,11 @@
  * Under the lock an entry can be relied on: what it says was so at a moment
  * after the page had been handed over.
  *
+ * Anonymous pages that are present are taken while the lock is held: that costs less
+ * than to find them again, and GUP would refuse some of them or be slow (grab.c). As long as
+ * an entry maps a page, it has a reference on it, so the page cannot be freed under us;
+ * and it cannot be a file's, a device's, secret or the zero page. All other pages are GUP's.
+ *
  * Shared mappings of hugetlbfs are the exception: processes can share their
  * tables, and unshare them without our mmap_lock. These are not walked.
  */
@@ -57,6 +62,7 @@
 
 #include "cache.h"
 #include "compat.h"
+#include "fault.h"
 #include "residency.h"
 
 /* Tables that one call of mzp_residency_next() looks at, at most. */
@@ -190,22 +196,48 @@ static enum mzp_resident mzp_pte_means(pte_t pte, enum mzp_tables tables)
 	return mzp_present_means(tables, is_zero_pfn(pte_pfn(pte)));
 }
 
+/*
+ * Take those of @nr pages that are anonymous, for @res from @at on; nothing without @res.
+ * The lock of the table that maps them is held.
+ */
+static void mzp_take_mapped(struct page *page, unsigned int nr, struct mzp_residency *res,
+			    unsigned int at)
+{
+	if (!res || mzp_fault())
+		return;
+	for (; nr; page++, at++, nr--) {
+		if (folio_test_anon(page_folio(page)) && !is_zone_device_page(page) &&
+		    try_get_page(page))
+			mzp_residency_take(res, at, page);
+	}
+}
+
 static bool mzp_pmd_is_table(pmd_t pmd)
 {
 	return pmd_present(pmd) && !pmd_leaf(pmd) && !pmd_bad(pmd);
 }
 
-static enum mzp_resident mzp_pmd_means(struct mm_struct *mm, pmd_t *pmd, enum mzp_tables tables)
+static enum mzp_resident mzp_pmd_means(pmd_t pmd, enum mzp_tables tables)
+{
+	if (pmd_none(pmd))
+		return mzp_none_means(tables);
+	if (!pmd_present(pmd) || !pmd_leaf(pmd))
+		return MZP_HELD;
+	return mzp_present_means(tables, mzp_pmd_is_zero(pmd));
+}
+
+/* The same for @nr pages from @addr on, which @pmd covers. */
+static enum mzp_resident mzp_look_huge(struct mm_struct *mm, pmd_t *pmd, unsigned long addr,
+				       unsigned int nr, enum mzp_tables tables,
+				       struct mzp_residency *res, unsigned int at)
 {
 	spinlock_t *lock = pmd_lock(mm, pmd);
-	pmd_t pmdval = *pmd;
+	enum mzp_resident state = mzp_pmd_means(*pmd, tables);
 
+	if (state == MZP_HELD && pmd_present(*pmd) && pmd_leaf(*pmd))
+		mzp_take_mapped(pmd_page(*pmd) + ((addr & ~PMD_MASK) >> PAGE_SHIFT), nr, res, at);
 	spin_unlock(lock);
-	if (pmd_none(pmdval))
-		return mzp_none_means(tables);
-	if (!pmd_present(pmdval) || !pmd_leaf(pmdval))
-		return MZP_HELD;
-	return mzp_present_means(tables, mzp_pmd_is_zero(pmdval));
+	return state;
 }
 
 static enum mzp_resident mzp_pud_means(struct mm_struct *mm, pud_t *pud, enum mzp_tables tables)
@@ -254,14 +286,16 @@ static pmd_t *mzp_find_pmd(struct mm_struct *mm, unsigned long addr, enum mzp_ta
 /*
  * How many pages from @addr on, of @nr that the table at @pmdval covers, it
  * says *@state of. 0: @pmd does not point to that table any more. Under RCU.
+ * Those that can be taken are.
  */
 static unsigned int mzp_look_table(struct mm_struct *mm, pmd_t *pmd, pmd_t pmdval,
 				   unsigned long addr, unsigned int nr, enum mzp_tables tables,
-				   enum mzp_resident *state)
+				   enum mzp_resident *state, struct mzp_residency *res,
+				   unsigned int at)
 {
 	spinlock_t *lock = pte_lockptr(mm, &pmdval);
 	pte_t *pte = pte_offset_kernel(&pmdval, addr);
-	unsigned int i = 0;
+	unsigned int i = 0, taken;
 
 	spin_lock(lock);
 	if (pmd_same(pmdval, READ_ONCE(*pmd))) {
@@ -269,6 +303,10 @@ static unsigned int mzp_look_table(struct mm_struct *mm, pmd_t *pmd, pmd_t pmdva
 		for (i = 1; i < nr; i++) {
 			if (mzp_pte_means(READ_ONCE(pte[i]), tables) != *state)
 				break;
+		}
+		for (taken = 0; *state == MZP_HELD && taken < i; taken++) {
+			if (pte_present(pte[taken]) && !pte_special(pte[taken]))
+				mzp_take_mapped(pte_page(pte[taken]), 1, res, at + taken);
 		}
 	}
 	spin_unlock(lock);
@@ -278,7 +316,8 @@ static unsigned int mzp_look_table(struct mm_struct *mm, pmd_t *pmd, pmd_t pmdva
 /* The same for whatever @pmd is. */
 static unsigned int mzp_look_pmd(struct mm_struct *mm, pmd_t *pmd, unsigned long addr,
 				 unsigned int nr, enum mzp_tables tables,
-				 enum mzp_resident *state)
+				 enum mzp_resident *state, struct mzp_residency *res,
+				 unsigned int at)
 {
 	unsigned int alike = 0;
 
@@ -287,9 +326,9 @@ static unsigned int mzp_look_pmd(struct mm_struct *mm, pmd_t *pmd, unsigned long
 		pmd_t pmdval = READ_ONCE(*pmd);
 
 		if (mzp_pmd_is_table(pmdval)) {
-			alike = mzp_look_table(mm, pmd, pmdval, addr, nr, tables, state);
+			alike = mzp_look_table(mm, pmd, pmdval, addr, nr, tables, state, res, at);
 		} else {
-			*state = mzp_pmd_means(mm, pmd, tables);
+			*state = mzp_look_huge(mm, pmd, addr, nr, tables, res, at);
 			alike = nr;
 		}
 	}
@@ -299,10 +338,12 @@ static unsigned int mzp_look_pmd(struct mm_struct *mm, pmd_t *pmd, unsigned long
 
 /*
  * The end of the pages from @addr to @end that the page tables say the same of,
- * *@state, as far as one table goes.
+ * *@state, as far as one table goes. With @res, those that can be taken are, for its pages
+ * from @at on.
  */
 static unsigned long mzp_look_alike(struct mm_struct *mm, unsigned long addr, unsigned long end,
-				    enum mzp_tables tables, enum mzp_resident *state)
+				    enum mzp_tables tables, enum mzp_resident *state,
+				    struct mzp_residency *res, unsigned int at)
 {
 	unsigned long size, stop;
 	pmd_t *pmd = mzp_find_pmd(mm, addr, tables, &size, state);
@@ -314,17 +355,18 @@ static unsigned long mzp_look_alike(struct mm_struct *mm, unsigned long addr, un
 	if (!pmd)
 		return stop;
 	return addr + PAGE_SIZE * mzp_look_pmd(mm, pmd, addr, (stop - addr) >> PAGE_SHIFT,
-					       tables, state);
+					       tables, state, res, at);
 }
 
-static void mzp_look_tables(struct mm_struct *mm, unsigned long addr, unsigned long end,
+static void mzp_look_tables(struct vm_area_struct *vma, unsigned long addr, unsigned long end,
 			    enum mzp_tables tables, struct mzp_residency *res, unsigned int at)
 {
+	struct mzp_residency *takes = is_vm_hugetlb_page(vma) ? NULL : res;
 	enum mzp_resident state;
 	unsigned long next;
 
 	for (; addr < end; addr = next) {
-		next = mzp_look_alike(mm, addr, end, tables, &state);
+		next = mzp_look_alike(vma->vm_mm, addr, end, tables, &state, takes, at);
 		mzp_residency_fill(res, at, (next - addr) >> PAGE_SHIFT, state);
 		at += (next - addr) >> PAGE_SHIFT;
 	}
@@ -378,7 +420,7 @@ static void mzp_look_vma(struct vm_area_struct *vma, unsigned long addr, unsigne
 	enum mzp_tables tables = mzp_vma_kind(vma, &mapping);
 
 	if (tables != MZP_TABLES_NONE)
-		mzp_look_tables(vma->vm_mm, addr, end, tables, res, at);
+		mzp_look_tables(vma, addr, end, tables, res, at);
 	if (mapping)
 		mzp_cache_look(mapping, mzp_vma_index(vma, addr), nr, res, at);
 	mzp_residency_fill(res, at, nr, MZP_HELD);
@@ -423,7 +465,7 @@ static unsigned long mzp_next_in_tables(struct mm_struct *mm, unsigned long addr
 	unsigned long next;
 
 	for (; addr < end && *budget; addr = next, --*budget) {
-		next = mzp_look_alike(mm, addr, end, tables, &state);
+		next = mzp_look_alike(mm, addr, end, tables, &state, NULL, 0);
 		if (state != hole)
 			break;
 		cond_resched();
