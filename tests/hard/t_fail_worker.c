@@ -116,7 +116,8 @@ static void way(const struct way *what)
 		if (!way_one(what, worker, n, &failed))
 			break;
 	}
-	must(n <= MOST && n > 2);
+	/* A file's pages cost nothing but the memory for headers. */
+	must(n <= MOST && n > 1);
 	print_message("# %u failures, %u of them reported\n", n - 1, failed);
 	close(worker);
 }
