@@ -27,6 +27,8 @@
 enum {
 	CORPUS = 4096,
 	PATIENCE = 120,			/* seconds that a life may last */
+	/* before a thread that waits gets a signal */
+	OTHERS_CALLS = 8, OTHERS_LOOKS = 20,
 };
 
 static uint64_t seed = 1;
@@ -193,19 +195,31 @@ static void kill_stuck(struct running *run)
 	kill(run->pid, SIGKILL);
 }
 
-/* No call waits for long: threads that are where they were get a signal. */
+/*
+ * No call waits for long: a thread that is where it was gets a signal. But what it waits
+ * for may be what the other one does: that one has some calls before, or some time if it
+ * waits, too.
+ */
 static void nudge(const struct running *run, const struct progress *progress)
 {
-	static unsigned int before[LIVES][THREADS];
-	unsigned int life = (progress - shared->progress[0]) / THREADS;
+	static struct { unsigned int calls, all, looks; } before[LIVES][THREADS];
+	unsigned int life = (progress - shared->progress[0]) / THREADS, all = 0;
 
+	for (unsigned int i = 0; i < THREADS; i++)
+		all += __atomic_load_n(&progress[i].calls, __ATOMIC_RELAXED);
 	for (unsigned int i = 0; i < THREADS && run->pid; i++) {
 		pid_t tid = __atomic_load_n(&progress[i].tid, __ATOMIC_RELAXED);
 		unsigned int nr = __atomic_load_n(&progress[i].calls, __ATOMIC_RELAXED);
+		bool still = tid && nr == before[life][i].calls;
 
-		if (tid && nr == before[life][i])
+		if (still && all - before[life][i].all < OTHERS_CALLS &&
+		    ++before[life][i].looks < OTHERS_LOOKS)
+			continue;
+		if (still)
 			syscall(SYS_tgkill, run->pid, tid, SIGUSR1);
-		before[life][i] = nr;
+		before[life][i].calls = nr;
+		before[life][i].all = all;
+		before[life][i].looks = 0;
 	}
 }
 

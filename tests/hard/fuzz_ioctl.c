@@ -105,7 +105,7 @@ static struct mzp_block_add a_block(uint64_t *r, char *name)
 		add.flags = MZP_BLOCK_FD;
 		add.fd = any(files, FILES, r);
 		add.offset = pick(r, 64) * PAGE;
-	} else if (chance(r, 15)) {
+	} else if (chance(r, 40)) {
 		add.addr = (uintptr_t)lazy;
 		add.length = LAZY_PAGES * PAGE;
 	} else {
@@ -163,7 +163,7 @@ int call_begin(uint64_t *r)
 	for (unsigned int i = 0; !err && i < setup.channels; i++) {
 		struct mzp_channel_get get = {
 			.size = sizeof(get),
-			.flags = MZP_CHANNEL_NONBLOCK,
+			.flags = chance(r, 70) ? MZP_CHANNEL_NONBLOCK : 0,
 			.channel = i,
 			.fd = -1,
 		};

@@ -44,7 +44,7 @@ static const struct {
 	CALL(info, 2), CALL(cancel, 1), CALL(garbage, 4), CALL(read, 8), CALL(readv, 4),
 	CALL(splice, 12), CALL(tee, 2), CALL(drain, 8), CALL(sendfile, 1), CALL(poll, 4),
 	CALL(dup, 2), CALL(close, 4), CALL(other, 3), CALL(fdinfo, 2), CALL(scm, 2),
-	CALL(pump, 12), CALL(receive, 6), CALL(connect, 2), CALL(disturb, 3), CALL(supply, 4),
+	CALL(pump, 12), CALL(receive, 6), CALL(connect, 2), CALL(disturb, 3), CALL(supply, 12),
 	CALL(map, 3), CALL(unmap, 2), CALL(remap, 2), CALL(advise, 5), CALL(protect, 2),
 	CALL(touch, 8), CALL(file, 5), CALL(netlink, 5), CALL(fork, 1), CALL(signal, 1),
 	CALL(fault, 6), CALL(unload, 1),
@@ -179,6 +179,8 @@ void life(const struct genes *g, struct progress *progress)
 	netlink = genl_open();
 	for (unsigned int i = 0; i < PIPES; i++)
 		sys(pipe2(pipes[i], O_CLOEXEC | O_NONBLOCK));
+	/* one that splice(2) may wait for, or for what goes there */
+	sys(fcntl(pipes[0][1], F_SETFL, 0));
 	for (unsigned int i = 0; i < FILES; i++) {
 		files[i] = sys(memfd_create("fuzz", MFD_CLOEXEC));
 		sys(ftruncate(files[i], 256 * PAGE));

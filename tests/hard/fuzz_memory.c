@@ -108,14 +108,15 @@ int call_file(uint64_t *r)
 /* Answer for a page that somebody may be waiting for, or have it not be there any more. */
 int call_supply(uint64_t *r)
 {
-	uint8_t *at = lazy + pick(r, LAZY_PAGES) * PAGE;
-	struct uffdio_copy copy = { .dst = (uintptr_t)at, .src = (uintptr_t)memory, .len = PAGE };
-	struct uffdio_zeropage zero = { .range = { (uintptr_t)at, PAGE } };
+	uint64_t page = pick(r, LAZY_PAGES), length = (1 + pick(r, LAZY_PAGES - page)) * PAGE;
+	uint8_t *at = lazy + page * PAGE;
+	struct uffdio_copy copy = { .dst = (uintptr_t)at, .src = (uintptr_t)memory, .len = length };
+	struct uffdio_zeropage zero = { .range = { (uintptr_t)at, length } };
 	struct uffdio_range wake = { (uintptr_t)lazy, LAZY_PAGES * PAGE };
 
 	switch (pick(r, 4)) {
 	case 0:
-		return madvise(at, PAGE, MADV_DONTNEED) < 0;
+		return madvise(at, length, MADV_DONTNEED) < 0;
 	case 1:
 		return ioctl(uffd, UFFDIO_ZEROPAGE, &zero) < 0;
 	case 2:
