@@ -217,6 +217,74 @@ int mzp_pump(int ch, struct mzp_pump *pump)
 	return mzp(ch, MZP_IOC_PUMP, pump);
 }
 
+struct mzp_status mzp_status(int fd)
+{
+	struct mzp_status status = { .size = sizeof(status) };
+
+	works(mzp(fd, MZP_IOC_STATUS, &status));
+	return status;
+}
+
+int mzp_wait_pending(int fd, uint64_t pages, uint64_t bytes, int64_t timeout_ns,
+		     struct mzp_wait_pending *p)
+{
+	*p = (struct mzp_wait_pending){
+		.size = sizeof(*p),
+		.max_pages = pages,
+		.max_bytes = bytes,
+		.timeout_ns = timeout_ns,
+	};
+	return mzp(fd, MZP_IOC_WAIT_PENDING, p);
+}
+
+int mzp_inject(int fd, uint32_t channel, const void *data, uint32_t length)
+{
+	struct mzp_inject inject = {
+		.size = sizeof(inject),
+		.channel = channel,
+		.length = length,
+		.data = (uintptr_t)data,
+	};
+
+	return mzp(fd, MZP_IOC_INJECT, &inject);
+}
+
+int mzp_rate(int fd, uint64_t rate)
+{
+	struct mzp_rate arg = { .size = sizeof(arg), .rate = rate };
+
+	return mzp(fd, MZP_IOC_RATE, &arg);
+}
+
+int mzp_send_blind(int fd, uint32_t block, uint64_t first, uint64_t count)
+{
+	struct mzp_send send = {
+		.size = sizeof(send),
+		.flags = MZP_SEND_NO_RESULT,
+		.block_id = block,
+		.first_page = first,
+		.page_count = count,
+		.job_id = 1,
+	};
+	int err = mzp(fd, MZP_IOC_SEND, &send);
+
+	if (!err)
+		must(!send.job_id && send.pages == count);
+	return err;
+}
+
+int mzp_sync_blind(int fd)
+{
+	struct mzp_sync sync = {
+		.size = sizeof(sync), .flags = MZP_SYNC_NO_RESULT, .job_id = 1,
+	};
+	int err = mzp(fd, MZP_IOC_SYNC, &sync);
+
+	if (!err)
+		must(!sync.job_id);
+	return err;
+}
+
 void session_open(struct session *s, const struct mzp_setup *setup)
 {
 	s->setup = *setup;

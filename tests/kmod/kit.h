@@ -105,6 +105,16 @@ int mzp_cancel(int fd);
 /* Of a channel's fd. */
 struct mzp_pump pump_to(int socket);
 int mzp_pump(int ch, struct mzp_pump *pump);
+/* Of a session that was set up. */
+struct mzp_status mzp_status(int fd);
+/* @p gets what is pending. */
+int mzp_wait_pending(int fd, uint64_t pages, uint64_t bytes, int64_t timeout_ns,
+		     struct mzp_wait_pending *p);
+int mzp_inject(int fd, uint32_t channel, const void *data, uint32_t length);
+int mzp_rate(int fd, uint64_t rate);
+/* SEND of all of these pages, and SYNC, that nobody will ask for. */
+int mzp_send_blind(int fd, uint32_t block, uint64_t first, uint64_t count);
+int mzp_sync_blind(int fd);
 
 /* A session that was set up, with all its channels handed out. */
 struct session {
