@@ -11,8 +11,8 @@ from sphinx.errors import ConfigError
 here = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, f"{here}/sphinx")
 
-with open(f"{here}/../kmod/main.c", encoding="utf-8") as source:
-    release = re.search(r'MODULE_VERSION\("(.*)"\)', source.read()).group(1)
+with open(f"{here}/../Kbuild", encoding="utf-8") as source:
+    release = re.search(r"^MZP_VERSION := (.*)$", source.read(), re.MULTILINE).group(1)
 
 project = "multifd_zp"
 version = release

@@ -733,8 +733,9 @@ struct mzp_status {
  * @bytes: out: bytes that are pending
  *
  * Wait until at most so much is pending: not yet found out and packed, and not yet taken
- * by readers. The last such call on a session also sets the mark that poll(2) on the
- * device goes by; with @timeout_ns 0 it does nothing else.
+ * by readers. A session has one mark: the last such call sets it, for poll(2) on the
+ * device, too, and for another call that still waits. With @timeout_ns 0 it does nothing
+ * else.
  *
  * Errors: ETIMEDOUT: there is more; @pages and @bytes tell how much. EINTR: as WAIT.
  */
