@@ -14,7 +14,7 @@ struct mzp_session;
 /**
  * struct mzp_pending - what was handed over and is still to be dealt with
  * @pages: not accounted for yet; written under the session's queue lock, read anywhere
- * @bytes: in the rings, or to be put there by INJECT
+ * @bytes: in the rings, or to be put there by SYNC or INJECT
  * @ring_pages: of the packets in the rings
  * @max_pages: the mark that is waited for
  * @max_bytes: likewise

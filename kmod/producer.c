@@ -98,7 +98,10 @@ static void mzp_producer_publish(struct mzp_channel *channel, u64 bytes)
 	mzp_limit_charge(&channel->session->limit, bytes);
 }
 
-/* Publish a packet there: the batch's, with @payload bytes. */
+/*
+ * Publish a packet there: the batch's, with @payload bytes. Those of a SYNC packet are
+ * pending since SYNC was called.
+ */
 static void mzp_producer_publish_packet(struct mzp_channel *channel, struct mzp_packet *packet,
 					u64 payload)
 {
@@ -112,7 +115,8 @@ static void mzp_producer_publish_packet(struct mzp_channel *channel, struct mzp_
 	mzp_stat_add(&stats->zeros, channel->batch.nr_zero);
 	mzp_stat_add(&stats->payload, payload);
 	atomic64_add(packet->pages, &channel->session->pending.ring_pages);
-	atomic64_add(bytes, &channel->session->pending.bytes);
+	if (packet->pages)
+		atomic64_add(bytes, &channel->session->pending.bytes);
 	mzp_producer_publish(channel, bytes);
 }
 

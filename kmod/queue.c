@@ -314,6 +314,8 @@ static void mzp_queue_add_sync(struct mzp_session *session, struct mzp_job *job)
 	job->round = NULL;
 	next->number = round->number + 1;
 	kref_get(&job->ref);
+	atomic64_add(session->nr_channels * sizeof(struct mzp_wire_packet),
+		     &session->pending.bytes);
 	round->sync = job;
 	round->next = mzp_round_get(next);
 	session->round = next;

@@ -351,7 +351,9 @@ static int mzp_socket_tell(struct mzp_socket_pump *pump)
 /* Return: 0: it is worth another look; -EAGAIN; -ETIMEDOUT; -EFAULT. */
 static int mzp_socket_wait_room(struct mzp_socket_pump *pump)
 {
-	unsigned long stall = msecs_to_jiffies(pump->arg->stall_ms), waited = jiffies - pump->since;
+	/* One more, since the first is not a whole one. */
+	unsigned long stall = msecs_to_jiffies(pump->arg->stall_ms) + 1;
+	unsigned long waited = jiffies - pump->since;
 	long timeout = pump->arg->stall_ms ? stall - waited : MAX_SCHEDULE_TIMEOUT;
 	int err;
 

@@ -380,6 +380,7 @@ static void stalled(void **state)
 	must(arg.stop == MZP_PUMP_SOCKET);
 	must(now_ms() - since >= 400, "%.0f ms", now_ms() - since);
 	/* called again, it goes on where it was */
+	arg.stall_ms = 0;
 	pump_start_as(&p, o.ch, &arg);
 	while (o.rx.chan[0].syncs < 1) {
 		ssize_t n = sys(recv(s[1], buf, sizeof(buf), 0));

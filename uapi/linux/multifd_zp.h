@@ -682,7 +682,7 @@ enum mzp_state {
  * @bytes_taken: out: bytes that readers, sockets and pipes took out of them
  * @pending_pages: out: pages handed over that are none of the above yet
  * @pending_bytes: out: bytes that readers have yet to take: what is in the rings,
- *	and what INJECT has yet to put there
+ *	and what SYNC and INJECT have yet to put there
  * @ring_pages: out: pages of the packets in the rings, normal and zero
  * @rate: out: bytes per second that the session may send; 0: no limit
  * @jobs: out: jobs whose result nobody has fetched
