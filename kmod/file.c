@@ -101,9 +101,10 @@ static __poll_t mzp_file_poll(struct file *file, poll_table *wait)
 	phase = mzp_session_phase(channel->session);
 	if (phase == MZP_FAILED)
 		return EPOLLERR | EPOLLHUP;
-	if (mzp_reader_pollable(channel))
-		return EPOLLIN | EPOLLRDNORM;
-	return phase == MZP_ENDED ? EPOLLIN | EPOLLRDNORM | EPOLLHUP : 0;
+	/* There is no work any more, though somebody may still be about to look for it. */
+	if (phase == MZP_ENDED)
+		return EPOLLIN | EPOLLRDNORM | (mzp_ring_fill(&channel->ring) ? 0 : EPOLLHUP);
+	return mzp_reader_pollable(channel) ? EPOLLIN | EPOLLRDNORM : 0;
 }
 
 /* How many bytes can be read without more being made. */
