@@ -14,6 +14,9 @@
  * is mapped, and never fault. What is not mapped, a channel's reader faults in, in
  * its own process, from which it can be interrupted.
  *
+ * Anonymous pages that are present have been taken already where they were seen
+ * (residency.c). All others come here.
+ *
  * Fast GUP refuses pages that are present: those that NUMA balancing has marked to
  * see who uses them, those with a protection key that the thread is denied, and those
  * that userfaultfd protects. None of that concerns us, who read what the VMM's owner

@@ -103,7 +103,7 @@ void mzp_inject_free(struct mzp_job *job)
  * mzp_ioctl_inject - MZP_IOC_INJECT
  * @cmd: the command, on a session that was set up
  *
- * Context: process; takes the session lock.
+ * Context: process; takes the queue lock.
  * Return: 0 or a negative errno.
  */
 int mzp_ioctl_inject(struct mzp_cmd *cmd)

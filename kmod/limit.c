@@ -10,11 +10,7 @@
 #include <linux/math64.h>
 #include <linux/minmax.h>
 
-#include <linux/multifd_zp.h>
-
-#include "cmd.h"
 #include "limit.h"
-#include "session.h"
 
 /**
  * mzp_limit_init - no limit
@@ -86,23 +82,4 @@ void mzp_limit_charge(struct mzp_limit *limit, u64 bytes)
 		limit->next += DIV64_U64_ROUND_UP(bytes * NSEC_PER_SEC, limit->rate);
 	}
 	spin_unlock(&limit->lock);
-}
-
-/**
- * mzp_ioctl_rate - MZP_IOC_RATE
- * @cmd: the command, on a session that was set up
- *
- * Context: process.
- * Return: 0 or a negative errno.
- */
-int mzp_ioctl_rate(struct mzp_cmd *cmd)
-{
-	struct mzp_session *session = cmd->session;
-	const struct mzp_rate *arg = cmd->arg;
-
-	if (arg->flags)
-		return -EINVAL;
-	mzp_limit_set(&session->limit, &session->limit.own, arg->rate);
-	mzp_session_kick(session);
-	return 0;
 }

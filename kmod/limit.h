@@ -6,8 +6,6 @@
 #include <linux/spinlock.h>
 #include <linux/types.h>
 
-struct mzp_cmd;
-
 /* What was not used for so long is lost: a tenth of a second's bytes. */
 #define MZP_LIMIT_CREDIT_NS	(NSEC_PER_SEC / 10)
 
@@ -31,7 +29,5 @@ void mzp_limit_init(struct mzp_limit *limit);
 void mzp_limit_set(struct mzp_limit *limit, u64 *whose, u64 rate);
 u64 mzp_limit_wait(struct mzp_limit *limit);
 void mzp_limit_charge(struct mzp_limit *limit, u64 bytes);
-
-int mzp_ioctl_rate(struct mzp_cmd *cmd);
 
 #endif /* MZP_LIMIT_H */

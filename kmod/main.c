@@ -21,6 +21,7 @@
 #include "job.h"
 #include "netlink.h"
 #include "pending.h"
+#include "rate.h"
 #include "session.h"
 #include "sessions.h"
 #include "setup.h"

@@ -116,6 +116,7 @@ int mzp_ioctl_wait_pending(struct mzp_cmd *cmd)
 	struct mzp_session *session = cmd->session;
 	struct mzp_pending *pending = &session->pending;
 	struct mzp_wait_pending __user *user = cmd->user;
+	ktime_t time = mzp_wait_time(arg->timeout_ns), end = ktime_add_safe(ktime_get(), time);
 	int err;
 
 	if (arg->flags)
@@ -126,8 +127,8 @@ int mzp_ioctl_wait_pending(struct mzp_cmd *cmd)
 	/* See above. Others who wait now wait for this, too. */
 	smp_mb();
 	mzp_pending_look(pending);
-	err = mzp_wait_event(pending->below, mzp_pending_over(session), &arg->timeout_ns,
-			     &user->timeout_ns);
+	err = wait_event_interruptible_hrtimeout(pending->below, mzp_pending_over(session), time);
+	err = mzp_wait_result(err, &arg->timeout_ns, &user->timeout_ns, end);
 	if (err && err != -ETIMEDOUT)
 		return err;
 	arg->pages = READ_ONCE(pending->pages);

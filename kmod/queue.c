@@ -127,31 +127,36 @@ static void mzp_queue_settled(struct mzp_job *job, struct mzp_settled settled)
 		mzp_job_put(job);
 }
 
+static enum mzp_next mzp_queue_pick(struct mzp_channel *channel, struct mzp_job **job)
+{
+	struct mzp_round *round = channel->round;
+
+	*job = list_first_entry_or_null(&channel->injects, struct mzp_job, node);
+	if (*job && (*job)->round == round)
+		return MZP_NEXT_INJECT;
+	*job = list_first_entry_or_null(&round->jobs, struct mzp_job, node);
+	if (*job)
+		return MZP_NEXT_PAGES;
+	*job = round->sync;
+	return *job ? MZP_NEXT_SYNC : MZP_NEXT_IDLE;
+}
+
 /**
  * mzp_queue_next - find what a channel has to do next
  * @channel: run by the caller
- * @job: set to the job to take pages of, or whose SYNC packet to emit; a
+ * @job: set to the job to take pages of, or whose packet or bytes to emit; a
  *	reference, which is the caller's
  *
  * Context: takes the queue lock.
- * Return: what to do; with MZP_NEXT_IDLE, @job is not set.
+ * Return: what to do; with MZP_NEXT_IDLE, @job is NULL.
  */
 enum mzp_next mzp_queue_next(struct mzp_channel *channel, struct mzp_job **job)
 {
 	struct mzp_session *session = channel->session;
-	struct mzp_round *round = channel->round;
-	enum mzp_next next = MZP_NEXT_IDLE;
+	enum mzp_next next;
 
 	spin_lock(&session->queue_lock);
-	*job = list_first_entry_or_null(&channel->injects, struct mzp_job, node);
-	if (*job && (*job)->round == round) {
-		next = MZP_NEXT_INJECT;
-	} else if ((*job = list_first_entry_or_null(&round->jobs, struct mzp_job, node))) {
-		next = MZP_NEXT_PAGES;
-	} else if (round->sync) {
-		*job = round->sync;
-		next = MZP_NEXT_SYNC;
-	}
+	next = mzp_queue_pick(channel, job);
 	if (*job)
 		kref_get(&(*job)->ref);
 	spin_unlock(&session->queue_lock);

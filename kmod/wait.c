@@ -31,14 +31,28 @@ static bool mzp_wait_over(const struct mzp_session *session, const struct mzp_jo
 }
 
 /**
+ * mzp_wait_time - how long a caller wants to wait
+ * @timeout_ns: as the caller says it; negative: without end
+ *
+ * Context: any.
+ * Return: the same for wait_event_interruptible_hrtimeout().
+ */
+ktime_t mzp_wait_time(s64 timeout_ns)
+{
+	return timeout_ns < 0 ? KTIME_MAX : ns_to_ktime(timeout_ns);
+}
+
+/**
  * mzp_wait_result - make an errno of what a wait came to
  * @err: what wait_event_…() returned
  * @timeout_ns: how long the wait was to be; set to what is left of it
  * @user: where the caller has that
  * @end: when it would have been over
  *
+ * If a signal came first, the command can simply be run again.
+ *
  * Context: process.
- * Return: as mzp_wait_event().
+ * Return: 0; -ETIMEDOUT; -ERESTARTSYS; or -EFAULT.
  */
 int mzp_wait_result(int err, s64 *timeout_ns, __s64 __user *user, ktime_t end)
 {
@@ -55,9 +69,11 @@ static int mzp_wait_sleep(struct mzp_cmd *cmd, const struct mzp_job *job)
 	struct mzp_wait __user *user = cmd->user;
 	struct mzp_session *session = cmd->session;
 	struct mzp_wait *arg = cmd->arg;
+	ktime_t time = mzp_wait_time(arg->timeout_ns), end = ktime_add_safe(ktime_get(), time);
+	int err = wait_event_interruptible_hrtimeout(session->done, mzp_wait_over(session, job),
+						     time);
 
-	return mzp_wait_event(session->done, mzp_wait_over(session, job), &arg->timeout_ns,
-			      &user->timeout_ns);
+	return mzp_wait_result(err, &arg->timeout_ns, &user->timeout_ns, end);
 }
 
 static void mzp_wait_report_error(struct mzp_wait *arg, const struct mzp_job *job)

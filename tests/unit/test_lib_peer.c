@@ -53,6 +53,13 @@ int mfd_device_open(struct mfd_session *session, struct mfd_error *err)
 	return 0;
 }
 
+int mfd_device_end(struct mfd_session *session, struct mfd_error *err)
+{
+	(void)err;
+	mfd_device_close(session);
+	return 0;
+}
+
 void mfd_device_close(struct mfd_session *session)
 {
 	pthread_mutex_lock(&session->lock);

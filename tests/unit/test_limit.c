@@ -12,7 +12,7 @@ static void start(struct mzp_limit *limit, u64 rate)
 	shim_now = 1000 * NSEC_PER_SEC;
 	memset(limit, 0, sizeof(*limit));
 	mzp_limit_init(limit);
-	mzp_limit_set(limit, rate);
+	mzp_limit_set(limit, &limit->own, rate);
 }
 
 /* Make packets for @ns, as soon as each may be made. Return: bytes. */
@@ -97,14 +97,30 @@ TEST(changed)
 	mzp_limit_charge(&limit, PACKET);
 	assert_true(mzp_limit_wait(&limit) > shim_now + 500000 * NSEC_PER_SEC);
 	/* what was owed at the old rate is forgiven */
-	mzp_limit_set(&limit, 1000000);
+	mzp_limit_set(&limit, &limit.own, 1000000);
 	assert_int_equal(mzp_limit_wait(&limit), 0);
 	mzp_limit_charge(&limit, PACKET);
 	assert_true(mzp_limit_wait(&limit) > shim_now);
-	mzp_limit_set(&limit, 0);
+	mzp_limit_set(&limit, &limit.own, 0);
 	assert_int_equal(mzp_limit_wait(&limit), 0);
 	mzp_limit_charge(&limit, PACKET);
 	assert_int_equal(mzp_limit_wait(&limit), 0);
+}
+
+/* Of the owner's limit and the administrator's, the lower one holds. */
+TEST(the_lower_one)
+{
+	struct mzp_limit limit;
+
+	start(&limit, 1000);
+	mzp_limit_set(&limit, &limit.given, 2000);
+	assert_int_equal(limit.rate, 1000);
+	mzp_limit_set(&limit, &limit.own, 3000);
+	assert_int_equal(limit.rate, 2000);
+	mzp_limit_set(&limit, &limit.own, 0);
+	assert_int_equal(limit.rate, 2000);
+	mzp_limit_set(&limit, &limit.given, 0);
+	assert_int_equal(limit.rate, 0);
 }
 
 int main(void)
@@ -115,6 +131,7 @@ int main(void)
 		cmocka_unit_test(credit),
 		cmocka_unit_test(debt),
 		cmocka_unit_test(changed),
+		cmocka_unit_test(the_lower_one),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -8,7 +8,7 @@
 #define SIZE(type, size) _Static_assert(sizeof(struct type) == (size), #type)
 
 SIZE(mzp_info, 72);
-SIZE(mzp_setup, 64);
+SIZE(mzp_setup, 72);
 SIZE(mzp_block_add, 56);
 SIZE(mzp_block_remove, 16);
 SIZE(mzp_channel_get, 16);
@@ -17,3 +17,9 @@ SIZE(mzp_send, 72);
 SIZE(mzp_sync, 16);
 SIZE(mzp_wait, 96);
 SIZE(mzp_cancel, 8);
+SIZE(mzp_pump, 40);
+SIZE(mzp_status, 128);
+SIZE(mzp_wait_pending, 48);
+SIZE(mzp_end, 8);
+SIZE(mzp_inject, 24);
+SIZE(mzp_rate, 16);

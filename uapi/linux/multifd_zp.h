@@ -500,8 +500,9 @@ struct mzp_range {
  * the caller may read there, as read(2) does, and fails with what that says.
  *
  * Errors: EAGAIN: too many jobs whose result nobody has fetched: WAIT for some.
- * ESHUTDOWN: END was called. ENOMEM: also if all jobs of the user hold more than 1 GiB: bitmaps, ranges until
- * the last page was taken, and bitmaps of zero pages until the result was fetched.
+ * ESHUTDOWN: END was called. ENOMEM: also if all jobs of the user hold more than
+ * 1 GiB: bitmaps, ranges until the last page was taken, and bitmaps of zero pages until
+ * the result was fetched.
  * ERANGE: the window or a range reaches beyond the block or the window. EINVAL:
  * also ranges that are empty, unaligned, not ascending, or more than there are
  * pages in the window, %MZP_SEND_ZERO_BITMAP with %MZP_DETECTION_NONE, and

@@ -40,6 +40,7 @@ typedef unsigned int gfp_t;
 #define ____cacheline_aligned_in_smp __attribute__((aligned(64)))
 
 #define min(a, b) ({ __typeof__(a) _a = (a); __typeof__(b) _b = (b); _a < _b ? _a : _b; })
+#define min_not_zero(a, b) ({ __typeof__(a) x_ = (a), y_ = (b); !x_ ? y_ : !y_ ? x_ : min(x_, y_); })
 #define max(a, b) ({ __typeof__(a) _a = (a); __typeof__(b) _b = (b); _a > _b ? _a : _b; })
 #define min_t(type, a, b) min((type)(a), (type)(b))
 #define max_t(type, a, b) max((type)(a), (type)(b))
