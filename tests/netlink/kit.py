@@ -90,7 +90,7 @@ class Monitor:
         until(self._shows_something, "mfdctl monitor shows a session")
         # behind this one, everything is shown
         with Session() as last:
-            pass
+            last.end()
         while not re.search(rf"session {last.id} .* ended|\"id\":{last.id},.*-ended",
                             self.line()):
             pass

@@ -34,6 +34,7 @@ def rounds_have_their_numbers():
             session.sync()
             session.sync()
             session.wait()
+            session.end()
         events = [monitor.event() for _ in range(5)]
     same([event["event"] for event in events],
          ["session-created"] + 3 * ["session-synced"] + ["session-ended"], "events")
@@ -89,6 +90,7 @@ def lines_for_people():
             session.send(session.block(memory), 0, memory.pages, FRESH)
             session.sync()
             session.wait()
+            session.end()
         lines = [monitor.line() for _ in range(3)]
     for line, part in zip(lines, (") created: 1 channel, compression none, zero-page detection "
                                   "multifd", ") round 1: 400 pages in ", ") ended after ")):
