@@ -24,7 +24,7 @@
 /* Copy what is left into one page more. */
 static int mzp_inject_copy_page(struct mzp_job *job, const char __user *user, u32 left)
 {
-	struct bio_vec *buf = &job->bytes[job->nr_bytes];
+	struct bio_vec *buf = &job->own[job->nr_own];
 	u32 part = min_t(u32, left, PAGE_SIZE);
 	struct page *page = alloc_page(GFP_KERNEL_ACCOUNT);
 
@@ -33,7 +33,7 @@ static int mzp_inject_copy_page(struct mzp_job *job, const char __user *user, u3
 	buf->bv_page = page;
 	buf->bv_offset = 0;
 	buf->bv_len = part;
-	job->nr_bytes++;
+	job->nr_own++;
 	return copy_from_user(page_address(page), user, part) ? -EFAULT : 0;
 }
 
@@ -44,10 +44,10 @@ static int mzp_inject_copy(struct mzp_job *job, const struct mzp_inject *arg)
 	u32 done;
 	int err;
 
-	if (mzp_job_charge(job, &job->memory, nr * (sizeof(*job->bytes) + PAGE_SIZE)))
+	if (mzp_job_charge(job, &job->memory, nr * (sizeof(*job->own) + PAGE_SIZE)))
 		return -ENOMEM;
-	job->bytes = kvcalloc(nr, sizeof(*job->bytes), GFP_KERNEL_ACCOUNT);
-	if (!job->bytes)
+	job->own = kvcalloc(nr, sizeof(*job->own), GFP_KERNEL_ACCOUNT);
+	if (!job->own)
 		return -ENOMEM;
 	for (done = 0; done < arg->length; done += PAGE_SIZE) {
 		err = mzp_inject_copy_page(job, user + done, arg->length - done);
@@ -72,31 +72,14 @@ bool mzp_inject_move(struct mzp_job *job, struct mzp_packet *packet, u32 *bytes)
 	packet->nr = 0;
 	packet->own = true;
 	*bytes = 0;
-	while (packet->nr < MZP_PACKET_BUFS && job->bytes_at < job->nr_bytes) {
-		struct bio_vec *buf = &job->bytes[job->bytes_at++];
+	while (packet->nr < MZP_PACKET_BUFS && job->moved < job->nr_own) {
+		struct bio_vec *buf = &job->own[job->moved++];
 
 		packet->buf[packet->nr++] = *buf;
 		*bytes += buf->bv_len;
 		buf->bv_page = NULL;
 	}
-	return job->bytes_at == job->nr_bytes;
-}
-
-/**
- * mzp_inject_free - free what is left of a job's bytes
- * @job: the job
- *
- * Context: may sleep.
- */
-void mzp_inject_free(struct mzp_job *job)
-{
-	unsigned int i;
-
-	for (i = 0; i < job->nr_bytes; i++) {
-		if (job->bytes[i].bv_page)
-			put_page(job->bytes[i].bv_page);
-	}
-	kvfree(job->bytes);
+	return job->moved == job->nr_own;
 }
 
 /**

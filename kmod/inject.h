@@ -9,7 +9,6 @@ struct mzp_job;
 struct mzp_packet;
 
 bool mzp_inject_move(struct mzp_job *job, struct mzp_packet *packet, u32 *bytes);
-void mzp_inject_free(struct mzp_job *job);
 
 int mzp_ioctl_inject(struct mzp_cmd *cmd);
 

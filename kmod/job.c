@@ -15,7 +15,6 @@
 
 #include "block.h"
 #include "channel.h"
-#include "inject.h"
 #include "job.h"
 #include "large.h"
 #include "queue.h"
@@ -91,16 +90,15 @@ static void mzp_job_free(struct kref *ref)
 	void *input;
 	unsigned int i;
 
-	for (i = 0; job->sync && i < job->nr_sync; i++) {
-		if (job->sync[i].bv_page)
-			put_page(job->sync[i].bv_page);
+	for (i = 0; i < job->nr_own; i++) {
+		if (job->own[i].bv_page)
+			put_page(job->own[i].bv_page);
 	}
 	mzp_cursor_end(&job->cursor);
 	input = mzp_cursor_give_input(&job->cursor);
 	if (input)
 		mzp_job_free_input(job, input);
-	kvfree(job->sync);
-	mzp_inject_free(job);
+	kvfree(job->own);
 	kvfree(job->zero_bitmap);
 	mzp_job_uncharge(job, job->memory);
 	if (job->block)

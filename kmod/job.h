@@ -46,15 +46,13 @@ enum mzp_job_kind {
  * @zero_bitmap: bit n: page window.first + n is zero and the receiver has to be
  *	told; or NULL. Set with atomic bit operations while the job runs,
  *	constant when it is done.
- * @sync: the SYNC packets' headers, one for each channel, which alone touches
- *	its own; no page once emitted
- * @nr_sync: how many
- * @syncs_left: channels that have not emitted theirs
+ * @own: memory of our own that goes into the rings; no page once it is there. Of a
+ *	SYNC: its packets' headers, one for each channel, which alone touches its own. Of
+ *	an INJECT: its bytes, which whoever runs its channel moves.
+ * @nr_own: how many buffers
+ * @syncs_left: channels that have not emitted their SYNC packet
  * @channel: of an INJECT: where the bytes go; fixed
- * @bytes: the bytes; whoever runs the channel moves them to the ring. No page once
- *	moved
- * @nr_bytes: how many buffers of them
- * @bytes_at: how many were moved
+ * @moved: how many buffers of them were moved
  * @length: how many bytes in all; fixed
  * @input: bytes of the cursor's input; fixed
  * @memory: bytes of the rest, but for small change; fixed
@@ -82,13 +80,11 @@ struct mzp_job {
 	struct mzp_span window;
 	struct mzp_cursor cursor;
 	unsigned long *zero_bitmap;
-	struct bio_vec *sync;
-	unsigned int nr_sync;
+	struct bio_vec *own;
+	unsigned int nr_own;
 	unsigned int syncs_left;
 	struct mzp_channel *channel;
-	struct bio_vec *bytes;
-	unsigned int nr_bytes;
-	unsigned int bytes_at;
+	unsigned int moved;
 	u32 length;
 	size_t input;
 	size_t memory;

@@ -221,7 +221,7 @@ static void mzp_producer_flush(struct mzp_channel *channel, struct mzp_packet *p
 static void mzp_producer_sync(struct mzp_channel *channel, struct mzp_packet *packet,
 			      struct mzp_job *job)
 {
-	struct bio_vec *buf = &job->sync[channel->id];
+	struct bio_vec *buf = &job->own[channel->id];
 
 	mzp_producer_header(channel, page_address(buf->bv_page) + buf->bv_offset,
 			    MZP_WIRE_SYNC, 0);

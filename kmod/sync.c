@@ -22,19 +22,19 @@ static int mzp_sync_prepare(struct mzp_session *session, struct mzp_job *job)
 	struct mzp_arena arena = { };
 	unsigned int i, nr = session->nr_channels;
 
-	if (mzp_job_charge(job, &job->memory, nr * (sizeof(*job->sync) +
-						    sizeof(struct mzp_wire_packet))))
+	if (mzp_job_charge(job, &job->memory, nr * (sizeof(*job->own) +
+						   sizeof(struct mzp_wire_packet))))
 		return -ENOMEM;
 	job->round = mzp_round_new();
-	job->sync = kvcalloc(nr, sizeof(*job->sync), GFP_KERNEL_ACCOUNT);
-	if (!job->round || !job->sync)
+	job->own = kvcalloc(nr, sizeof(*job->own), GFP_KERNEL_ACCOUNT);
+	if (!job->round || !job->own)
 		return -ENOMEM;
-	job->nr_sync = nr;
+	job->nr_own = nr;
 	job->syncs_left = nr;
 	for (i = 0; i < nr; i++) {
 		if (mzp_arena_reserve(&arena, 1, GFP_KERNEL))
 			break;
-		mzp_arena_take(&arena, sizeof(struct mzp_wire_packet), &job->sync[i]);
+		mzp_arena_take(&arena, sizeof(struct mzp_wire_packet), &job->own[i]);
 	}
 	mzp_arena_drop(&arena);
 	return i == nr ? 0 : -ENOMEM;
