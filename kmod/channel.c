@@ -267,7 +267,7 @@ int mzp_channel_lock(struct mzp_channel *channel, bool nowait)
  * @bytes: as far as that; they lie in the current buffer and were passed on
  *
  * The buffer's reference is the caller's once the position is behind it. The caller
- * also owes mzp_pending_take().
+ * also owes mzp_pending_take(), for all that it takes at once.
  *
  * Context: any.
  * Return: whether its producer waits for the room that there is now, and the caller

@@ -55,7 +55,6 @@ static ssize_t mzp_file_copy(struct mzp_channel *channel, struct iov_iter *to)
 		last = channel->offset + done == buf->bv_len;
 		if (mzp_channel_advance(channel, packet, done))
 			mzp_claim_kick(channel);
-		mzp_pending_take(&channel->session->pending, done);
 		if (last)
 			put_page(page);
 		copied += done;
@@ -85,6 +84,8 @@ static ssize_t mzp_file_read_iter(struct kiocb *iocb, struct iov_iter *to)
 	if (ret <= 0)
 		return ret == -EBUSY ? -EAGAIN : ret;
 	copied = mzp_file_copy(channel, to);
+	if (copied > 0)
+		mzp_pending_take(&channel->session->pending, copied);
 	mzp_channel_unlock(channel);
 	return copied;
 }
@@ -193,7 +194,7 @@ static const struct file_operations mzp_channel_fops = {
 static struct file *mzp_file_open(struct mzp_channel *channel, unsigned int flags)
 {
 	struct file *file = mzp_anon_file("[multifd_zp]", &mzp_channel_fops, channel,
-					       O_RDONLY | flags);
+					  O_RDONLY | flags);
 
 	if (IS_ERR(file))
 		return file;

@@ -88,7 +88,6 @@ static ssize_t mzp_pipe_put(struct mzp_channel *channel, struct mzp_packet *pack
 		return ret;
 	if (mzp_channel_advance(channel, packet, ret))
 		mzp_claim_kick(channel);
-	mzp_pending_take(&channel->session->pending, ret);
 	return ret;
 }
 
@@ -154,6 +153,8 @@ ssize_t mzp_pipe_splice_read(struct file *file, loff_t *pos, struct pipe_inode_i
 			return ret;
 	}
 	ret = mzp_pipe_put_all(channel, pipe, len);
+	if (ret > 0)
+		mzp_pending_take(&channel->session->pending, ret);
 	mzp_channel_unlock(channel);
 	return ret;
 }
