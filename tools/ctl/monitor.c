@@ -171,7 +171,7 @@ const struct ctl_command ctl_monitor_command = {
 		"  created   it was set up\n"
 		"  round N   all pages of the round are in the rings, and what they were\n"
 		"  failed    it was cancelled, or is over before its time\n"
-		"  ended     it was closed, and all that was handed over is in the rings\n"
+		"  ended     it has come to its end: all that was handed over is in the rings\n"
 		"If events come faster than they can be shown, some are lost, and a line says so.\n"
 		"\n"
 		"  --json   an object for each; its members are called as in the netlink\n"
