@@ -21,6 +21,8 @@ kernel_doc_headers = [
     "uapi/linux/multifd_zp.h",
     "uapi/linux/multifd_wire.h",
     "tools/lib/mfd.h",
+    "tools/lib/mfd_recv.h",
+    "tools/lib/mfd_qmp.h",
 ]
 
 exclude_patterns = ["examples", "sphinx"]

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "destination.h"
+#include "lib/mfd_qmp.h"
 
 #define QMP_TIMEOUT_MS 10000
 

@@ -3,6 +3,7 @@
 #ifndef RECEIVED_H
 #define RECEIVED_H
 
+#include "lib/mfd_recv.h"
 #include "report.h"
 
 /* What there is to tell at the end. */

@@ -12,7 +12,7 @@
 #include <stdio.h>
 #include <unistd.h>
 
-#include <mfd.h>
+#include <mfd_recv.h>
 
 /* [receive] */
 bool receive(int ram, uint64_t size, const char *address, struct mfd_error *err)

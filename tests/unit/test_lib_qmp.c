@@ -8,7 +8,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-#include "mfd.h"
+#include "mfd_qmp.h"
 
 /* Long enough for everything that does not wait for it. */
 #define PATIENCE_MS 50000

@@ -23,7 +23,7 @@
 
 #include <linux/multifd_wire.h>
 
-#include "mfd.h"
+#include "mfd_recv.h"
 #include "recv_check.h"
 
 #define PAGE 4096

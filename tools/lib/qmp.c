@@ -16,8 +16,12 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "clock.h"
 #include "error.h"
-#include "session.h"
+#include "mfd_qmp.h"
+
+/* how often a full queue of a socket is tried again */
+#define RETRY_MS 100
 
 struct qmp {
 	const char *path;
@@ -79,7 +83,7 @@ static int qmp_connect(struct qmp *qmp, struct mfd_error *err)
 			return qmp_error(qmp, errno, err);
 		if (!left_ms(qmp))
 			return no_answer(qmp, err);
-		poll(NULL, 0, left_ms(qmp) < MFD_TICK_MS ? left_ms(qmp) : MFD_TICK_MS);
+		poll(NULL, 0, left_ms(qmp) < RETRY_MS ? left_ms(qmp) : RETRY_MS);
 	}
 	return 0;
 }

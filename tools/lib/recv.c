@@ -178,7 +178,7 @@ void mfd_recv_cancel(struct mfd_recv *recv)
 static void tell(struct mfd_recv *recv)
 {
 	struct mfd_recv_progress now;
-	uint64_t time = mfd_recv_now();
+	uint64_t time = mfd_now();
 
 	if (!recv->params.progress || time - recv->told < MFD_RECV_TICK_MS * 1000000ull)
 		return;
@@ -209,7 +209,7 @@ int mfd_recv_check(struct mfd_recv *recv, struct mfd_error *err)
 	ret = failed(recv, err);
 	if (ret)
 		return ret;
-	if (patience && heard && mfd_recv_now() > heard + patience)
+	if (patience && heard && mfd_now() > heard + patience)
 		return mfd_error_set(err, ETIMEDOUT,
 				     "the source has sent nothing for %.1f s, on no connection",
 				     recv->params.stall_ms / 1e3);
@@ -218,7 +218,7 @@ int mfd_recv_check(struct mfd_recv *recv, struct mfd_error *err)
 
 void mfd_recv_wait_change(struct mfd_recv *recv)
 {
-	uint64_t then = mfd_recv_now() + MFD_RECV_TICK_MS * 1000000ull;
+	uint64_t then = mfd_now() + MFD_RECV_TICK_MS * 1000000ull;
 	struct timespec until = {
 		.tv_sec = then / 1000000000, .tv_nsec = then % 1000000000,
 	};

@@ -3,8 +3,8 @@
 #define MFD_PRIVATE_RECV_H
 
 #include <pthread.h>
-#include <time.h>
 
+#include "clock.h"
 #include "recv_channel.h"
 #include "recv_listener.h"
 #include "recv_main.h"
@@ -56,14 +56,6 @@ struct mfd_recv {
 	uint64_t released;		/* SYNCs that channels may pass */
 	struct mfd_error failure;	/* the first one */
 };
-
-static inline uint64_t mfd_recv_now(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return t.tv_sec * 1000000000ull + t.tv_nsec;
-}
 
 /* Make the migration fail for the reason @why, unless it has one. Any thread. */
 void mfd_recv_fail(struct mfd_recv *recv, const struct mfd_error *why);

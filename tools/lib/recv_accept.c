@@ -65,7 +65,7 @@ static int greet(struct reception *all, struct mfd_error *err)
 		ret = turn_away(all, fd, err);
 		return ret ? ret : 1;
 	}
-	*free_place(all) = (struct newcomer) { .fd = fd, .since = mfd_recv_now() };
+	*free_place(all) = (struct newcomer) { .fd = fd, .since = mfd_now() };
 	all->waiting++;
 	return 1;
 }
@@ -120,14 +120,14 @@ static int listen_to(struct reception *all, struct newcomer *newcomer, struct mf
 			return 0;
 		}
 		hello->used += n;
-		all->recv->heard = mfd_recv_now();
+		all->recv->heard = mfd_now();
 	}
 	return need ? need : introduce(all, newcomer, kind, id, err);
 }
 
 static int check_patience(struct reception *all, struct mfd_error *err)
 {
-	uint64_t patience = all->recv->params.stall_ms * 1000000ull, now = mfd_recv_now();
+	uint64_t patience = all->recv->params.stall_ms * 1000000ull, now = mfd_now();
 	unsigned int i;
 
 	for (i = 0; patience && i < all->wanted; i++)

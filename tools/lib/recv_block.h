@@ -27,7 +27,7 @@
 #include <stdbool.h>
 #include <sys/queue.h>
 
-#include "mfd.h"
+#include "mfd_recv.h"
 
 #define MFD_RECV_PAGE 4096u
 

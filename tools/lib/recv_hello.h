@@ -5,7 +5,7 @@
 
 #include <linux/multifd_wire.h>
 
-#include "mfd.h"
+#include "mfd_recv.h"
 
 enum mfd_recv_kind { MFD_RECV_MAIN, MFD_RECV_CHANNEL };
 

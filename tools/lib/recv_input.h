@@ -12,7 +12,7 @@
 #include <sys/types.h>
 #include <sys/uio.h>
 
-#include "mfd.h"
+#include "mfd_recv.h"
 
 struct mfd_recv_input {
 	/*

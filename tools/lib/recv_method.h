@@ -9,7 +9,7 @@
 #include <stdbool.h>
 #include <sys/uio.h>
 
-#include "mfd.h"
+#include "mfd_recv.h"
 
 struct mfd_recv_method {
 	/* Return: 0 or -ENOMEM. */

@@ -57,7 +57,7 @@ static ssize_t read_socket(struct mfd_recv_input *input, const struct iovec *iov
 		if (ret)
 			return ret;
 	}
-	socket->recv->heard = mfd_recv_now();
+	socket->recv->heard = mfd_now();
 	/* a source that never stops sending is no reason not to look around */
 	ret = socket->tick_ms >= 0 ? mfd_recv_check(socket->recv, err) : 0;
 	return ret ? ret : n;

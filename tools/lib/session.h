@@ -6,8 +6,8 @@
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <sys/queue.h>
-#include <time.h>
 
+#include "clock.h"
 #include "mfd.h"
 #include "stream.h"
 
@@ -73,14 +73,6 @@ struct mfd_session {
 #define MFD_TICK_MS 100
 /* The same where nobody wants to see progress: as fine as params.timeout is. */
 #define MFD_LONG_TICK_MS 1000
-
-static inline uint64_t mfd_now(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return t.tv_sec * 1000000000ull + t.tv_nsec;
-}
 
 /*
  * Has the destination taken longer than it may, since @since (ns)? It may take for
