@@ -192,7 +192,8 @@ static int choose_method(const struct destination *destination, struct mfd_param
 	if (!ret && destination->level && chosen == MFD_METHOD_NONE)
 		ret = wrong(err, "--level needs a --method that has levels");
 	params->method = chosen;
-	params->level = destination->level;
+	if (destination->level)
+		params->level = destination->level;
 	return ret;
 }
 
@@ -211,7 +212,7 @@ static int ask_peer(const struct destination *destination, struct generation *ge
 		    struct mfd_params *params, char *machine, size_t size,
 		    struct mfd_error *err)
 {
-	struct mfd_peer peer;
+	struct mfd_peer peer = { .size = sizeof(peer) };
 
 	if (mfd_peer_query(&peer, destination->peer_qmp, QMP_TIMEOUT_MS, err))
 		return 1;
@@ -220,9 +221,8 @@ static int ask_peer(const struct destination *destination, struct generation *ge
 	params->channels = peer.channels;
 	snprintf(machine, size, "%s", peer.machine);
 	params->machine = machine;
-	generation->compat = peer.compat;
 	generation->known = true;
-	return 0;
+	return mfd_compat_version(&generation->compat, peer.compat_major, peer.compat_minor) ? 1 : 0;
 }
 
 static int choose_generation(const struct destination *destination,
@@ -243,7 +243,7 @@ static int choose_generation(const struct destination *destination,
 int destination_params(const struct destination *destination, struct mfd_params *params,
 		       struct mfd_error *err)
 {
-	struct generation generation = { .known = false };
+	struct generation generation = { .compat.size = sizeof(generation.compat) };
 	int ret;
 
 	mfd_params_init(params);

@@ -133,7 +133,7 @@ int main(int argc, char **argv)
 	} else if (argc > 1 && (!strcmp(argv[1], "--help") || !strcmp(argv[1], "help"))) {
 		help();
 	} else if (argc > 1 && !strcmp(argv[1], "--version")) {
-		puts(PROGRAM " " MFD_VERSION);
+		puts(PROGRAM " " MZP_VERSION);
 	} else {
 		fprintf(stderr, argc > 1 ? PROGRAM ": no command '%.64s' (see " PROGRAM " --help)\n" :
 			PROGRAM ": a command is missing (see " PROGRAM " --help)\n", argv[1]);

@@ -70,7 +70,7 @@ static void count_round(struct demo *demo, const struct mfd_round *round)
 
 static int finish_round(struct demo *demo, struct mfd_error *err)
 {
-	struct mfd_round round;
+	struct mfd_round round = { .size = sizeof(round) };
 	int ret = mfd_round_finish(demo->session, &round, err);
 
 	if (!ret)
@@ -166,7 +166,7 @@ static int migrate(struct demo *demo, const struct mfd_params *params, struct mf
 static int run_session(struct demo *demo, const struct mfd_params *params,
 		       struct mfd_error *err)
 {
-	struct mfd_progress end;
+	struct mfd_progress end = { .size = sizeof(end) };
 	int ret = mfd_open(&demo->session, err);
 
 	if (ret)
@@ -368,7 +368,7 @@ static const struct program program = {
 /* Return: -1 to go on, or the exit status. */
 static int parse_options(struct options *options, int argc, char **argv)
 {
-	struct mfd_error err;
+	struct mfd_error err = { .size = sizeof(err) };
 	int status = program_parse(&program, options, argc, argv);
 
 	if (status >= 0)
@@ -383,8 +383,8 @@ static int parse_options(struct options *options, int argc, char **argv)
 static int demonstrate(const struct options *options)
 {
 	struct demo demo = { .options = options, .report.program = PROGRAM };
-	struct mfd_params params;
-	struct mfd_error err;
+	struct mfd_params params = { .size = sizeof(params) };
+	struct mfd_error err = { .size = sizeof(err) };
 	int ret = destination_params(&options->destination, &params, &err);
 
 	params.progress = report_progress;

@@ -457,8 +457,8 @@ static int open_device_state(const struct options *options, struct run *run,
 
 static int receive_all(const struct options *options, struct run *run, struct mfd_error *err)
 {
-	struct mfd_recv_params params;
-	struct mfd_error why;
+	struct mfd_recv_params params = { .size = sizeof(params) };
+	struct mfd_error why = { .size = sizeof(why) };
 	struct mfd_recv *recv;
 	int ret;
 
@@ -485,7 +485,7 @@ static int receive_all(const struct options *options, struct run *run, struct mf
 static int receive(const struct options *options)
 {
 	struct run run = { .device_state = -1 };
-	struct mfd_error err;
+	struct mfd_error err = { .size = sizeof(err) };
 
 	report_start(&run.report, PROGRAM, options->quiet);
 	if (!receive_all(options, &run, &err))
@@ -496,7 +496,11 @@ static int receive(const struct options *options)
 
 int main(int argc, char **argv)
 {
-	struct options options = { .channels = 2, .timeout = 60 };
+	struct options options = {
+		.channels = 2,
+		.compat.size = sizeof(options.compat),
+		.timeout = 60,
+	};
 	int status = parse_options(&options, argc, argv);
 
 	if (status < 0)

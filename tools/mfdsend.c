@@ -247,7 +247,7 @@ static int run(const struct options *options, struct report *report,
 	       const struct mfd_params *params, struct mfd_error *err)
 {
 	struct mfd_session *session;
-	struct mfd_progress end;
+	struct mfd_progress end = { .size = sizeof(end) };
 	int ret = open_images(options->images, &report->total, err);
 
 	if (!ret)
@@ -264,8 +264,8 @@ static int run(const struct options *options, struct report *report,
 
 static int send_all(const struct options *options)
 {
-	struct mfd_params params;
-	struct mfd_error err;
+	struct mfd_params params = { .size = sizeof(params) };
+	struct mfd_error err = { .size = sizeof(err) };
 	struct report report;
 	int ret = destination_params(&options->destination, &params, &err);
 

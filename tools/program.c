@@ -23,7 +23,7 @@ void program_raise_open_files(void)
 
 int program_parse(const struct program *program, void *options, int argc, char **argv)
 {
-	struct mfd_error err;
+	struct mfd_error err = { .size = sizeof(err) };
 	int option;
 
 	while ((option = getopt_long(argc, argv, "", program->options, NULL)) != -1) {
@@ -32,7 +32,7 @@ int program_parse(const struct program *program, void *options, int argc, char *
 			program->help();
 			return 0;
 		case OPT_VERSION:
-			printf("%s %s\n", program->name, MFD_VERSION);
+			printf("%s %s\n", program->name, MZP_VERSION);
 			return 0;
 		case '?':
 			/* getopt has said why */

@@ -8,8 +8,8 @@
 
 void received_summary(const struct report *report, const struct received *received)
 {
-	struct mfd_recv_channel_stats of;
-	struct mfd_recv_progress sum;
+	struct mfd_recv_channel_stats of = { .size = sizeof(of) };
+	struct mfd_recv_progress sum = { .size = sizeof(sum) };
 	unsigned int i;
 
 	mfd_recv_progress(received->recv, &sum);
@@ -34,7 +34,7 @@ static void add(struct json_object *object, const char *name, uint64_t value)
 static struct json_object *json_channels(const struct received *received)
 {
 	struct json_object *list = json_object_new_array(), *channel;
-	struct mfd_recv_channel_stats of;
+	struct mfd_recv_channel_stats of = { .size = sizeof(of) };
 	unsigned int i;
 
 	for (i = 0; i < received->channels; i++) {
@@ -55,7 +55,7 @@ static struct json_object *json_channels(const struct received *received)
 static struct json_object *json_all(const struct received *received)
 {
 	struct json_object *all = json_object_new_object();
-	struct mfd_recv_progress sum;
+	struct mfd_recv_progress sum = { .size = sizeof(sum) };
 
 	mfd_recv_progress(received->recv, &sum);
 	json_object_object_add(all, "complete", json_object_new_boolean(!received->error));

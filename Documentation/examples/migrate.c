@@ -53,9 +53,9 @@ static void vm_fetch_dirty(struct vm *vm)
 bool migrate(struct vm *vm, const char *address, struct mfd_error *err)
 {
 	struct mfd_session *session = NULL;
-	struct mfd_params params;
+	struct mfd_params params = { .size = sizeof(params) };
 	struct mfd_block *ram;
-	struct mfd_round round;
+	struct mfd_round round = { .size = sizeof(round) };
 	bool ok, stop = false;
 
 	mfd_params_init(&params);	/* for a destination of QEMU 9.0 or newer */
@@ -100,7 +100,7 @@ static void *run_vcpu(void *data)
 int main(int argc, char **argv)
 {
 	struct vm vm = { .size = 64 << 20, .pages = (64 << 20) / PAGE };
-	struct mfd_error err;
+	struct mfd_error err = { .size = sizeof(err) };
 
 	if (argc != 2)
 		return 2;

@@ -18,7 +18,7 @@
 bool receive(int ram, uint64_t size, const char *address, struct mfd_error *err)
 {
 	struct mfd_recv *recv = NULL;
-	struct mfd_recv_params params;
+	struct mfd_recv_params params = { .size = sizeof(params) };
 	bool ok;
 
 	mfd_recv_params_init(&params);
@@ -34,7 +34,7 @@ bool receive(int ram, uint64_t size, const char *address, struct mfd_error *err)
 
 int main(int argc, char **argv)
 {
-	struct mfd_error err;
+	struct mfd_error err = { .size = sizeof(err) };
 	int ram;
 
 	if (argc != 3)

@@ -157,7 +157,7 @@ static int send_round(struct mfd_session *session, struct mfd_block *block,
 		      struct mfd_error *error)
 {
 	uint64_t start = thread_ns(), submitted;
-	struct mfd_round round;
+	struct mfd_round round = { .size = sizeof(round) };
 	int ret;
 
 	ret = memory->whole ? mfd_send_all(block, MFD_SEND_FRESH, error) :
@@ -297,11 +297,11 @@ static void save(const struct memory *memory, const struct options *options)
 
 int main(int argc, char **argv)
 {
-	struct options options = { 0 };
+	struct options options = { .params.size = sizeof(options.params) };
 	struct memory memory = { .seed = 1 };
-	struct result result = { 0 };
+	struct result result = { .end.size = sizeof(result.end) };
 	struct mfd_session *session;
-	struct mfd_error error;
+	struct mfd_error error = { .size = sizeof(error) };
 	uint64_t start;
 
 	parse(&options, argc, argv);

@@ -23,7 +23,7 @@ static int sync_some(struct mfd_recv_channel *channel, struct mfd_error *err)
 /* Return: the bytes of the first message, or 0 if it is refused. */
 static size_t say_hello(const uint8_t *data, size_t size)
 {
-	struct mfd_recv_params params = { .channels = 2 };
+	struct mfd_recv_params params = { .size = sizeof(params), .channels = 2 };
 	struct mfd_recv_hello hello = { .used = 0 };
 	enum mfd_recv_kind kind;
 	unsigned int id = 0;
@@ -48,7 +48,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	struct mfd_recv_channel channel = { .sync = sync_some };
 	struct mfd_recv_blocks blocks;
 	struct mfd_recv_rules rules = { .blocks = &blocks };
-	struct mfd_error err = { .code = 0 };
+	struct mfd_error err = { .size = sizeof(err) };
 	struct feed feed;
 	size_t hello = 0;
 	int ret;

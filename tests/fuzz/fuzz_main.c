@@ -39,8 +39,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	static const uint8_t uuid[16];
 	struct mfd_recv_main *in;
 	struct mfd_recv_blocks blocks;
-	struct mfd_compat compat;
-	struct mfd_error err = { .code = 0 };
+	struct mfd_compat compat = { .size = sizeof(compat) };
+	struct mfd_error err = { .size = sizeof(err) };
 	struct feed feed;
 	unsigned int sum = 0;
 	int ret;

@@ -414,7 +414,7 @@ int main(int argc, char **argv)
 	struct mfd_error error = { 0 };
 	struct mfd_session *session;
 	unsigned int round, rounds = 4, i;
-	struct mfd_params params;
+	struct mfd_params params = { .size = sizeof(params) };
 	const char *to = NULL;
 	bool lose = false, by_fd = false;
 	int c;
@@ -459,7 +459,7 @@ int main(int argc, char **argv)
 			params.ring_packets = atoi(optarg);
 			break;
 		case 'S':
-			params.splice = true;
+			params.flags |= MFD_PARAMS_SPLICE;
 			break;
 		case 'b':
 			by_fd = true;
@@ -487,7 +487,7 @@ int main(int argc, char **argv)
 		errx(1, "%s", error.text);
 
 	for (round = 0; round < rounds; round++) {
-		struct mfd_round result;
+		struct mfd_round result = { .size = sizeof(result) };
 
 		for (i = 0; i < nr_blocks; i++) {
 			struct block *block = &blocks[i];

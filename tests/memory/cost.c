@@ -202,10 +202,10 @@ static int migrate(const struct memory_kind *kind, const char *address, const ch
 	struct guest *g = make(kind, 32 * MIB / PAGE, MIXED);
 	struct footprint before, after;
 	struct mfd_session *session;
-	struct mfd_params params;
+	struct mfd_params params = { .size = sizeof(params) };
 	struct mfd_error error = { 0 };
 	struct mfd_block *block;
-	struct mfd_round round;
+	struct mfd_round round = { .size = sizeof(round) };
 	int out, err;
 
 	mfd_params_init(&params);

@@ -26,7 +26,7 @@ TEST(rates)
 		"1.2.3", "5x", "1MM", "1iM", "1Mb", "1M/m", "1M/s/s", "M", "None", "i", "1i",
 		"20000000T", "99999999999999999999999", "1,5M",
 	};
-	struct mfd_error err;
+	struct mfd_error err = { .size = sizeof(err) };
 	uint64_t rate;
 	size_t i;
 
@@ -43,7 +43,7 @@ TEST(rates)
 
 TEST(ids_and_seconds)
 {
-	struct mfd_error err;
+	struct mfd_error err = { .size = sizeof(err) };
 	double seconds;
 	uint64_t id;
 

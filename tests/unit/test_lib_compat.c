@@ -9,8 +9,8 @@
 static void check(const char *text, unsigned int major, unsigned int minor, enum mfd_flush flush,
 		  enum mfd_detection best)
 {
-	struct mfd_error error = { 0 };
-	struct mfd_compat compat, same;
+	struct mfd_error error = { .size = sizeof(error) };
+	struct mfd_compat compat = { .size = sizeof(compat) }, same = { .size = sizeof(same) };
 
 	assert_int_equal(mfd_compat_parse(&compat, text, &error), 0);
 	assert_int_equal(compat.major, major);
@@ -52,12 +52,12 @@ TEST(nonsense)
 		"", "8", "8.", ".2", "8.x", "x.2", "8.2.1", "8.2 ", " 8.2", "-8.2", "8.-2", "+8.2",
 		"8,2", "99999999999999.0", "v8.2", "8..2",
 	};
-	struct mfd_compat compat;
-	struct mfd_error error;
+	struct mfd_compat compat = { .size = sizeof(compat) };
+	struct mfd_error error = { .size = sizeof(error) };
 	size_t i;
 
 	for (i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++) {
-		memset(&error, 0, sizeof(error));
+		error = (struct mfd_error) { .size = sizeof(error) };
 		if (mfd_compat_parse(&compat, wrong[i], &error) != -EINVAL)
 			fail_msg("'%s' was taken", wrong[i]);
 		assert_int_equal(error.code, EINVAL);

@@ -294,7 +294,7 @@ static struct {
 	int ret;
 	bool splice;
 	_Atomic bool over;
-} source;
+} source = { .params.size = sizeof(source.params), .err.size = sizeof(source.err) };
 
 static void *memory;
 
@@ -319,7 +319,7 @@ static void prepare(size_t bytes, unsigned int stall_ms)
 	memset(module.pipe, -1, sizeof(module.pipe));
 	module.bytes = bytes;
 	mfd_params_init(&source.params);
-	source.params.splice = source.splice;
+	source.params.flags = source.splice ? MFD_PARAMS_SPLICE : 0;
 	source.params.stall_ms = stall_ms;
 }
 

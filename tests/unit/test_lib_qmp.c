@@ -88,15 +88,15 @@ static void check_usual(const struct mfd_peer *peer)
 	assert_int_equal(peer->major, 9);
 	assert_int_equal(peer->minor, 1);
 	assert_string_equal(peer->machine, "pc-q35-8.0");
-	assert_int_equal(peer->compat.major, 8);
+	assert_int_equal(peer->compat_major, 8);
 	assert_int_equal(peer->channels, 4);
 	assert_int_equal(peer->multifd, 1);
 }
 
 TEST(proper_answers)
 {
-	struct mfd_error err = { 0 };
-	struct mfd_peer peer;
+	struct mfd_error err = { .size = sizeof(err) };
+	struct mfd_peer peer = { .size = sizeof(peer) };
 
 	listen_at_path(1);
 	if (ask(&peer, &err))
@@ -130,15 +130,15 @@ TEST(improper_answers)
 		{ MULTIFD, "{\"return\":[{\"capability\":null,\"state\":true}]}\r\n" },
 		{ MULTIFD, "{\"return\":[{\"capability\":\"multifd\",\"state\":null}]}\r\n" },
 	};
-	struct mfd_error err;
-	struct mfd_peer peer;
+	struct mfd_error err = { .size = sizeof(err) };
+	struct mfd_peer peer = { .size = sizeof(peer) };
 	size_t i;
 	int ret;
 
 	for (i = 0; i < sizeof(odd) / sizeof(*odd); i++) {
 		listen_at_path(1);
 		server.answers[odd[i].at] = odd[i].text;
-		memset(&err, 0, sizeof(err));
+		err = (struct mfd_error) { .size = sizeof(err) };
 		ret = ask(&peer, &err);
 		if (ret != -EPROTO || !strstr(err.text, "not QEMU's QMP"))
 			fail_msg("%d '%s' after %s", ret, err.text, odd[i].text);
@@ -147,8 +147,8 @@ TEST(improper_answers)
 
 TEST(an_error)
 {
-	struct mfd_error err;
-	struct mfd_peer peer;
+	struct mfd_error err = { .size = sizeof(err) };
+	struct mfd_peer peer = { .size = sizeof(peer) };
 
 	listen_at_path(1);
 	server.answers[MACHINE] = "{\"error\":{\"class\":\"GenericError\",\"desc\":\"no such thing\"}}\r\n";
@@ -160,8 +160,8 @@ TEST(an_error)
 TEST(others_in_the_queue)
 {
 	struct sockaddr_un un = { .sun_family = AF_UNIX };
-	struct mfd_error err = { 0 };
-	struct mfd_peer peer;
+	struct mfd_error err = { .size = sizeof(err) };
+	struct mfd_peer peer = { .size = sizeof(peer) };
 	int fds[8];
 	unsigned int i, nr;
 

@@ -151,7 +151,7 @@ TEST(more_than_a_buffer)
 TEST(first_error_is_kept)
 {
 	struct mfd_stream *stream = new_stream();
-	struct mfd_error error = { 0 };
+	struct mfd_error error = { .size = sizeof(error) };
 	unsigned int i;
 
 	sink_fails = 1;

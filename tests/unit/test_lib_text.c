@@ -46,11 +46,11 @@ TEST(wrong_addresses)
 		"/run/socket", " tcp:host:1",
 	};
 	struct mfd_address address;
-	struct mfd_error error;
+	struct mfd_error error = { .size = sizeof(error) };
 	size_t i;
 
 	for (i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++) {
-		memset(&error, 0, sizeof(error));
+		error = MFD_ERROR_NONE;
 		if (mfd_address_parse(&address, wrong[i], &error) != -EINVAL)
 			fail_msg("'%s' was taken", wrong[i]);
 		assert_int_equal(error.code, EINVAL);
@@ -61,7 +61,7 @@ TEST(wrong_addresses)
 TEST(too_long_addresses)
 {
 	struct mfd_address address;
-	struct mfd_error error;
+	struct mfd_error error = { .size = sizeof(error) };
 	char text[5000];
 
 	memset(text, 'h', sizeof(text));
@@ -105,7 +105,7 @@ TEST(uuids)
 
 TEST(errors)
 {
-	struct mfd_error error;
+	struct mfd_error error = { .size = sizeof(error) };
 	char text[1000];
 
 	assert_int_equal(mfd_error_set(&error, EBUSY, "%s %d", "number", 5), -EBUSY);

@@ -32,7 +32,7 @@ static uint64_t allocated(int fd)
 
 static struct mfd_recv_block *map(const char *idstr, int fd, uint64_t offset, uint64_t length)
 {
-	struct mfd_error err;
+	struct mfd_error err = { .size = sizeof(err) };
 
 	if (mfd_recv_blocks_map(&blocks, idstr, fd, offset, length, &err))
 		fail_msg("%s", err.text);

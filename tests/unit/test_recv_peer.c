@@ -85,11 +85,12 @@ static void *run(void *unused)
 
 static void open_with(const char *where, unsigned int stall_ms, enum mfd_method method)
 {
-	struct mfd_recv_params params;
+	struct mfd_recv_params params = { .size = sizeof(params) };
 
 	threads = entries("/proc/self/task");
 	fds = entries("/proc/self/fd");
 	memset(&it, 0, sizeof(it));
+	it.err.size = sizeof(it.err);
 	it.memory = aligned_alloc(PAGE, PAGES * PAGE);
 	assert_non_null(it.memory);
 	memset(it.memory, 0, PAGES * PAGE);
@@ -308,8 +309,8 @@ static void wait_for(bool (*condition)(void))
 TEST(a_migration)
 {
 	static const char devices[] = "\4\0\0\0\2\1d\0\0\0\0\0\0\0\1xyz" FINISH;
-	struct mfd_recv_channel_stats of;
-	struct mfd_recv_progress sum;
+	struct mfd_recv_channel_stats of = { .size = sizeof(of) };
+	struct mfd_recv_progress sum = { .size = sizeof(sum) };
 
 	start();
 	begin();
@@ -345,7 +346,7 @@ TEST(a_migration)
 
 static bool channel_0_waits(void)
 {
-	struct mfd_recv_channel_stats of;
+	struct mfd_recv_channel_stats of = { .size = sizeof(of) };
 
 	mfd_recv_channel_stats(it.recv, 0, &of);
 	return of.syncs == 2;
@@ -353,7 +354,7 @@ static bool channel_0_waits(void)
 
 static bool channel_1_was_heard(void)
 {
-	struct mfd_recv_channel_stats of;
+	struct mfd_recv_channel_stats of = { .size = sizeof(of) };
 
 	mfd_recv_channel_stats(it.recv, 1, &of);
 	return of.normal == 1;
@@ -490,9 +491,9 @@ TEST(one_too_many_that_has_left)
 TEST(listening)
 {
 	struct sockaddr_un un = { .sun_family = AF_UNIX };
-	struct mfd_recv_params params;
+	struct mfd_recv_params params = { .size = sizeof(params) };
 	struct mfd_recv *second;
-	struct mfd_error err;
+	struct mfd_error err = { .size = sizeof(err) };
 	int fd = socket(AF_UNIX, SOCK_STREAM, 0);
 
 	/* what a receiver that was killed leaves behind does not matter */
@@ -524,9 +525,9 @@ TEST(a_file_in_the_way)
 {
 	static const char data[] = "precious";
 	uint8_t memory[PAGE] __attribute__((aligned(PAGE)));
-	struct mfd_recv_params params;
+	struct mfd_recv_params params = { .size = sizeof(params) };
 	struct mfd_recv *recv;
-	struct mfd_error err;
+	struct mfd_error err = { .size = sizeof(err) };
 	char found[16] = "";
 	FILE *file = fopen(path, "w");
 	int ret;
@@ -550,7 +551,7 @@ TEST(a_file_in_the_way)
 
 TEST(parameters)
 {
-	struct mfd_recv_params params;
+	struct mfd_recv_params params = { .size = sizeof(params) };
 	struct mfd_recv *recv;
 
 	mfd_recv_params_init(&params);
@@ -889,7 +890,7 @@ TEST(a_byte_tells_of_failure)
 
 TEST(cancelled)
 {
-	struct mfd_error err;
+	struct mfd_error err = { .size = sizeof(err) };
 
 	start();
 	begin();

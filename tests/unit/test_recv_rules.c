@@ -157,7 +157,7 @@ TEST(good_packets_arrive)
 	static const size_t pieces[] = { SIZE_MAX, 1, 1344, 1345, 5000 };
 	struct mfd_recv_blocks blocks;
 	struct mfd_recv_block *ram;
-	struct mfd_error err;
+	struct mfd_error err = { .size = sizeof(err) };
 	size_t i;
 
 	for (i = 0; i < 3 * 5; i++) {
@@ -179,7 +179,7 @@ TEST(pages_become_zero)
 {
 	struct mfd_recv_blocks blocks;
 	struct mfd_recv_block *ram;
-	struct mfd_error err;
+	struct mfd_error err = { .size = sizeof(err) };
 	size_t i;
 
 	feed_blocks(&blocks, true);
@@ -200,7 +200,7 @@ TEST(pages_become_zero)
 static void expect_packet(enum mfd_recv_check check)
 {
 	struct mfd_recv_blocks blocks;
-	struct mfd_error err;
+	struct mfd_error err = { .size = sizeof(err) };
 	int ret;
 
 	feed_blocks(&blocks, true);
@@ -256,7 +256,7 @@ TEST(a_name_without_an_end)
 TEST(a_size_without_pages)
 {
 	struct mfd_recv_blocks blocks;
-	struct mfd_error err;
+	struct mfd_error err = { .size = sizeof(err) };
 
 	good_packet(MFD_METHOD_ZLIB);
 	packet.wire.flags = htobe32(MZP_WIRE_SYNC);
@@ -294,7 +294,7 @@ TEST(payloads)
 	static const uint8_t more[2 * PAGE + 1];
 	struct mfd_recv_blocks blocks;
 	enum mfd_method method;
-	struct mfd_error err;
+	struct mfd_error err = { .size = sizeof(err) };
 
 	for (method = MFD_METHOD_ZLIB; method <= MFD_METHOD_ZSTD; method++) {
 		good_packet(method);
@@ -341,9 +341,9 @@ TEST(payloads)
 
 static void expect_hello(enum mfd_recv_check check, const void *bytes, size_t size)
 {
-	struct mfd_recv_params params = { .channels = 3 };
+	struct mfd_recv_params params = { .size = sizeof(params), .channels = 3 };
 	struct mfd_recv_hello hello = { .used = 0 };
-	struct mfd_error err = { .text = "" };
+	struct mfd_error err = { .size = sizeof(err) };
 	enum mfd_recv_kind kind;
 	unsigned int id;
 	int ret;
@@ -439,7 +439,7 @@ static int run_bytes(const uint8_t *bytes, size_t size, unsigned int known, size
 	static const uint8_t uuid[16] = { 1 };
 	struct mfd_recv_main *in = calloc(1, sizeof(*in));
 	struct mfd_recv_blocks blocks;
-	struct mfd_compat compat;
+	struct mfd_compat compat = { .size = sizeof(compat) };
 	struct feed feed;
 	int ret;
 
@@ -480,7 +480,7 @@ TEST(good_streams)
 		HEAD "05 12 'configuration/uuid' 00000001 01000000000000000000000000000000 "
 			SETUP LIST END FOOTER LAST END FOOTER FINISH,
 	};
-	struct mfd_error err;
+	struct mfd_error err = { .size = sizeof(err) };
 	size_t i;
 
 	for (i = 0; i < sizeof(streams) / sizeof(*streams); i++)
@@ -492,7 +492,7 @@ TEST(good_streams)
 
 static void expect_main(enum mfd_recv_check check, const char *text, unsigned int known)
 {
-	struct mfd_error err;
+	struct mfd_error err = { .size = sizeof(err) };
 	int ret = run_main(text, known, SIZE_MAX, &err);
 
 	assert_refused(check, "main connection, byte ", ret, &err);
@@ -569,7 +569,7 @@ TEST(main_connection)
 
 TEST(plain_pages)
 {
-	struct mfd_error err;
+	struct mfd_error err = { .size = sizeof(err) };
 	char *text, page[2 * PAGE + 1];
 
 	memset(page, '7', sizeof(page));
@@ -594,7 +594,7 @@ TEST(plain_pages)
 /* However it is cut off, it is not complete. */
 TEST(main_connection_ends_early)
 {
-	struct mfd_error err;
+	struct mfd_error err = { .size = sizeof(err) };
 	uint8_t bytes[1024];
 	size_t size = bytes_of(RAM FINISH, bytes, sizeof(bytes));
 	int ret;

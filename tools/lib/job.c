@@ -99,11 +99,14 @@ static int job_error(const struct mfd_job *job, const struct mzp_wait *wait,
 	if (code == ECANCELED || !job->block)
 		return mfd_error_errno(err, code, "the module's session has ended");
 	if (why)
-		return mfd_error_set(err, code, "block %.64s, page at 0x%llx: %s",
-				     job->block->idstr,
-				     (unsigned long long)wait->error_offset, why);
-	return mfd_error_errno(err, code, "block %.64s, page at 0x%llx",
-			       job->block->idstr, (unsigned long long)wait->error_offset);
+		mfd_error_set(err, code, "block %.64s, page at 0x%llx: %s", job->block->idstr,
+			      (unsigned long long)wait->error_offset, why);
+	else
+		mfd_error_errno(err, code, "block %.64s, page at 0x%llx", job->block->idstr,
+				(unsigned long long)wait->error_offset);
+	mfd_error_of(err, MFD_ERROR_MEMORY);
+	mfd_error_page(err, job->block->idstr, wait->error_offset);
+	return -code;
 }
 
 static void announce_word(struct mfd_session *session, const struct mfd_job *job,

@@ -1,14 +1,20 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * libmfd: migrate a guest's RAM to a QEMU destination through multifd_zp.ko.
+ * libmfd: migrate a guest to a QEMU destination through multifd_zp.ko.
  *
  * The life of a migration:
  *
  *	mfd_open → mfd_setup → mfd_block_add … → mfd_connect
  *	  → { mfd_send_… … → mfd_round_finish } per round → mfd_finish → mfd_close
  *
+ * Every structure begins with its size, which the caller sets before the library looks
+ * at it or fills it in: programs and libraries of different ages understand each other,
+ * and a member that the other does not know is zero. (Exempt is struct mfd_range, which
+ * comes in arrays and is the kernel's.)
+ *
  * Functions return 0 or a negative errno. What went wrong is in the struct
- * mfd_error that the caller passes last (or NULL), as a sentence for people. An
+ * mfd_error that the caller passes last (or NULL), as a sentence for people. A pointer
+ * that must not be NULL and is gives -EINVAL. An
  * error of mfd_connect, mfd_send_…, mfd_round_finish or mfd_finish is final: the
  * migration has failed, such calls repeat the first error from then on, and the
  * guest can simply go on running where it is.
@@ -31,13 +37,61 @@ extern "C" {
 
 #define MFD_API __attribute__((visibility("default")))
 
+/* The version of this header. That of the library is mfd_version()'s. */
+#define MFD_VERSION_MAJOR 0
+#define MFD_VERSION_MINOR 1
+#define MFD_VERSION_PATCH 0
+
+/**
+ * mfd_version - the version of the library that runs
+ *
+ * Context: any thread.
+ * Return: such as "0.1.0", for ever good.
+ */
+MFD_API const char *mfd_version(void);
+
+/**
+ * enum mfd_error_kind - whose an error is
+ * @MFD_ERROR_OTHER: none of the others
+ * @MFD_ERROR_USAGE: the caller's: an argument is wrong, or it is too early or too late
+ * @MFD_ERROR_RESOURCE: something is used up: memory, files, threads, a limit
+ * @MFD_ERROR_MODULE: multifd_zp.ko is missing, too old, or not for this user
+ * @MFD_ERROR_MEMORY: a page of the guest cannot be read (source) or written (destination)
+ * @MFD_ERROR_NETWORK: an address, or a connection
+ * @MFD_ERROR_PEER: the other side says something wrong, or that it has failed
+ * @MFD_ERROR_TIMEOUT: the other side took too long
+ * @MFD_ERROR_CANCELED: somebody wanted it to end
+ */
+enum mfd_error_kind {
+	MFD_ERROR_OTHER = 0,
+	MFD_ERROR_USAGE,
+	MFD_ERROR_RESOURCE,
+	MFD_ERROR_MODULE,
+	MFD_ERROR_MEMORY,
+	MFD_ERROR_NETWORK,
+	MFD_ERROR_PEER,
+	MFD_ERROR_TIMEOUT,
+	MFD_ERROR_CANCELED,
+};
+
 /**
  * struct mfd_error - what went wrong
+ * @size: sizeof(struct mfd_error), set by the caller; of an error that has none, nothing
+ *	is filled in
  * @code: an errno value, positive
+ * @kind: of enum mfd_error_kind
+ * @channel: the channel whose error it is, or -1
+ * @offset: the page's that is to blame, in bytes from the start of @block
+ * @block: the block's name, or ""
  * @text: one line without a newline, saying what to do about it where possible
  */
 struct mfd_error {
-	int code;
+	uint32_t size;
+	int32_t code;
+	uint32_t kind;
+	int32_t channel;
+	uint64_t offset;
+	char block[256];
 	char text[256];
 };
 
@@ -83,6 +137,7 @@ struct mfd_block;
 
 /**
  * struct mfd_info - what the kernel module can do; see struct mzp_info
+ * @size: sizeof(struct mfd_info), set by the caller
  * @page_size: bytes
  * @methods: bit n set: method n of enum mfd_method
  * @detections: bit n set: mode n of enum mfd_detection
@@ -92,6 +147,7 @@ struct mfd_block;
  * @max_blocks: blocks of a session
  */
 struct mfd_info {
+	uint32_t size;
 	uint32_t page_size;
 	uint32_t methods;
 	uint32_t detections;
@@ -103,6 +159,8 @@ struct mfd_info {
 
 /**
  * struct mfd_progress - how far a migration is; all counts since mfd_connect
+ * @size: sizeof(struct mfd_progress), set by the caller
+ * @reserved: 0
  * @rounds: rounds finished
  * @submitted: pages handed over
  * @done: pages dealt with, as far as jobs are finished: @normal + @zero + @absent
@@ -112,6 +170,8 @@ struct mfd_info {
  * @bytes: bytes that sockets have accepted, the main connection's included
  */
 struct mfd_progress {
+	uint32_t size;
+	uint32_t reserved;
 	uint64_t rounds;
 	uint64_t submitted;
 	uint64_t done;
@@ -121,13 +181,26 @@ struct mfd_progress {
 	uint64_t bytes;
 };
 
+/* The level that a method has if none is asked for. */
+#define MFD_LEVEL_DEFAULT INT32_MIN
+
+/**
+ * enum mfd_params_flags - flags of struct mfd_params
+ * @MFD_PARAMS_SPLICE: bring the packets to the sockets by splice(2), through this
+ *	process, instead of letting the module send them. Costs more CPU time.
+ */
+enum mfd_params_flags {
+	MFD_PARAMS_SPLICE = 1 << 0,
+};
+
 /**
  * struct mfd_params - parameters of a session; start from mfd_params_init()
+ * @size: sizeof(struct mfd_params), set by the caller
  * @channels: 1 to 255; the destination's ``multifd-channels``
- * @method: the destination's ``multifd-compression``
- * @level: level of @method; 0: its default
- * @detection: see enum mfd_detection
- * @flush: see enum mfd_flush
+ * @method: of enum mfd_method; the destination's ``multifd-compression``
+ * @level: level of @method, or MFD_LEVEL_DEFAULT
+ * @detection: of enum mfd_detection
+ * @flush: of enum mfd_flush
  * @packet_pages: pages of a packet at most; 0: as many as QEMU
  * @ring_packets: packets that a channel holds ready, a power of two; 0: the
  *	module's default
@@ -141,38 +214,39 @@ struct mfd_progress {
  * @stall_ms: give up if the destination accepts nothing for so long although
  *	there is something to send, or does not finish when it has everything;
  *	0: never
- * @splice: bring the packets to the sockets by splice(2), through this process,
- *	instead of letting the module send them. Costs more CPU time.
+ * @flags: of enum mfd_params_flags
  * @progress: called about ten times a second by functions that wait, in the
  *	caller's thread, or NULL. It may call mfd_cancel.
  * @opaque: passed to @progress
  */
 struct mfd_params {
-	unsigned int channels;
-	enum mfd_method method;
-	int level;
-	enum mfd_detection detection;
-	enum mfd_flush flush;
-	unsigned int packet_pages;
-	unsigned int ring_packets;
+	uint32_t size;
+	uint32_t channels;
+	uint32_t method;
+	int32_t level;
+	uint32_t detection;
+	uint32_t flush;
+	uint32_t packet_pages;
+	uint32_t ring_packets;
 	uint8_t uuid[16];
 	const void *cpus;
 	size_t cpus_size;
 	const char *machine;
-	unsigned int stall_ms;
-	bool splice;
+	uint32_t stall_ms;
+	uint32_t flags;
 	void (*progress)(const struct mfd_progress *now, void *opaque);
 	void *opaque;
 };
 
 /**
  * mfd_params_init - the defaults: a destination of the newest QEMU
- * @params: filled in: two channels, as QEMU's default, method none, detection
+ * @params: its size is set; the rest is filled in: two channels, as QEMU's default, method none, detection
  *	multifd, flush by round, machine "none", a minute's patience
  *
  * Context: any thread.
+ * Return: 0; -EINVAL: that is no size.
  */
-MFD_API void mfd_params_init(struct mfd_params *params);
+MFD_API int mfd_params_init(struct mfd_params *params);
 
 /**
  * mfd_open - open /dev/multifd_zp
@@ -336,6 +410,8 @@ MFD_API int mfd_send_ranges(struct mfd_block *block, const struct mfd_range *ran
 
 /**
  * struct mfd_round - a finished round
+ * @size: sizeof(struct mfd_round), set by the caller
+ * @number: of the round, from 1 on
  * @pages: pages handed over in it
  * @normal: those sent with their contents
  * @zero: those read and found to be zero
@@ -345,6 +421,8 @@ MFD_API int mfd_send_ranges(struct mfd_block *block, const struct mfd_range *ran
  * @ns: from its first mfd_send_… to the end of mfd_round_finish
  */
 struct mfd_round {
+	uint32_t size;
+	uint32_t number;
 	uint64_t pages;
 	uint64_t normal;
 	uint64_t zero;
@@ -356,7 +434,7 @@ struct mfd_round {
 /**
  * mfd_round_finish - complete a round: everything handed over since the last one
  * @session: connected
- * @round: out: its counts, or NULL
+ * @round: out: its counts; or NULL
  * @err: out: what went wrong, or NULL
  *
  * When it returns, all packets of the round are on their way to the sockets, in
@@ -403,8 +481,9 @@ MFD_API void mfd_cancel(struct mfd_session *session);
  * @progress: out
  *
  * Context: any thread.
+ * Return: 0; -EINVAL: @progress has no size.
  */
-MFD_API void mfd_progress(struct mfd_session *session, struct mfd_progress *progress);
+MFD_API int mfd_progress(struct mfd_session *session, struct mfd_progress *progress);
 
 /**
  * mfd_close - end the session and free it
@@ -418,16 +497,18 @@ MFD_API void mfd_close(struct mfd_session *session);
 
 /**
  * struct mfd_compat - what the destination's generation asks for
+ * @size: sizeof(struct mfd_compat), set by the caller
  * @major: of the destination's machine type (for ``none``: of its QEMU)
  * @minor: likewise
- * @flush: how it must be driven
- * @detection: the best detection it understands
+ * @flush: of enum mfd_flush: how it must be driven
+ * @detection: of enum mfd_detection: the best one it understands
  */
 struct mfd_compat {
-	unsigned int major;
-	unsigned int minor;
-	enum mfd_flush flush;
-	enum mfd_detection detection;
+	uint32_t size;
+	uint32_t major;
+	uint32_t minor;
+	uint32_t flush;
+	uint32_t detection;
 };
 
 /**
@@ -435,9 +516,10 @@ struct mfd_compat {
  * @compat: out
  * @major: as in struct mfd_compat
  * @minor: likewise
+ *
+ * Return: 0; -EINVAL: @compat has no size.
  */
-MFD_API void mfd_compat_version(struct mfd_compat *compat, unsigned int major,
-				unsigned int minor);
+MFD_API int mfd_compat_version(struct mfd_compat *compat, uint32_t major, uint32_t minor);
 
 /**
  * mfd_compat_parse - the same from a text such as "8.2"
@@ -459,7 +541,7 @@ MFD_API int mfd_compat_parse(struct mfd_compat *compat, const char *text,
  * Return: 0; -EOPNOTSUPP: the destination would lose pages.
  */
 MFD_API int mfd_compat_detection(const struct mfd_compat *compat,
-				 enum mfd_detection detection, struct mfd_error *err);
+				 uint32_t detection, struct mfd_error *err);
 
 /**
  * mfd_uuid_parse - read a UUID of 32 hex digits, with or without hyphens

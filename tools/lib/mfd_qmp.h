@@ -11,20 +11,25 @@ extern "C" {
 
 /**
  * struct mfd_peer - what a running destination says about itself
+ * @size: sizeof(struct mfd_peer), set by the caller
  * @major: QEMU's version
  * @minor: likewise
- * @machine: machine type name, as in ``-M``
- * @compat: what it asks for, its machine type's version counting if it has one
+ * @compat_major: what it asks for (mfd_compat_version()): its machine type's version if it
+ *	has one
+ * @compat_minor: likewise
  * @channels: its ``multifd-channels``
  * @multifd: whether its multifd capability is on
+ * @machine: machine type name, as in ``-M``
  */
 struct mfd_peer {
-	unsigned int major;
-	unsigned int minor;
+	uint32_t size;
+	uint32_t major;
+	uint32_t minor;
+	uint32_t compat_major;
+	uint32_t compat_minor;
+	uint32_t channels;
+	uint32_t multifd;
 	char machine[64];
-	struct mfd_compat compat;
-	unsigned int channels;
-	int multifd;
 };
 
 /**
@@ -38,7 +43,7 @@ struct mfd_peer {
  * Return: 0; -ETIMEDOUT; -EPROTO: that is not QMP; or the socket's error.
  */
 MFD_API int mfd_peer_query(struct mfd_peer *peer, const char *path,
-			   unsigned int timeout_ms, struct mfd_error *err);
+			   uint32_t timeout_ms, struct mfd_error *err);
 
 #ifdef __cplusplus
 }

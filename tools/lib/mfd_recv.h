@@ -22,7 +22,25 @@ extern "C" {
 struct mfd_recv;
 
 /**
+ * enum mfd_recv_state - where an incoming migration is
+ * @MFD_RECV_OPEN: not listening yet
+ * @MFD_RECV_LISTENING: waiting for the source
+ * @MFD_RECV_RECEIVING: the source is there
+ * @MFD_RECV_COMPLETE: mfd_recv_run has returned, and all is there
+ * @MFD_RECV_FAILED: it has failed
+ */
+enum mfd_recv_state {
+	MFD_RECV_OPEN = 0,
+	MFD_RECV_LISTENING,
+	MFD_RECV_RECEIVING,
+	MFD_RECV_COMPLETE,
+	MFD_RECV_FAILED,
+};
+
+/**
  * struct mfd_recv_progress - how far an incoming migration is
+ * @size: sizeof(struct mfd_recv_progress), set by the caller
+ * @state: of enum mfd_recv_state
  * @syncs: times that the channels waited for each other, the set-up included
  * @packets: packets received, those for SYNC included
  * @normal: pages received with their contents
@@ -32,6 +50,8 @@ struct mfd_recv;
  * @device_bytes: bytes of them that are the state of devices
  */
 struct mfd_recv_progress {
+	uint32_t size;
+	uint32_t state;
 	uint64_t syncs;
 	uint64_t packets;
 	uint64_t normal;
@@ -43,6 +63,8 @@ struct mfd_recv_progress {
 
 /**
  * struct mfd_recv_channel_stats - what came on one channel
+ * @size: sizeof(struct mfd_recv_channel_stats), set by the caller
+ * @channel: its id
  * @packets: as in struct mfd_recv_progress
  * @normal: likewise
  * @zero: likewise, without those announced on the main connection
@@ -51,6 +73,8 @@ struct mfd_recv_progress {
  * @bytes: likewise
  */
 struct mfd_recv_channel_stats {
+	uint32_t size;
+	uint32_t channel;
 	uint64_t packets;
 	uint64_t normal;
 	uint64_t zero;
@@ -61,6 +85,7 @@ struct mfd_recv_channel_stats {
 
 /**
  * struct mfd_recv_packet - a packet that was received
+ * @size: sizeof(struct mfd_recv_packet) of the library
  * @channel: its channel's id
  * @packet_num: the number that the source gave it
  * @normal_pages: pages with their contents
@@ -69,7 +94,8 @@ struct mfd_recv_channel_stats {
  * @payload_size: bytes behind its header, as it says
  */
 struct mfd_recv_packet {
-	unsigned int channel;
+	uint32_t size;
+	uint32_t channel;
 	uint64_t packet_num;
 	uint32_t normal_pages;
 	uint32_t zero_pages;
@@ -79,17 +105,18 @@ struct mfd_recv_packet {
 
 /**
  * struct mfd_recv_params - parameters; start from mfd_recv_params_init()
+ * @size: sizeof(struct mfd_recv_params), set by the caller
  * @channels: 1 to 255; the source's ``multifd-channels``
- * @method: the source's ``multifd-compression``
+ * @method: of enum mfd_method; the source's ``multifd-compression``
+ * @stall_ms: give up if nothing comes on any connection for so long, once the
+ *	first one was made; or if a connection does not say for so long what it
+ *	is. 0: never. A source may pause between rounds.
  * @compat: the generation of the source's machine type, so that the stream is
  *	held to it: the way of flushing must be its, and from 9.0 on no packet may
  *	carry the stale sizes of older sources. NULL: not known, the stream
  *	shows how it flushes. Copied by mfd_recv_open.
  * @uuid: the VM's; all zero if it has none
  * @machine: the machine type that the source must have, NULL: any. Copied.
- * @stall_ms: give up if nothing comes on any connection for so long, once the
- *	first one was made; or if a connection does not say for so long what it
- *	is. 0: never. A source may pause between rounds.
  * @device_state: called by mfd_recv_run, in its thread, with what follows RAM in
  *	the stream, beginning with the header of the first section that is not
  *	RAM, up to and including the end marker and the description behind it. Returns
@@ -101,12 +128,13 @@ struct mfd_recv_packet {
  * @opaque: passed to these functions
  */
 struct mfd_recv_params {
-	unsigned int channels;
-	enum mfd_method method;
+	uint32_t size;
+	uint32_t channels;
+	uint32_t method;
+	uint32_t stall_ms;
 	const struct mfd_compat *compat;
 	uint8_t uuid[16];
 	const char *machine;
-	unsigned int stall_ms;
 	int (*device_state)(const void *data, size_t size, void *opaque);
 	void (*packet)(const struct mfd_recv_packet *packet, void *opaque);
 	void (*progress)(const struct mfd_recv_progress *now, void *opaque);
@@ -115,12 +143,13 @@ struct mfd_recv_params {
 
 /**
  * mfd_recv_params_init - the defaults
- * @params: filled in: two channels, as QEMU's default, method none, any source,
+ * @params: its size is set; the rest is filled in: two channels, as QEMU's default, method none, any source,
  *	a minute's patience
  *
  * Context: any thread.
+ * Return: 0; -EINVAL: that is no size.
  */
-MFD_API void mfd_recv_params_init(struct mfd_recv_params *params);
+MFD_API int mfd_recv_params_init(struct mfd_recv_params *params);
 
 /**
  * mfd_recv_open - prepare to receive a migration
@@ -240,8 +269,9 @@ MFD_API void mfd_recv_cancel(struct mfd_recv *recv);
  * @progress: out
  *
  * Context: any thread.
+ * Return: 0; -EINVAL: @progress has no size.
  */
-MFD_API void mfd_recv_progress(struct mfd_recv *recv, struct mfd_recv_progress *progress);
+MFD_API int mfd_recv_progress(struct mfd_recv *recv, struct mfd_recv_progress *progress);
 
 /**
  * mfd_recv_channel_stats - what came on a channel
@@ -251,7 +281,7 @@ MFD_API void mfd_recv_progress(struct mfd_recv *recv, struct mfd_recv_progress *
  *
  * Context: any thread.
  *
- * Return: 0; -EINVAL: no such channel.
+ * Return: 0; -EINVAL: no such channel, or @stats has no size.
  */
 MFD_API int mfd_recv_channel_stats(struct mfd_recv *recv, unsigned int id,
 				   struct mfd_recv_channel_stats *stats);

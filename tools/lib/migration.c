@@ -39,7 +39,7 @@ static int open_stream(struct mfd_session *session, const char *text,
 
 int mfd_connect(struct mfd_session *session, const char *address, struct mfd_error *err)
 {
-	struct mfd_error why;
+	struct mfd_error why = MFD_ERROR_NONE;
 	int ret = mfd_session_expect(session, MFD_SET_UP, "connecting", err);
 
 	if (ret)
@@ -77,7 +77,7 @@ static int close_stream(struct mfd_session *session, struct mfd_error *err)
 
 int mfd_finish(struct mfd_session *session, struct mfd_error *err)
 {
-	struct mfd_error why;
+	struct mfd_error why = MFD_ERROR_NONE;
 	int ret = mfd_session_expect(session, MFD_CONNECTED, "finishing", err);
 
 	if (!ret && session->round_open)

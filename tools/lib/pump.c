@@ -26,10 +26,13 @@
 int mfd_pump_error(const struct mfd_pump *pump, int code, struct mfd_error *err)
 {
 	if (code == EPIPE || code == ECONNRESET)
-		return mfd_error_set(err, code,
-				     "channel %u: the destination closed the connection; its own log says why",
-				     pump->id);
-	return mfd_error_errno(err, code, "channel %u", pump->id);
+		mfd_error_set(err, code,
+			      "channel %u: the destination closed the connection; its own log says why",
+			      pump->id);
+	else
+		mfd_error_errno(err, code, "channel %u", pump->id);
+	mfd_error_channel(err, pump->id);
+	return -code;
 }
 
 int mfd_pump_stalled(const struct mfd_pump *pump, struct mfd_error *err)
@@ -66,14 +69,21 @@ static int send_all(struct mfd_pump *pump, struct mfd_error *err)
 	return ret;
 }
 
+static bool by_splice(const struct mfd_session *session)
+{
+	return session->params.flags & MFD_PARAMS_SPLICE;
+}
+
 static void *pump_thread(void *data)
 {
 	struct mfd_pump *pump = data;
 	struct mfd_session *session = pump->session;
-	struct mfd_error err;
+	struct mfd_error err = MFD_ERROR_NONE;
 
-	if (session->params.splice ? mfd_splice(pump, &err) : send_all(pump, &err))
+	if (by_splice(session) ? mfd_splice(pump, &err) : send_all(pump, &err)) {
+		mfd_error_channel(&err, pump->id);
 		mfd_session_fail(session, &err);
+	}
 	pthread_mutex_lock(&session->lock);
 	pump->ended = true;
 	pthread_cond_signal(&session->pump_ended);
@@ -85,7 +95,7 @@ static int open_channel(struct mfd_pump *pump, struct mfd_error *err)
 {
 	struct mzp_channel_get get = {
 		.size = sizeof(get),
-		.flags = pump->session->params.splice ? MZP_CHANNEL_NONBLOCK : 0,
+		.flags = by_splice(pump->session) ? MZP_CHANNEL_NONBLOCK : 0,
 		.channel = pump->id,
 	};
 	int ret = mfd_device_call(pump->session, MZP_IOC_CHANNEL, &get, err);

@@ -19,6 +19,7 @@
 #include "clock.h"
 #include "error.h"
 #include "mfd_qmp.h"
+#include "sized.h"
 
 /* how often a full queue of a socket is tried again */
 #define RETRY_MS 100
@@ -216,7 +217,7 @@ static int qmp_greeting(struct qmp *qmp, struct mfd_error *err)
 }
 
 /* The member @key, which must be a natural number. */
-static bool get_number(struct json_object *object, const char *key, unsigned int *number)
+static bool get_number(struct json_object *object, const char *key, uint32_t *number)
 {
 	struct json_object *value;
 
@@ -249,9 +250,12 @@ static int ask_version(struct qmp *qmp, struct mfd_peer *peer, struct mfd_error 
 static void compat_of_machine(struct mfd_peer *peer)
 {
 	const char *version = strrchr(peer->machine, '-');
+	struct mfd_compat compat = { .size = sizeof(compat) };
 
-	if (!version || mfd_compat_parse(&peer->compat, version + 1, NULL))
-		mfd_compat_version(&peer->compat, peer->major, peer->minor);
+	if (!version || mfd_compat_parse(&compat, version + 1, NULL))
+		mfd_compat_version(&compat, peer->major, peer->minor);
+	peer->compat_major = compat.major;
+	peer->compat_minor = compat.minor;
 }
 
 static void keep_machine(struct mfd_peer *peer, const char *type)
@@ -347,9 +351,10 @@ static int ask_all(struct qmp *qmp, struct mfd_peer *peer, struct mfd_error *err
 	return ret;
 }
 
-int mfd_peer_query(struct mfd_peer *peer, const char *path, unsigned int timeout_ms,
+int mfd_peer_query(struct mfd_peer *out, const char *path, uint32_t timeout_ms,
 		   struct mfd_error *err)
 {
+	struct mfd_peer peer = { .size = sizeof(peer) };
 	struct qmp qmp = {
 		.path = path,
 		.deadline = mfd_now() + timeout_ms * 1000000ull,
@@ -358,12 +363,13 @@ int mfd_peer_query(struct mfd_peer *peer, const char *path, unsigned int timeout
 	};
 	int ret;
 
-	memset(peer, 0, sizeof(*peer));
 	if (!qmp.tokener)
 		return mfd_error_errno(err, ENOMEM, "QMP");
-	ret = ask_all(&qmp, peer, err);
+	ret = ask_all(&qmp, &peer, err);
 	json_tokener_free(qmp.tokener);
 	if (qmp.fd >= 0)
 		close(qmp.fd);
+	if (!ret && mfd_sized_give(out, &peer, sizeof(peer)))
+		ret = mfd_error_set(err, EINVAL, "struct mfd_peer has no size");
 	return ret;
 }

@@ -10,30 +10,39 @@
 #include "error.h"
 #include "recv_accept.h"
 #include "recv_worker.h"
+#include "sized.h"
 
 #define MAX_CHANNELS 255
 
-void mfd_recv_params_init(struct mfd_recv_params *params)
+int mfd_recv_params_init(struct mfd_recv_params *params)
 {
-	memset(params, 0, sizeof(*params));
-	params->channels = 2;
-	params->method = MFD_METHOD_NONE;
-	params->stall_ms = 60000;
+	static const struct mfd_recv_params defaults = {
+		.channels = 2,
+		.method = MFD_METHOD_NONE,
+		.stall_ms = 60000,
+	};
+
+	return mfd_sized_give(params, &defaults, sizeof(defaults));
 }
 
 static int check_params(const struct mfd_recv_params *params, struct mfd_error *err)
 {
+	struct mfd_compat compat;
+
 	if (params->channels < 1 || params->channels > MAX_CHANNELS)
 		return mfd_error_set(err, EINVAL, "channels: 1 to %u are possible, not %u",
 				     MAX_CHANNELS, params->channels);
 	if (params->method != MFD_METHOD_NONE && !mfd_recv_method_find(params->method))
 		return mfd_error_set(err, EOPNOTSUPP, "there is no compression method %d",
 				     params->method);
+	if (params->compat && mfd_sized_take(&compat, sizeof(compat), params->compat))
+		return mfd_error_set(err, EINVAL, "struct mfd_compat has no size");
 	if (params->machine && strlen(params->machine) > 255)
 		return mfd_error_set(err, EINVAL, "the machine type's name is too long");
 	return 0;
 }
 
+/* What has been checked. */
 static void copy_params(struct mfd_recv *recv, const struct mfd_recv_params *params)
 {
 	recv->params = *params;
@@ -42,12 +51,12 @@ static void copy_params(struct mfd_recv *recv, const struct mfd_recv_params *par
 		recv->params.machine = recv->machine;
 	}
 	if (params->compat) {
-		recv->compat = *params->compat;
+		mfd_sized_take(&recv->compat, sizeof(recv->compat), params->compat);
 		recv->params.compat = &recv->compat;
 	}
 	recv->rules.method = params->method;
 	recv->rules.blocks = &recv->blocks;
-	recv->rules.no_stale_size = params->compat && params->compat->major >= 9;
+	recv->rules.no_stale_size = params->compat && recv->compat.major >= 9;
 }
 
 static void init_lock(struct mfd_recv *recv)
@@ -78,8 +87,8 @@ static int init_workers(struct mfd_recv *recv)
 	return 0;
 }
 
-int mfd_recv_open(struct mfd_recv **out, const struct mfd_recv_params *params,
-		  struct mfd_error *err)
+static int open_recv(struct mfd_recv **out, const struct mfd_recv_params *params,
+		     struct mfd_error *err)
 {
 	struct mfd_recv *recv;
 	int ret = check_params(params, err);
@@ -90,6 +99,7 @@ int mfd_recv_open(struct mfd_recv **out, const struct mfd_recv_params *params,
 	if (!recv)
 		return mfd_error_errno(err, ENOMEM, "cannot receive");
 	STAILQ_INIT(&recv->blocks);
+	recv->failure = MFD_ERROR_NONE;
 	recv->listener.fd = -1;
 	recv->main_socket.fd = -1;
 	copy_params(recv, params);
@@ -105,7 +115,23 @@ int mfd_recv_open(struct mfd_recv **out, const struct mfd_recv_params *params,
 	return 0;
 }
 
-static int expect(struct mfd_recv *recv, enum mfd_recv_state state, const char *what,
+int mfd_recv_open(struct mfd_recv **out, const struct mfd_recv_params *params,
+		  struct mfd_error *err)
+{
+	struct mfd_recv_params own;
+
+	switch (mfd_sized_take(&own, sizeof(own), params)) {
+	case 0:
+		return open_recv(out, &own, err);
+	case -E2BIG:
+		return mfd_error_set(err, E2BIG,
+				     "this libmfd-recv is too old for what the program wants");
+	default:
+		return mfd_error_set(err, EINVAL, "struct mfd_recv_params has no size");
+	}
+}
+
+static int expect(struct mfd_recv *recv, uint32_t state, const char *what,
 		  struct mfd_error *err)
 {
 	if (recv->state == state)
@@ -169,7 +195,7 @@ void mfd_recv_fail(struct mfd_recv *recv, const struct mfd_error *why)
 
 void mfd_recv_cancel(struct mfd_recv *recv)
 {
-	struct mfd_error why;
+	struct mfd_error why = MFD_ERROR_NONE;
 
 	mfd_error_set(&why, ECANCELED, "the migration was cancelled");
 	mfd_recv_fail(recv, &why);
@@ -177,7 +203,7 @@ void mfd_recv_cancel(struct mfd_recv *recv)
 
 static void tell(struct mfd_recv *recv)
 {
-	struct mfd_recv_progress now;
+	struct mfd_recv_progress now = { .size = sizeof(now) };
 	uint64_t time = mfd_now();
 
 	if (!recv->params.progress || time - recv->told < MFD_RECV_TICK_MS * 1000000ull)
@@ -195,7 +221,7 @@ static int failed(struct mfd_recv *recv, struct mfd_error *err)
 	pthread_mutex_lock(&recv->lock);
 	code = recv->failure.code;
 	if (code && err)
-		*err = recv->failure;
+		mfd_error_copy(err, &recv->failure);
 	pthread_mutex_unlock(&recv->lock);
 	return -code;
 }
@@ -298,52 +324,64 @@ static void close_sockets(struct mfd_recv *recv, bool failed)
 
 int mfd_recv_run(struct mfd_recv *recv, struct mfd_error *err)
 {
-	struct mfd_error why;
+	struct mfd_error why = MFD_ERROR_NONE;
 	int ret = expect(recv, MFD_RECV_LISTENING, "receiving", err);
 
 	if (ret)
 		return ret;
-	recv->state = MFD_RECV_OVER;
+	recv->state = MFD_RECV_RECEIVING;
 	if (receive(recv, &why))
 		mfd_recv_fail(recv, &why);
 	mfd_recv_workers_join(recv);
 	/* the source is told what the caller is told: who cancels now is too late */
 	ret = failed(recv, err);
+	recv->state = ret ? MFD_RECV_FAILED : MFD_RECV_COMPLETE;
 	close_sockets(recv, ret);
 	return ret;
 }
 
-void mfd_recv_progress(struct mfd_recv *recv, struct mfd_recv_progress *progress)
+/* It is receiving only when the source is there. */
+static uint32_t state(const struct mfd_recv *recv)
 {
-	struct mfd_recv_channel_stats of;
+	return recv->state == MFD_RECV_RECEIVING && !recv->heard ? MFD_RECV_LISTENING : recv->state;
+}
+
+int mfd_recv_progress(struct mfd_recv *recv, struct mfd_recv_progress *progress)
+{
+	struct mfd_recv_progress own = {
+		.state = state(recv),
+		.syncs = recv->main.syncs,
+		.normal = recv->main.normal,
+		.zero = recv->main.zero,
+		.cleared = recv->main.cleared,
+		.device_bytes = recv->main.device_bytes,
+		.bytes = recv->main_socket.input.bytes,
+	};
+	struct mfd_recv_channel_stats of = { .size = sizeof(of) };
 	unsigned int i;
 
-	memset(progress, 0, sizeof(*progress));
-	progress->syncs = recv->main.syncs;
-	progress->normal = recv->main.normal;
-	progress->zero = recv->main.zero;
-	progress->cleared = recv->main.cleared;
-	progress->device_bytes = recv->main.device_bytes;
-	progress->bytes = recv->main_socket.input.bytes;
 	for (i = 0; i < recv->params.channels; i++) {
 		mfd_recv_channel_stats(recv, i, &of);
-		progress->packets += of.packets;
-		progress->normal += of.normal;
-		progress->zero += of.zero;
-		progress->cleared += of.cleared;
-		progress->bytes += of.bytes;
+		own.packets += of.packets;
+		own.normal += of.normal;
+		own.zero += of.zero;
+		own.cleared += of.cleared;
+		own.bytes += of.bytes;
 	}
+	return mfd_sized_give(progress, &own, sizeof(own));
 }
 
 int mfd_recv_channel_stats(struct mfd_recv *recv, unsigned int id,
 			   struct mfd_recv_channel_stats *stats)
 {
+	struct mfd_recv_channel_stats own;
 	struct mfd_recv_worker *worker;
 
 	if (id >= recv->params.channels)
 		return -EINVAL;
 	worker = &recv->workers[id];
-	*stats = (struct mfd_recv_channel_stats) {
+	own = (struct mfd_recv_channel_stats) {
+		.channel = id,
 		.packets = worker->channel.packets,
 		.normal = worker->channel.normal,
 		.zero = worker->channel.zero,
@@ -351,7 +389,7 @@ int mfd_recv_channel_stats(struct mfd_recv *recv, unsigned int id,
 		.syncs = worker->channel.syncs,
 		.bytes = worker->socket.input.bytes,
 	};
-	return 0;
+	return mfd_sized_give(stats, &own, sizeof(own));
 }
 
 void mfd_recv_close(struct mfd_recv *recv)

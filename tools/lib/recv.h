@@ -24,8 +24,6 @@ struct mfd_recv_worker {
 	bool ended;			/* under the lock */
 };
 
-enum mfd_recv_state { MFD_RECV_OPEN, MFD_RECV_LISTENING, MFD_RECV_OVER };
-
 /*
  * One incoming migration. The thread that calls the library's functions is also
  * the one that serves the main connection; each channel has a thread from when
@@ -36,7 +34,7 @@ enum mfd_recv_state { MFD_RECV_OPEN, MFD_RECV_LISTENING, MFD_RECV_OVER };
  * waits for the condition looks at the failure.
  */
 struct mfd_recv {
-	enum mfd_recv_state state;
+	_Atomic uint32_t state;		/* of enum mfd_recv_state */
 	struct mfd_recv_params params;
 	struct mfd_compat compat;
 	char machine[256];

@@ -225,8 +225,10 @@ int mfd_recv_channel_run(struct mfd_recv_channel *channel, struct mfd_error *err
 			break;
 		channel->packets++;
 	}
-	if (ret)
-		mfd_error_prefix(err, "channel %u, packet %llu", channel->id,
-				 (unsigned long long)channel->packets + 1);
+	if (!ret)
+		return 0;
+	mfd_error_prefix(err, "channel %u, packet %llu", channel->id,
+			 (unsigned long long)channel->packets + 1);
+	mfd_error_channel(err, channel->id);
 	return ret;
 }

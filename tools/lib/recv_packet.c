@@ -102,6 +102,7 @@ int mfd_recv_header_parse(struct mfd_recv_header *header, const struct mzp_wire_
 		return mfd_recv_reject(err, RECV_MAGIC, "0x%08x", be32toh(wire->magic));
 	if (be32toh(wire->version) != MZP_WIRE_VERSION)
 		return mfd_recv_reject(err, RECV_VERSION, "%u", be32toh(wire->version));
+	packet->size = sizeof(*packet);
 	packet->flags = be32toh(wire->flags);
 	packet->normal_pages = be32toh(wire->normal_pages);
 	packet->zero_pages = be32toh(wire->zero_pages);

@@ -40,7 +40,7 @@ static void *work(void *data)
 {
 	struct mfd_recv_worker *worker = data;
 	struct mfd_recv *recv = worker->recv;
-	struct mfd_error why;
+	struct mfd_error why = MFD_ERROR_NONE;
 
 	if (mfd_recv_channel_run(&worker->channel, &why))
 		mfd_recv_fail(recv, &why);

@@ -8,6 +8,7 @@
 #include "job.h"
 #include "main_conn.h"
 #include "session.h"
+#include "sized.h"
 
 _Static_assert((int)MFD_SEND_FRESH == MZP_SEND_FRESH, "flags");
 _Static_assert(sizeof(struct mfd_range) == sizeof(struct mzp_range), "range");
@@ -33,7 +34,7 @@ static void open_round(struct mfd_session *session)
 
 static int send_job(struct mfd_block *block, struct mzp_send *send, struct mfd_error *err)
 {
-	struct mfd_error why;
+	struct mfd_error why = MFD_ERROR_NONE;
 	int ret;
 
 	open_round(block->session);
@@ -124,25 +125,29 @@ static int finish_round(struct mfd_session *session, struct mfd_error *err)
 
 static void count_round(struct mfd_session *session, struct mfd_round *round)
 {
-	struct mfd_progress base = session->round_base, now;
+	struct mfd_progress base = session->round_base, now = { .size = sizeof(now) };
+	struct mfd_round own;
 
 	session->rounds++;
 	mfd_progress(session, &now);
 	session->round_base = now;
-	if (!round)
-		return;
-	round->pages = now.submitted - base.submitted;
-	round->normal = now.normal - base.normal;
-	round->zero = now.zero - base.zero;
-	round->absent = now.absent - base.absent;
-	round->bytes = now.bytes - base.bytes;
-	round->ns = mfd_now() - session->round_started;
+	own = (struct mfd_round) {
+		.number = now.rounds,
+		.pages = now.submitted - base.submitted,
+		.normal = now.normal - base.normal,
+		.zero = now.zero - base.zero,
+		.absent = now.absent - base.absent,
+		.bytes = now.bytes - base.bytes,
+		.ns = mfd_now() - session->round_started,
+	};
+	if (round)
+		mfd_sized_give(round, &own, sizeof(own));
 }
 
 int mfd_round_finish(struct mfd_session *session, struct mfd_round *round,
 		     struct mfd_error *err)
 {
-	struct mfd_error why;
+	struct mfd_error why = MFD_ERROR_NONE;
 	int ret = expect_connected(session, err);
 
 	if (ret)

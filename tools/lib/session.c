@@ -14,6 +14,7 @@
 #include "job.h"
 #include "pump.h"
 #include "session.h"
+#include "sized.h"
 
 _Static_assert((int)MFD_METHOD_NONE == MZP_METHOD_NONE, "method");
 _Static_assert((int)MFD_METHOD_ZLIB == MZP_METHOD_ZLIB, "method");
@@ -22,15 +23,19 @@ _Static_assert((int)MFD_DETECTION_NONE == MZP_DETECTION_NONE &&
 	       (int)MFD_DETECTION_LEGACY == MZP_DETECTION_LEGACY &&
 	       (int)MFD_DETECTION_MULTIFD == MZP_DETECTION_MULTIFD, "detection");
 
-void mfd_params_init(struct mfd_params *params)
+int mfd_params_init(struct mfd_params *params)
 {
-	memset(params, 0, sizeof(*params));
-	params->channels = 2;
-	params->method = MFD_METHOD_NONE;
-	params->detection = MFD_DETECTION_MULTIFD;
-	params->flush = MFD_FLUSH_ROUND;
-	params->machine = "none";
-	params->stall_ms = 60000;
+	static const struct mfd_params defaults = {
+		.channels = 2,
+		.method = MFD_METHOD_NONE,
+		.level = MFD_LEVEL_DEFAULT,
+		.detection = MFD_DETECTION_MULTIFD,
+		.flush = MFD_FLUSH_ROUND,
+		.machine = "none",
+		.stall_ms = 60000,
+	};
+
+	return mfd_sized_give(params, &defaults, sizeof(defaults));
 }
 
 static struct mfd_session *session_new(void)
@@ -42,6 +47,7 @@ static struct mfd_session *session_new(void)
 		return NULL;
 	STAILQ_INIT(&session->blocks);
 	STAILQ_INIT(&session->jobs);
+	session->failure = MFD_ERROR_NONE;
 	session->dev = -1;
 	session->main = -1;
 	/* none of these can fail with the attributes used here */
@@ -89,11 +95,12 @@ int mfd_open(struct mfd_session **out, struct mfd_error *err)
 int mfd_info(struct mfd_session *session, struct mfd_info *out, struct mfd_error *err)
 {
 	struct mzp_info info = { .size = sizeof(info) };
+	struct mfd_info own;
 	int ret = mfd_device_call(session, MZP_IOC_INFO, &info, err);
 
 	if (ret)
 		return ret;
-	*out = (struct mfd_info) {
+	own = (struct mfd_info) {
 		.page_size = info.page_size,
 		.methods = info.methods,
 		.detections = info.detections,
@@ -102,6 +109,8 @@ int mfd_info(struct mfd_session *session, struct mfd_info *out, struct mfd_error
 		.max_ring_packets = info.max_ring_packets,
 		.max_blocks = info.max_blocks,
 	};
+	if (mfd_sized_give(out, &own, sizeof(own)))
+		return mfd_error_set(err, EINVAL, "struct mfd_info has no size");
 	return 0;
 }
 
@@ -111,7 +120,7 @@ static int check_level(struct mfd_session *session, const struct mfd_params *par
 	struct mzp_info info = { .size = sizeof(info), .method = params->method };
 	int ret = mfd_device_call(session, MZP_IOC_INFO, &info, err);
 
-	if (ret || !params->level)
+	if (ret || params->level == MFD_LEVEL_DEFAULT)
 		return ret;
 	if (params->level < info.level_min || params->level > info.level_max)
 		return mfd_error_set(err, EINVAL,
@@ -124,7 +133,7 @@ static int check_level(struct mfd_session *session, const struct mfd_params *par
 static int check_params(struct mfd_session *session, const struct mfd_params *params,
 			struct mfd_error *err)
 {
-	struct mfd_info info;
+	struct mfd_info info = { .size = sizeof(info) };
 	int ret = mfd_info(session, &info, err);
 
 	if (ret)
@@ -152,6 +161,11 @@ static int check_params(struct mfd_session *session, const struct mfd_params *pa
 		return mfd_error_set(err, EINVAL,
 				     "a ring has a power of two up to %u packets, not %u",
 				     info.max_ring_packets, params->ring_packets);
+	if (params->flags & ~MFD_PARAMS_SPLICE)
+		return mfd_error_set(err, EINVAL, "unknown flags 0x%x", params->flags);
+	if (!params->machine)
+		return mfd_error_set(err, EINVAL,
+				     "machine: the destination's machine type, \"none\" for -M none, is missing");
 	if (strlen(params->machine) >= sizeof(session->machine))
 		return mfd_error_set(err, EINVAL, "the machine type's name is too long");
 	return 0;
@@ -170,15 +184,16 @@ static int explain_enomem(const struct mfd_session *session,
 			     params->channels, ring, pages);
 }
 
-int mfd_setup(struct mfd_session *session, const struct mfd_params *params,
-	      struct mfd_error *err)
+static int set_up(struct mfd_session *session, const struct mfd_params *params,
+		  struct mfd_error *err)
 {
+	bool any = params->level == MFD_LEVEL_DEFAULT;
 	struct mzp_setup setup = {
 		.size = sizeof(setup),
-		.flags = params->level ? 0 : MZP_SETUP_DEFAULT_LEVEL,
+		.flags = any ? MZP_SETUP_DEFAULT_LEVEL : 0,
 		.channels = params->channels,
 		.method = params->method,
-		.level = params->level,
+		.level = any ? 0 : params->level,
 		.detection = params->detection,
 		.packet_pages = params->packet_pages,
 		.ring_packets = params->ring_packets,
@@ -203,6 +218,21 @@ int mfd_setup(struct mfd_session *session, const struct mfd_params *params,
 	return 0;
 }
 
+int mfd_setup(struct mfd_session *session, const struct mfd_params *params,
+	      struct mfd_error *err)
+{
+	struct mfd_params own;
+
+	switch (mfd_sized_take(&own, sizeof(own), params)) {
+	case 0:
+		return set_up(session, &own, err);
+	case -E2BIG:
+		return mfd_error_set(err, E2BIG, "this libmfd is too old for what the program wants");
+	default:
+		return mfd_error_set(err, EINVAL, "struct mfd_params has no size");
+	}
+}
+
 void mfd_session_fail(struct mfd_session *session, const struct mfd_error *why)
 {
 	struct mzp_cancel cancel = { .size = sizeof(cancel) };
@@ -220,7 +250,7 @@ void mfd_session_fail(struct mfd_session *session, const struct mfd_error *why)
 
 void mfd_cancel(struct mfd_session *session)
 {
-	struct mfd_error why;
+	struct mfd_error why = MFD_ERROR_NONE;
 
 	mfd_error_set(&why, ECANCELED, "the migration was cancelled");
 	mfd_session_fail(session, &why);
@@ -229,7 +259,7 @@ void mfd_cancel(struct mfd_session *session)
 static void tell_progress(struct mfd_session *session)
 {
 	uint64_t now = mfd_now();
-	struct mfd_progress progress;
+	struct mfd_progress progress = { .size = sizeof(progress) };
 
 	if (!session->params.progress || now - session->told < MFD_TICK_MS * 1000000ull)
 		return;
@@ -245,7 +275,7 @@ static int failure(struct mfd_session *session, struct mfd_error *err)
 	pthread_mutex_lock(&session->lock);
 	code = session->failure.code;
 	if (code && err)
-		*err = session->failure;
+		mfd_error_copy(err, &session->failure);
 	pthread_mutex_unlock(&session->lock);
 	return -code;
 }
@@ -282,17 +312,21 @@ int mfd_session_result(struct mfd_session *session, int ret,
 	return failure(session, err);
 }
 
-void mfd_progress(struct mfd_session *session, struct mfd_progress *progress)
+int mfd_progress(struct mfd_session *session, struct mfd_progress *progress)
 {
-	progress->rounds = session->rounds;
-	progress->submitted = session->submitted;
-	progress->normal = session->normal;
-	progress->zero = session->zero;
-	progress->absent = session->absent;
-	progress->done = progress->normal + progress->zero + progress->absent;
+	struct mfd_progress own = {
+		.rounds = session->rounds,
+		.submitted = session->submitted,
+		.normal = session->normal,
+		.zero = session->zero,
+		.absent = session->absent,
+	};
+
+	own.done = own.normal + own.zero + own.absent;
 	pthread_mutex_lock(&session->lock);
-	progress->bytes = session->main_bytes + mfd_pumps_bytes(session);
+	own.bytes = session->main_bytes + mfd_pumps_bytes(session);
 	pthread_mutex_unlock(&session->lock);
+	return mfd_sized_give(progress, &own, sizeof(own));
 }
 
 void mfd_close(struct mfd_session *session)

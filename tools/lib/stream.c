@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "error.h"
 #include "stream.h"
 
 enum {
@@ -35,7 +36,7 @@ void mfd_stream_init(struct mfd_stream *stream,
 {
 	stream->sink = sink;
 	stream->opaque = opaque;
-	stream->failure.code = 0;
+	stream->failure = MFD_ERROR_NONE;
 	stream->in_section = false;
 	stream->last_idstr[0] = '\0';
 	stream->used = 0;
@@ -49,7 +50,7 @@ int mfd_stream_flush(struct mfd_stream *stream, struct mfd_error *err)
 	if (!stream->failure.code && used)
 		stream->sink(stream->opaque, stream->buffer, used, &stream->failure);
 	if (stream->failure.code && err)
-		*err = stream->failure;
+		mfd_error_copy(err, &stream->failure);
 	return -stream->failure.code;
 }
 
