@@ -167,7 +167,7 @@ static int run_session(struct demo *demo, const struct mfd_params *params,
 		       struct mfd_error *err)
 {
 	struct mfd_progress end = { .size = sizeof(end) };
-	int ret = mfd_open(&demo->session, err);
+	int ret = mfd_open(&demo->session, NULL, err);
 
 	if (ret)
 		return ret;

@@ -251,7 +251,7 @@ static int run(const struct options *options, struct report *report,
 	int ret = open_images(options->images, &report->total, err);
 
 	if (!ret)
-		ret = mfd_open(&session, err);
+		ret = mfd_open(&session, NULL, err);
 	if (ret)
 		return ret;
 	ret = migrate(session, options, params, err);

@@ -61,7 +61,7 @@ bool migrate(struct vm *vm, const char *address, struct mfd_error *err)
 	mfd_params_init(&params);	/* for a destination of QEMU 9.0 or newer */
 	params.channels = 2;		/* its multifd-channels */
 	vm_log_dirty(vm);		/* before the first page is handed over */
-	ok = !mfd_open(&session, err) &&
+	ok = !mfd_open(&session, NULL, err) &&
 	     !mfd_setup(session, &params, err) &&
 	     !mfd_block_add(session, "ram0", vm->ram, vm->size, &ram, err) &&
 	     !mfd_connect(session, address, err) &&

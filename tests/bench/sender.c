@@ -308,7 +308,7 @@ int main(int argc, char **argv)
 	load(&memory, &options);
 	say("ready");
 	start = now(CLOCK_MONOTONIC);
-	if (mfd_open(&session, &error) || migrate(session, &options, &memory, &result, &error))
+	if (mfd_open(&session, NULL, &error) || migrate(session, &options, &memory, &result, &error))
 		errx(1, "%s", error.text);
 	mfd_progress(session, &result.end);
 	start = now(CLOCK_MONOTONIC) - start;

@@ -476,7 +476,7 @@ int main(int argc, char **argv)
 	if (!to || !nr_blocks || rounds < 2)
 		errx(2, "see the usage in the source");
 
-	if (mfd_open(&session, &error) || mfd_setup(session, &params, &error))
+	if (mfd_open(&session, NULL, &error) || mfd_setup(session, &params, &error))
 		errx(1, "%s", error.text);
 	for (i = 0; i < nr_blocks; i++) {
 		fill(&blocks[i]);

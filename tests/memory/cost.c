@@ -209,7 +209,7 @@ static int migrate(const struct memory_kind *kind, const char *address, const ch
 	int out, err;
 
 	mfd_params_init(&params);
-	must(!mfd_open(&session, &error), "%s", error.text);
+	must(!mfd_open(&session, NULL, &error), "%s", error.text);
 	must(!mfd_setup(session, &params, &error), "%s", error.text);
 	if (kind->flags & BY_FD)
 		err = mfd_block_add_fd(session, "ram0", g->fd, 0, g->pages * PAGE, &block, &error);

@@ -47,6 +47,12 @@ int mfd_jobs_wait(struct mfd_session *session, struct mfd_error *err)
 	return 0;
 }
 
+int mfd_session_refuse(int ret, const struct mfd_error *why, struct mfd_error *err)
+{
+	(void)why, (void)err;
+	return ret;
+}
+
 int mfd_main_round(struct mfd_session *session, struct mfd_error *err)
 {
 	(void)session, (void)err;

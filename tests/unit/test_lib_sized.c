@@ -96,7 +96,8 @@ TEST(without_a_size)
 		       sizeof(struct type), #type)
 PADLESS(mfd_error, text);
 PADLESS(mfd_info, max_blocks);
-PADLESS(mfd_progress, bytes);
+PADLESS(mfd_progress, unacknowledged);
+PADLESS(mfd_convergence, expected_downtime_ms);
 PADLESS(mfd_params, opaque);
 PADLESS(mfd_round, ns);
 PADLESS(mfd_compat, detection);

@@ -28,6 +28,9 @@ static const struct meaning meanings[] = {
 	{ MZP_IOC_BLOCK_ADD, EOVERFLOW, "it reaches beyond the end of memory" },
 	{ MZP_IOC_SEND, ERANGE, "the pages reach beyond the end of the block" },
 	{ MZP_IOC_SEND, EINVAL, "ranges must be page-aligned, ascending and not empty" },
+	{ MZP_IOC_SEND, EFAULT, "the bitmap or the ranges cannot be read" },
+	{ MZP_IOC_BLOCK_REMOVE, EBUSY, "pages of it are still to be sent" },
+	{ MZP_IOC_WAIT_PENDING, ETIMEDOUT, "there is more than that for longer" },
 	{ MZP_IOC_END, ENOTRECOVERABLE, "a page could not be sent, so it is not complete" },
 	{ 0, ECANCELED, "the session was cancelled" },
 	{ 0, EIO, "the session belongs to another process, or its compressor has failed" },
@@ -48,7 +51,11 @@ static const char *const commands[] = {
 	[MZP_CMD_WAIT] = "cannot wait for pages to be sent",
 	[MZP_CMD_CANCEL] = "cannot cancel",
 	[MZP_CMD_PUMP] = "cannot send packets",
+	[MZP_CMD_STATUS] = "cannot ask how far it is",
+	[MZP_CMD_WAIT_PENDING] = "cannot wait for what is pending",
 	[MZP_CMD_END] = "cannot end the stream",
+	[MZP_CMD_INJECT] = "cannot put bytes in between",
+	[MZP_CMD_RATE] = "cannot limit the bandwidth",
 };
 
 static const char *meaning_of(unsigned long command, int code)
@@ -87,36 +94,38 @@ int mfd_device_pump(int channel, struct mzp_pump *pump, struct mfd_error *err)
 	return call(channel, MZP_IOC_PUMP, pump, err);
 }
 
-int mfd_device_open(struct mfd_session *session, struct mfd_error *err)
+static int open_error(const char *path, int code, struct mfd_error *err)
 {
-	session->dev = open(DEVICE, O_RDWR | O_CLOEXEC);
-	if (session->dev >= 0)
-		return 0;
-	switch (errno) {
+	switch (code) {
 	case ENOENT:
 	case ENXIO:
 	case ENODEV:
-		return mfd_error_set(err, ENOENT,
-				     DEVICE ": the kernel module is not loaded: insmod multifd_zp.ko (as root)");
+		mfd_error_set(err, ENOENT,
+			      "%s: the kernel module is not loaded: modprobe multifd_zp, or insmod multifd_zp.ko (as root)",
+			      path);
+		mfd_error_of(err, MFD_ERROR_MODULE);
+		return -ENOENT;
 	case EACCES:
 	case EPERM:
-		return mfd_error_set(err, EACCES,
-				     DEVICE ": permission denied: be root or in its group, kvm");
+		mfd_error_set(err, EACCES,
+			      "%s: permission denied: be root or in its group, kvm", path);
+		mfd_error_of(err, MFD_ERROR_MODULE);
+		return -EACCES;
 	case EMFILE:
 		return mfd_error_set(err, EMFILE,
-				     DEVICE ": this process has too many open files, or this user too many sessions");
+				     "%s: this process has too many open files, or this user too many sessions",
+				     path);
 	default:
-		return mfd_error_errno(err, errno, DEVICE);
+		return mfd_error_errno(err, code, "%s", path);
 	}
 }
 
-int mfd_device_end(struct mfd_session *session, struct mfd_error *err)
+int mfd_device_open(struct mfd_session *session, const char *path, struct mfd_error *err)
 {
-	struct mzp_end end = { .size = sizeof(end) };
-	int ret = mfd_device_call(session, MZP_IOC_END, &end, err);
-
-	mfd_device_close(session);
-	return ret;
+	if (!path)
+		path = DEVICE;
+	session->dev = open(path, O_RDWR | O_CLOEXEC);
+	return session->dev < 0 ? open_error(path, errno, err) : 0;
 }
 
 void mfd_device_close(struct mfd_session *session)

@@ -6,15 +6,10 @@
 
 struct mzp_pump;
 
-int mfd_device_open(struct mfd_session *session, struct mfd_error *err);
+/* @path: NULL for the usual one. */
+int mfd_device_open(struct mfd_session *session, const char *path, struct mfd_error *err);
 
-/*
- * Say that the stream is complete, and close the device.
- * Return: 0 or a negative errno.
- */
-int mfd_device_end(struct mfd_session *session, struct mfd_error *err);
-
-/* Any number of times. What the channels still hold can be read afterwards. */
+/* Any number of times. */
 void mfd_device_close(struct mfd_session *session);
 
 /*
@@ -25,10 +20,7 @@ void mfd_device_close(struct mfd_session *session);
 int mfd_device_call(struct mfd_session *session, unsigned long command, void *argument,
 		    struct mfd_error *err);
 
-/*
- * The same with PUMP, which is a channel's and not the session's: so that it goes
- * on when the device is closed.
- */
+/* The same with PUMP, which is a channel's and not the session's. */
 int mfd_device_pump(int channel, struct mzp_pump *pump, struct mfd_error *err);
 
 #endif /* MFD_PRIVATE_DEVICE_H */

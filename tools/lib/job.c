@@ -28,17 +28,17 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "block.h"
 #include "device.h"
 #include "error.h"
 #include "job.h"
 
 struct mfd_job {
-	STAILQ_ENTRY(mfd_job) next;
+	struct mfd_job *next;
 	struct mfd_block *block;	/* NULL: a SYNC */
 	uint64_t id;
 	uint64_t first_page;
 	uint64_t page_count;
-	struct mzp_wait seen;		/* counts that are in the session's already */
 };
 
 static bool wants_zero_bitmap(const struct mfd_job *job, const struct mfd_session *session)
@@ -61,31 +61,17 @@ static int grow_zero_bitmap(struct mfd_session *session, uint64_t words,
 	return 0;
 }
 
-/* Add what has come since the last time. */
-static void count(struct mfd_session *session, struct mfd_job *job,
-		  const struct mzp_wait *wait)
-{
-	session->normal += wait->normal - job->seen.normal;
-	session->zero += wait->zero - job->seen.zero;
-	session->absent += wait->absent - job->seen.absent;
-	job->seen = *wait;
-}
-
-static int wait_for(struct mfd_session *session, struct mfd_job *job,
-		    struct mzp_wait *wait, struct mfd_error *err)
+static int wait_for(struct mfd_session *session, struct mzp_wait *wait, struct mfd_error *err)
 {
 	int ret;
 
 	while ((ret = mfd_device_call(session, MZP_IOC_WAIT, wait, err))) {
 		if (ret != -ETIMEDOUT && ret != -EINTR)
 			return ret;
-		if (ret == -ETIMEDOUT)
-			count(session, job, wait);
 		ret = mfd_session_check(session, err);
 		if (ret)
 			return ret;
 	}
-	count(session, job, wait);
 	return 0;
 }
 
@@ -157,7 +143,7 @@ static int finish_job(struct mfd_session *session, struct mfd_job *job,
 		wait.zero_bitmap = (uintptr_t)session->zero_bitmap;
 		wait.zero_bitmap_pages = words * 64;
 	}
-	ret = wait_for(session, job, &wait, err);
+	ret = wait_for(session, &wait, err);
 	if (ret)
 		return ret;
 	if (wait.error)
@@ -167,12 +153,27 @@ static int finish_job(struct mfd_session *session, struct mfd_job *job,
 	return session->stream.failure.code ? mfd_stream_flush(&session->stream, err) : 0;
 }
 
+static void append(struct mfd_session *session, struct mfd_job *job)
+{
+	*session->jobs_end = job;
+	session->jobs_end = &job->next;
+}
+
+static struct mfd_job *take_oldest(struct mfd_session *session)
+{
+	struct mfd_job *job = session->jobs;
+
+	session->jobs = job->next;
+	if (!session->jobs)
+		session->jobs_end = &session->jobs;
+	return job;
+}
+
 static int wait_oldest(struct mfd_session *session, struct mfd_error *err)
 {
-	struct mfd_job *job = STAILQ_FIRST(&session->jobs);
+	struct mfd_job *job = take_oldest(session);
 	int ret;
 
-	STAILQ_REMOVE_HEAD(&session->jobs, next);
 	ret = finish_job(session, job, err);
 	free(job);
 	return ret ? ret : mfd_session_check(session, err);
@@ -182,30 +183,30 @@ int mfd_jobs_wait(struct mfd_session *session, struct mfd_error *err)
 {
 	int ret = 0;
 
-	while (!ret && !STAILQ_EMPTY(&session->jobs))
+	while (!ret && session->jobs)
 		ret = wait_oldest(session, err);
 	return ret;
 }
 
 void mfd_jobs_forget(struct mfd_session *session)
 {
-	struct mfd_job *job;
-
-	while ((job = STAILQ_FIRST(&session->jobs))) {
-		STAILQ_REMOVE_HEAD(&session->jobs, next);
-		free(job);
-	}
+	while (session->jobs)
+		free(take_oldest(session));
 }
 
-/* An ioctl that makes a job; as long as there are too many, wait for one. */
+/*
+ * An ioctl that makes a job; as long as there are too many, wait for one. If that one has
+ * failed, the migration has.
+ */
 static int call(struct mfd_session *session, unsigned long command, void *argument,
 		struct mfd_error *err)
 {
+	struct mfd_error why = MFD_ERROR_NONE;
 	int ret;
 
 	while ((ret = mfd_device_call(session, command, argument, err)) == -EAGAIN &&
-	       !STAILQ_EMPTY(&session->jobs)) {
-		ret = wait_oldest(session, err);
+	       session->jobs) {
+		ret = mfd_session_result(session, wait_oldest(session, &why), &why, err);
 		if (ret)
 			break;
 	}
@@ -231,8 +232,7 @@ int mfd_job_send(struct mfd_block *block, struct mzp_send *send, struct mfd_erro
 	job->id = send->job_id;
 	job->first_page = send->first_page;
 	job->page_count = send->page_count;
-	STAILQ_INSERT_TAIL(&session->jobs, job, next);
-	session->submitted += send->pages;
+	append(session, job);
 	return 0;
 }
 
@@ -250,6 +250,6 @@ int mfd_job_sync(struct mfd_session *session, struct mfd_error *err)
 		return ret;
 	}
 	job->id = sync.job_id;
-	STAILQ_INSERT_TAIL(&session->jobs, job, next);
+	append(session, job);
 	return 0;
 }

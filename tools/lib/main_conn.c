@@ -6,6 +6,7 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
+#include "block.h"
 #include "error.h"
 #include "main_conn.h"
 #include "pump.h"
@@ -55,20 +56,30 @@ static int write_all(void *opaque, const void *data, size_t size, struct mfd_err
 	return 0;
 }
 
-int mfd_main_open(struct mfd_session *session, const struct mfd_address *address,
-		  struct mfd_endpoint *endpoint, struct mfd_error *err)
+static void set_main(struct mfd_session *session, int fd)
 {
-	int fd;
-	int ret = mfd_socket_connect(session, address, endpoint, &fd, err);
-
-	if (ret)
-		return ret;
 	pthread_mutex_lock(&session->lock);
 	session->main = fd;
 	pthread_mutex_unlock(&session->lock);
+}
+
+int mfd_main_begin(struct mfd_session *session, int fd, struct mfd_error *err)
+{
+	set_main(session, fd);
 	mfd_stream_init(&session->stream, write_all, session);
 	mfd_stream_header(&session->stream, session->machine);
+	if (session->params.flags & MFD_PARAMS_RETURN_PATH)
+		mfd_stream_return_path(&session->stream);
 	return mfd_stream_flush(&session->stream, err);
+}
+
+void mfd_main_disconnect(struct mfd_session *session, bool close_it)
+{
+	int fd = session->main;
+
+	set_main(session, -1);
+	if (close_it && fd >= 0)
+		close(fd);
 }
 
 int mfd_main_setup(struct mfd_session *session, struct mfd_error *err)
@@ -76,10 +87,10 @@ int mfd_main_setup(struct mfd_session *session, struct mfd_error *err)
 	const struct mfd_block *block;
 	uint64_t total = 0;
 
-	STAILQ_FOREACH(block, &session->blocks, next)
+	for (block = session->blocks; block; block = block->next)
 		total += block->length;
 	mfd_stream_setup_begin(&session->stream, total);
-	STAILQ_FOREACH(block, &session->blocks, next)
+	for (block = session->blocks; block; block = block->next)
 		mfd_stream_setup_block(&session->stream, block->idstr, block->length);
 	mfd_stream_section_end(&session->stream, session->params.flush == MFD_FLUSH_ROUND);
 	return mfd_stream_flush(&session->stream, err);
@@ -100,6 +111,24 @@ int mfd_main_last(struct mfd_session *session, struct mfd_error *err)
 	return mfd_stream_flush(&session->stream, err);
 }
 
+int mfd_main_raw(struct mfd_session *session, const void *data, size_t size,
+		 struct mfd_error *err)
+{
+	mfd_stream_raw(&session->stream, data, size);
+	return mfd_stream_flush(&session->stream, err);
+}
+
+int mfd_main_device(struct mfd_session *session, const char *idstr, uint32_t instance,
+		    uint32_t version, const void *data, size_t size, struct mfd_error *err)
+{
+	uint32_t id = ++session->device_sections + MFD_STREAM_RAM_ID;
+
+	mfd_stream_device_begin(&session->stream, id, idstr, instance, version);
+	mfd_stream_raw(&session->stream, data, size);
+	mfd_stream_device_end(&session->stream, id);
+	return mfd_stream_flush(&session->stream, err);
+}
+
 static uint64_t unsent(struct mfd_session *session)
 {
 	int bytes = 0;
@@ -108,22 +137,70 @@ static uint64_t unsent(struct mfd_session *session)
 	return bytes + mfd_pumps_unsent(session);
 }
 
+static int gave_up(int code, struct mfd_error *err)
+{
+	mfd_error_set(err, code,
+		      "main connection: the destination gave up before the end; its own log says why");
+	mfd_error_of(err, MFD_ERROR_PEER);
+	return -code;
+}
+
+/*
+ * What has the destination said? Return: 1: that it has the guest; 0: nothing yet, or an
+ * error.
+ */
+static int listen_to(struct mfd_session *session, struct mfd_error *err)
+{
+	size_t room;
+	ssize_t n;
+	int ret;
+
+	do {
+		void *to = mfd_return_path_room(&session->return_path, &room);
+
+		n = recv(session->main, to, room, MSG_DONTWAIT);
+		if (n < 0)
+			return errno == EAGAIN || errno == EINTR ? 0 : gave_up(errno, err);
+		if (!n)
+			return mfd_error_set(err, EPIPE,
+					     "main connection: the destination has ended it without saying how it went; its own log says more");
+		ret = mfd_return_path_take(&session->return_path, n, err);
+	} while (!ret);
+	return ret;
+}
+
 /*
  * Has the destination ended the main connection? Return: 1: yes, in good order;
- * 0: not yet, or an error: it has failed, and a channel may be the first to show it.
+ * 0: not yet, or an error.
  */
-static int main_ended(struct mfd_session *session, struct mfd_error *err)
+static int look_for_end(struct mfd_session *session, struct mfd_error *err)
 {
 	char byte;
 	ssize_t n = recv(session->main, &byte, sizeof(byte), MSG_DONTWAIT);
-	int code = n < 0 ? errno : EPROTO;
 
 	if (!n)
 		return 1;
-	if (n < 0 && (code == EAGAIN || code == EINTR))
-		return mfd_pumps_verify(session, err);
-	return mfd_error_set(err, code,
-			     "main connection: the destination gave up before the end; its own log says why");
+	if (n < 0 && (errno == EAGAIN || errno == EINTR))
+		return 0;
+	return gave_up(n < 0 ? errno : EPROTO, err);
+}
+
+static int main_ended(struct mfd_session *session, struct mfd_error *err)
+{
+	bool says = session->params.flags & MFD_PARAMS_RETURN_PATH;
+	int (*look)(struct mfd_session *session, struct mfd_error *err) =
+		says ? listen_to : look_for_end;
+	struct mfd_error why = MFD_ERROR_NONE;
+	int ret = look(session, err), failed;
+
+	if (ret)
+		return ret;
+	/* a channel may be the first to show that it has failed, or that it is done */
+	failed = mfd_pumps_verify(session, &why);
+	if (!failed)
+		return 0;
+	ret = look(session, err);
+	return ret ? ret : mfd_session_refuse(failed, &why, err);
 }
 
 /*
@@ -160,7 +237,7 @@ static int wait_ended(struct mfd_session *session, int fd,
 }
 
 /*
- * There is no return path: whether the destination succeeded shows only in how it
+ * Without a return path, whether the destination succeeded shows only in how it
  * ends the connections. It does so when it has read the end; if it leaves before,
  * with anything unread, its kernel resets the connection, and the socket reports
  * an error and not an end.
@@ -181,6 +258,9 @@ static int wait_ended(struct mfd_session *session, int fd,
  * only closes the socket later, reads what its kernel has acknowledged. A UNIX
  * socket's bytes are not gone from the queue until they are read, or thrown away
  * with an error, so there it is certain.
+ *
+ * With a return path, it has said that it has the guest, and how connections end from then on
+ * means nothing.
  */
 static int wait_end(struct mfd_session *session, struct mfd_error *err)
 {
@@ -188,6 +268,10 @@ static int wait_end(struct mfd_session *session, struct mfd_error *err)
 
 	if (ret)
 		return ret;
+	if (session->params.flags & MFD_PARAMS_RETURN_PATH) {
+		mfd_pumps_end(session);
+		return 0;
+	}
 	if (session->params.flush == MFD_FLUSH_SECTION)
 		poll(NULL, 0, MFD_TICK_MS);
 	mfd_pumps_end(session);

@@ -6,11 +6,13 @@
 #include "socket.h"
 
 /*
- * Connect, and send what the destination knows the main connection by: it
- * looks at it before it accepts anybody else.
+ * Use @fd, which is the session's from now on, and send what the destination knows the
+ * main connection by: it looks at it before it accepts anybody else.
  */
-int mfd_main_open(struct mfd_session *session, const struct mfd_address *address,
-		  struct mfd_endpoint *endpoint, struct mfd_error *err);
+int mfd_main_begin(struct mfd_session *session, int fd, struct mfd_error *err);
+
+/* Forget the connection, before anything was started. @close_it: else it is the caller's. */
+void mfd_main_disconnect(struct mfd_session *session, bool close_it);
 
 /* The RAM set-up section. Its SYNC is on the channels already. */
 int mfd_main_setup(struct mfd_session *session, struct mfd_error *err);
@@ -26,6 +28,12 @@ int mfd_main_round(struct mfd_session *session, struct mfd_error *err);
  * the channels already.
  */
 int mfd_main_last(struct mfd_session *session, struct mfd_error *err);
+
+/* What stands behind RAM: bytes as they are, or a device's section. */
+int mfd_main_raw(struct mfd_session *session, const void *data, size_t size,
+		 struct mfd_error *err);
+int mfd_main_device(struct mfd_session *session, const char *idstr, uint32_t instance,
+		    uint32_t version, const void *data, size_t size, struct mfd_error *err);
 
 /*
  * The end of the stream, then that of the channels, as soon as the destination has

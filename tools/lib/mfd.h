@@ -5,7 +5,11 @@
  * The life of a migration:
  *
  *	mfd_open → mfd_setup → mfd_block_add … → mfd_connect
- *	  → { mfd_send_… … → mfd_round_finish } per round → mfd_finish → mfd_close
+ *	  → { mfd_send_… … → mfd_round_finish } per round
+ *	  → mfd_device_state … → mfd_finish → mfd_close
+ *
+ * A caller with sockets of its own calls mfd_attach_main, mfd_attach_channel … and
+ * mfd_start instead of mfd_connect.
  *
  * Every structure begins with its size, which the caller sets before the library looks
  * at it or fills it in: programs and libraries of different ages understand each other,
@@ -14,15 +18,18 @@
  *
  * Functions return 0 or a negative errno. What went wrong is in the struct
  * mfd_error that the caller passes last (or NULL), as a sentence for people. A pointer
- * that must not be NULL and is gives -EINVAL. An
- * error of mfd_connect, mfd_send_…, mfd_round_finish or mfd_finish is final: the
- * migration has failed, such calls repeat the first error from then on, and the
- * guest can simply go on running where it is.
+ * that must not be NULL and is gives -EINVAL.
+ *
+ * An argument that is wrong, or a call at the wrong time, changes nothing, and the
+ * migration goes on; so it does if mfd_connect finds nobody. What goes wrong on the way is
+ * final: the migration has failed (MFD_STATE_FAILED), such calls repeat the first error
+ * from then on, and the guest can simply go on running where it is.
  *
  * Calls for one session come from one thread at a time, all in the process that
- * called mfd_setup; mfd_cancel and mfd_progress may come from any thread at any
- * time between mfd_open and mfd_close. The library prints nothing, changes no
- * signal disposition, keeps no global state and never exits.
+ * called mfd_open; mfd_cancel, mfd_progress, mfd_rate and mfd_channel_run may come from
+ * any thread between mfd_open and mfd_close. In a child after fork(2) the session can be
+ * closed, which touches nothing of the parent's; all else is -ECHILD there. The library
+ * prints nothing, changes no signal disposition, keeps no global state and never exits.
  */
 #ifndef MFD_H
 #define MFD_H
@@ -158,20 +165,37 @@ struct mfd_info {
 };
 
 /**
- * struct mfd_progress - how far a migration is; all counts since mfd_connect
+ * enum mfd_progress_state - where a migration is, in QEMU's words
+ * @MFD_STATE_SETUP: not connected yet
+ * @MFD_STATE_ACTIVE: under way
+ * @MFD_STATE_COMPLETED: the destination has the guest
+ * @MFD_STATE_FAILED: it has not, and will not
+ */
+enum mfd_progress_state {
+	MFD_STATE_SETUP = 0,
+	MFD_STATE_ACTIVE,
+	MFD_STATE_COMPLETED,
+	MFD_STATE_FAILED,
+};
+
+/**
+ * struct mfd_progress - how far a migration is; all counts since mfd_setup
  * @size: sizeof(struct mfd_progress), set by the caller
- * @reserved: 0
+ * @state: of enum mfd_progress_state
  * @rounds: rounds finished
  * @submitted: pages handed over
- * @done: pages dealt with, as far as jobs are finished: @normal + @zero + @absent
+ * @done: pages dealt with: @normal + @zero + @absent
  * @normal: pages sent with their contents
  * @zero: pages read and found to be zero
  * @absent: pages that hold no data, so were not read
  * @bytes: bytes that sockets have accepted, the main connection's included
+ * @pending_pages: pages handed over that are not dealt with yet
+ * @pending_bytes: bytes that are made, and that no socket has accepted yet
+ * @unacknowledged: bytes in the sockets that the destination has not acknowledged
  */
 struct mfd_progress {
 	uint32_t size;
-	uint32_t reserved;
+	uint32_t state;
 	uint64_t rounds;
 	uint64_t submitted;
 	uint64_t done;
@@ -179,6 +203,9 @@ struct mfd_progress {
 	uint64_t zero;
 	uint64_t absent;
 	uint64_t bytes;
+	uint64_t pending_pages;
+	uint64_t pending_bytes;
+	uint64_t unacknowledged;
 };
 
 /* The level that a method has if none is asked for. */
@@ -188,9 +215,26 @@ struct mfd_progress {
  * enum mfd_params_flags - flags of struct mfd_params
  * @MFD_PARAMS_SPLICE: bring the packets to the sockets by splice(2), through this
  *	process, instead of letting the module send them. Costs more CPU time.
+ * @MFD_PARAMS_RETURN_PATH: ask the destination to say how it went: mfd_finish
+ *	succeeds only if it says so. Without it there is nothing but the way in which
+ *	connections end, and a relay or a tunnel makes an end of a reset.
+ * @MFD_PARAMS_NO_MAIN: there is no main connection. The channels carry the guest's pages,
+ *	and all else, such as names of blocks, the end of rounds and whether it
+ *	succeeded, is between the caller and its peer.
+ * @MFD_PARAMS_OWN_THREADS: start no threads: the caller calls mfd_channel_run for each
+ *	channel, in threads of its own
+ * @MFD_PARAMS_NO_WORKERS: let nobody but the channels' threads make packets, so that all
+ *	CPU time is that of this process
+ * @MFD_PARAMS_FIT: if RLIMIT_MEMLOCK does not suffice, make the rings, then the packets
+ *	as small as it wants
  */
 enum mfd_params_flags {
 	MFD_PARAMS_SPLICE = 1 << 0,
+	MFD_PARAMS_RETURN_PATH = 1 << 1,
+	MFD_PARAMS_NO_MAIN = 1 << 2,
+	MFD_PARAMS_OWN_THREADS = 1 << 3,
+	MFD_PARAMS_NO_WORKERS = 1 << 4,
+	MFD_PARAMS_FIT = 1 << 5,
 };
 
 /**
@@ -215,6 +259,8 @@ enum mfd_params_flags {
  *	there is something to send, or does not finish when it has everything;
  *	0: never
  * @flags: of enum mfd_params_flags
+ * @rate: bytes per second that all channels together may send, 0: no limit; see
+ *	mfd_rate
  * @progress: called about ten times a second by functions that wait, in the
  *	caller's thread, or NULL. It may call mfd_cancel.
  * @opaque: passed to @progress
@@ -234,6 +280,7 @@ struct mfd_params {
 	const char *machine;
 	uint32_t stall_ms;
 	uint32_t flags;
+	uint64_t rate;
 	void (*progress)(const struct mfd_progress *now, void *opaque);
 	void *opaque;
 };
@@ -249,14 +296,26 @@ struct mfd_params {
 MFD_API int mfd_params_init(struct mfd_params *params);
 
 /**
- * mfd_open - open /dev/multifd_zp
+ * mfd_open - open the module's device
  * @session: out: the new session, owned by the caller until mfd_close
+ * @path: of the device; NULL: /dev/multifd_zp
  * @err: out: what went wrong, or NULL
  *
  * Return: 0; -ENOENT: the module is not loaded; -EACCES: not in the device's
  * group; -EPROTO: the module speaks another version of the API.
  */
-MFD_API int mfd_open(struct mfd_session **session, struct mfd_error *err);
+MFD_API int mfd_open(struct mfd_session **session, const char *path, struct mfd_error *err);
+
+/**
+ * mfd_open_fd - take a device that is open already
+ * @session: as mfd_open
+ * @fd: the device, opened for nobody else's session: for instance by who started a VMM
+ *	that is jailed. It is the session's from now on, unless this fails.
+ * @err: out: what went wrong, or NULL
+ *
+ * Return: as mfd_open.
+ */
+MFD_API int mfd_open_fd(struct mfd_session **session, int fd, struct mfd_error *err);
 
 /**
  * mfd_info - what the module can do
@@ -283,12 +342,12 @@ MFD_API int mfd_setup(struct mfd_session *session, const struct mfd_params *para
 
 /**
  * mfd_block_add - name a stretch of guest memory
- * @session: set up, not connected yet
+ * @session: set up, not connected yet (with MFD_PARAMS_NO_MAIN: at any time)
  * @idstr: the destination's name for it, 1 to 255 bytes; copied
  * @addr: where it is mapped here, page-aligned. Whoever maps it keeps owning
  *	it; it stays mapped until mfd_finish or mfd_close.
  * @length: bytes, a multiple of the page size; the destination's used length
- * @block: out: for mfd_send_…; it lives as long as the session
+ * @block: out: for mfd_send_…; it lives until mfd_block_remove or mfd_close
  * @err: out: what went wrong, or NULL
  *
  * Return: 0; -EEXIST: there is a block of that name; -ENOSPC: too many; -EINVAL.
@@ -319,21 +378,102 @@ MFD_API int mfd_block_add_fd(struct mfd_session *session, const char *idstr, int
 			     struct mfd_block **block, struct mfd_error *err);
 
 /**
+ * mfd_block_remove - forget a block
+ * @block: not used afterwards, whatever is returned but an error of the arguments
+ * @err: out: what went wrong, or NULL
+ *
+ * When memory goes, such as a DIMM that is unplugged. Waits until what was handed over of
+ * it is in packets, whose pages are kept until they are sent. QEMU's protocol does not
+ * tell the destination, which keeps its block as it is.
+ *
+ * Return: 0, or an error, after which the block is still there.
+ */
+MFD_API int mfd_block_remove(struct mfd_block *block, struct mfd_error *err);
+
+/**
  * mfd_connect - connect to the destination and tell it about the blocks
  * @session: set up, with all its blocks
  * @address: ``tcp:HOST:PORT`` (an IPv6 host in brackets) or ``unix:PATH``
  * @err: out: what went wrong, or NULL
  *
  * Opens the main connection and the channels and starts a thread for each
- * channel that brings its packets to its socket, and makes those that the module's
- * workers have not made. These threads block all signals but those of their own
- * faults (SIGBUS and the like). Waits for the destination to accept, at most the
+ * channel (mfd_start). Waits for the destination to accept, at most the
  * session's stall_ms.
  *
- * Return: 0 or the error of the address, a socket, a thread or the module.
+ * Return: 0 or the error of the address, a socket, a thread or the module. If not all
+ * connections could be made, it can be called again, with another address.
  */
 MFD_API int mfd_connect(struct mfd_session *session, const char *address,
 			struct mfd_error *err);
+
+/**
+ * mfd_attach_main - use a socket of the caller's as the main connection
+ * @session: set up, with all its blocks
+ * @fd: a connected stream socket of any kind, such as TCP, UNIX or vsock. It is the
+ *	session's from now on, unless this fails. It is written to and read from without
+ *	waiting, whether it is non-blocking or not.
+ * @err: out: what went wrong, or NULL
+ *
+ * Sends what a QEMU destination knows the main connection by. It looks at that before it
+ * accepts others, so this comes before the channels are connected.
+ *
+ * Return: 0; -EINVAL; or the socket's error.
+ */
+MFD_API int mfd_attach_main(struct mfd_session *session, int fd, struct mfd_error *err);
+
+/**
+ * mfd_attach_channel - use a socket of the caller's for a channel
+ * @session: set up
+ * @channel: from 0 on
+ * @fd: as mfd_attach_main. The destination tells channels apart by what is sent there, so
+ *	the order in which they are connected does not matter.
+ * @err: out: what went wrong, or NULL
+ *
+ * Return: 0; -EINVAL: also if that is no stream socket; -EBUSY: it has one.
+ */
+MFD_API int mfd_attach_channel(struct mfd_session *session, uint32_t channel, int fd,
+			       struct mfd_error *err);
+
+/**
+ * mfd_start - begin the migration, on the sockets that were attached
+ * @session: with all that it needs attached
+ * @err: out: what went wrong, or NULL
+ *
+ * Starts a thread for each channel, named mfd-channel-N, that brings its packets to its
+ * socket, and makes those that the module's workers have not made; unless the caller wants
+ * to run them (MFD_PARAMS_OWN_THREADS). These threads block all signals but those of
+ * their own faults (SIGBUS and the like). Then tells the destination about the blocks.
+ *
+ * Return: 0 or an error; but for -EINVAL, that ends the migration.
+ */
+MFD_API int mfd_start(struct mfd_session *session, struct mfd_error *err);
+
+/**
+ * mfd_channel_run - bring a channel's packets to its socket
+ * @session: started, or about to be, with MFD_PARAMS_OWN_THREADS
+ * @channel: which has a socket, and which nobody else runs
+ * @err: out: what went wrong, or NULL
+ *
+ * To the end of the stream. Each channel needs a thread of its own. A signal handler
+ * interrupts nothing; mfd_cancel, and whatever fails, does.
+ *
+ * Context: any thread. It has to have returned before mfd_close is called.
+ * Return: 0: the stream has been sent to its end; or the error that the migration has
+ * failed with.
+ */
+MFD_API int mfd_channel_run(struct mfd_session *session, uint32_t channel,
+			    struct mfd_error *err);
+
+/**
+ * mfd_rate - limit how many bytes a second all channels together may send
+ * @session: set up, not finished
+ * @bytes_per_second: 0: no limit. An administrator's limit holds as well.
+ * @err: out: what went wrong, or NULL
+ *
+ * Context: any thread.
+ */
+MFD_API int mfd_rate(struct mfd_session *session, uint64_t bytes_per_second,
+		     struct mfd_error *err);
 
 /**
  * enum mfd_send_flags - flags of mfd_send_…
@@ -351,12 +491,13 @@ enum mfd_send_flags {
  * @err: out: what went wrong, or NULL
  *
  * Like all mfd_send_…: what arrives of a page is at least as new as when the
- * function returns; what is written later belongs in the dirty log and in the
+ * function was called; what is written later belongs in the dirty log and in the
  * next round. No page may be handed over twice in a round. The work is done in
  * the background; the function may wait for earlier parts of the round, so
  * for the destination.
  *
- * Return: 0 or an error that ends the migration.
+ * Return: 0 or an error. -EINVAL, -ERANGE, -EFAULT, -ENOMEM: nothing was handed over, and
+ * the migration goes on; any other has ended it.
  */
 MFD_API int mfd_send_all(struct mfd_block *block, unsigned int flags,
 			 struct mfd_error *err);
@@ -365,14 +506,14 @@ MFD_API int mfd_send_all(struct mfd_block *block, unsigned int flags,
  * mfd_send_bitmap - send the pages whose bits are set
  * @block: of a connected session
  * @first_page: page of bit 0, counted from the start of the block
- * @page_count: bits that count, at least 1; those behind are ignored
+ * @page_count: bits that count; those behind are ignored
  * @bitmap: little-endian 64-bit words, as KVM_GET_DIRTY_LOG fills them in; copied
  * @flags: of enum mfd_send_flags
  * @err: out: what went wrong, or NULL
  *
  * See mfd_send_all.
  *
- * Return: 0 or an error that ends the migration.
+ * Return: as mfd_send_all.
  */
 MFD_API int mfd_send_bitmap(struct mfd_block *block, uint64_t first_page,
 			    uint64_t page_count, const uint64_t *bitmap,
@@ -402,11 +543,104 @@ struct mfd_range {
  *
  * See mfd_send_all.
  *
- * Return: 0 or an error that ends the migration.
+ * Return: as mfd_send_all.
  */
 MFD_API int mfd_send_ranges(struct mfd_block *block, const struct mfd_range *ranges,
 			    uint32_t nr_ranges, uint64_t base, unsigned int flags,
 			    struct mfd_error *err);
+
+/*
+ * Pages can also be marked first, from several sources and more than once, and be sent
+ * together once a round.
+ */
+
+/**
+ * mfd_dirty_pages - mark pages that are to be sent
+ * @block: their block
+ * @first_page: the first, counted from the start of the block
+ * @page_count: how many
+ * @err: out: what went wrong, or NULL
+ *
+ * Return: 0; -ERANGE; -ENOMEM.
+ */
+MFD_API int mfd_dirty_pages(struct mfd_block *block, uint64_t first_page, uint64_t page_count,
+			    struct mfd_error *err);
+
+/**
+ * mfd_dirty_bitmap - mark the pages whose bits are set
+ * @block: their block
+ * @first_page: page of bit 0
+ * @page_count: bits that count
+ * @bitmap: as mfd_send_bitmap
+ * @err: out: what went wrong, or NULL
+ *
+ * Fetch the log, mark, clear the log (KVM_CLEAR_DIRTY_LOG), then send: in this order no
+ * page is missed.
+ *
+ * Return: 0; -ERANGE; -ENOMEM.
+ */
+MFD_API int mfd_dirty_bitmap(struct mfd_block *block, uint64_t first_page,
+			     uint64_t page_count, const uint64_t *bitmap,
+			     struct mfd_error *err);
+
+/**
+ * mfd_block_slot - say what KVM calls a part of a block
+ * @block: the block
+ * @slot: as in struct kvm_dirty_gfn: the address space's number << 16 | the slot's
+ * @first_page: where the slot begins, counted from the start of the block
+ * @page_count: of the slot
+ * @err: out: what went wrong, or NULL
+ *
+ * Return: 0; -ERANGE; -ENOMEM.
+ */
+MFD_API int mfd_block_slot(struct mfd_block *block, uint32_t slot, uint64_t first_page,
+			   uint64_t page_count, struct mfd_error *err);
+
+/**
+ * struct mfd_gfn - laid out like KVM's struct kvm_dirty_gfn
+ * @flags: ignored
+ * @slot: see mfd_block_slot
+ * @offset: page in the slot
+ */
+struct mfd_gfn {
+	uint32_t flags;
+	uint32_t slot;
+	uint64_t offset;
+};
+
+/**
+ * mfd_dirty_ring - mark the pages of KVM's dirty ring
+ * @session: whose blocks' slots are known
+ * @gfns: a stretch of the ring
+ * @nr_gfns: how many
+ * @err: out: what went wrong, or NULL
+ *
+ * Mark, set the entries' KVM_DIRTY_GFN_F_RESET, KVM_RESET_DIRTY_RINGS, then send.
+ *
+ * Return: 0; -ENOENT: no block has such a slot; -ERANGE. Then the entries before it are
+ * marked.
+ */
+MFD_API int mfd_dirty_ring(struct mfd_session *session, const struct mfd_gfn *gfns,
+			   uint32_t nr_gfns, struct mfd_error *err);
+
+/**
+ * mfd_dirty_count - how many pages are marked
+ * @session: in any state
+ */
+MFD_API uint64_t mfd_dirty_count(struct mfd_session *session);
+
+/**
+ * mfd_send_dirty - send the pages that are marked
+ * @session: connected
+ * @flags: of enum mfd_send_flags
+ * @err: out: what went wrong, or NULL
+ *
+ * At most once a round. What was handed over is not marked any more.
+ *
+ * Return: as mfd_send_all.
+ */
+MFD_API int mfd_send_dirty(struct mfd_session *session, unsigned int flags,
+			   struct mfd_error *err);
 
 /**
  * struct mfd_round - a finished round
@@ -447,28 +681,128 @@ MFD_API int mfd_round_finish(struct mfd_session *session, struct mfd_round *roun
 			     struct mfd_error *err);
 
 /**
+ * struct mfd_convergence - whether a pause of the guest would be short enough
+ * @size: sizeof(struct mfd_convergence), set by the caller
+ * @converged: whether @remaining is at most @threshold
+ * @bandwidth: bytes per second, of the last round or, if that was too short to tell, since
+ *	the beginning; QEMU's ``mbps``
+ * @remaining: bytes that a pause would have to wait for: QEMU's ``remaining``, and what
+ *	is in rings and sockets
+ * @threshold: bytes that can be sent in the time that was given: QEMU's
+ *	``threshold_size``
+ * @expected_downtime_ms: for @remaining; QEMU's ``expected-downtime``; UINT64_MAX: not
+ *	known
+ */
+struct mfd_convergence {
+	uint32_t size;
+	uint32_t converged;
+	uint64_t bandwidth;
+	uint64_t remaining;
+	uint64_t threshold;
+	uint64_t expected_downtime_ms;
+};
+
+/**
+ * mfd_convergence - would a pause of the guest be short enough?
+ * @session: connected
+ * @dirty_pages: pages that the dirty log has now, and that would have to be sent. Each
+ *	counts with all of its bytes, as in QEMU, though it may be zero or be compressed.
+ * @downtime_ms: how long the guest may stop; QEMU's ``downtime-limit``
+ * @convergence: out
+ * @err: out: what went wrong, or NULL
+ *
+ * What devices need on top of that, to stop, to be sent and to start again, is not in it.
+ */
+MFD_API int mfd_convergence(struct mfd_session *session, uint64_t dirty_pages,
+			    uint32_t downtime_ms, struct mfd_convergence *convergence,
+			    struct mfd_error *err);
+
+/**
+ * mfd_fd - what can be polled
+ * @session: set up
+ *
+ * Return: the device's fd, which is the session's; -1 if there is none. It is readable
+ * when no more is pending than mfd_wait_pending was told last, and has POLLERR when the
+ * migration has failed.
+ */
+MFD_API int mfd_fd(struct mfd_session *session);
+
+/**
+ * mfd_wait_pending - wait until little enough is pending
+ * @session: connected
+ * @max_pages: as struct mfd_progress's pending_pages
+ * @max_bytes: as its pending_bytes
+ * @timeout_ns: 0: only say when mfd_fd is to be readable; negative: no limit
+ * @err: out: what went wrong, or NULL
+ *
+ * Return: 0; -ETIMEDOUT: there is more; -EINTR: a signal handler ran; or the error that
+ * the migration has failed with. None of the first three ends it.
+ */
+MFD_API int mfd_wait_pending(struct mfd_session *session, uint64_t max_pages,
+			     uint64_t max_bytes, int64_t timeout_ns, struct mfd_error *err);
+
+/**
+ * mfd_device_state - send the state of devices, behind RAM
+ * @session: connected, with a main connection; the guest has stopped, and its last round
+ *	has been handed over
+ * @data: the next part of what is to stand between RAM and the end of the stream. It
+ *	begins with the type of a section, as in QEMU's stream; mfd_device_section writes
+ *	one.
+ * @size: bytes
+ * @err: out: what went wrong, or NULL
+ *
+ * May be called any number of times, so that a large state need not be in memory at once.
+ * The first call finishes a round that is not finished, and ends RAM: nothing can be
+ * handed over afterwards.
+ *
+ * Return: 0 or an error that ends the migration.
+ */
+MFD_API int mfd_device_state(struct mfd_session *session, const void *data, size_t size,
+			     struct mfd_error *err);
+
+/**
+ * mfd_device_section - send the state of one device as a section of its own
+ * @session: as mfd_device_state
+ * @idstr: the device's name, 1 to 255 bytes
+ * @instance: which of the devices of that name
+ * @version: of the format of @data
+ * @data: its state, in whatever format the destination knows
+ * @size: bytes
+ * @err: out: what went wrong, or NULL
+ *
+ * A "full" section of QEMU's. It does not say how long it is, so @data has to.
+ *
+ * Return: as mfd_device_state.
+ */
+MFD_API int mfd_device_section(struct mfd_session *session, const char *idstr,
+			       uint32_t instance, uint32_t version, const void *data,
+			       size_t size, struct mfd_error *err);
+
+/**
  * mfd_finish - end the stream, and wait until the destination has taken it all
  * @session: connected; a round that is not finished is finished first
  * @err: out: what went wrong, or NULL
  *
  * The guest must not run any more when its last round is handed over, and not
  * before this function has failed either: what is under way are references to its
- * memory, not copies. Afterwards only mfd_progress and mfd_close are useful.
+ * memory, not copies. Afterwards only mfd_progress, mfd_info and mfd_close are useful.
  *
- * The destination has read the end of the main connection when it ends its side of
+ * With a return path, it waits until the destination says how it went. Without one, the
+ * destination has read the end of the main connection when it ends its side of
  * that; then the channels are ended, and it has to acknowledge all that is on them
- * and to end them too. There is no return path, so with TCP this is as much as can
- * be known: "How it ends" in Documentation/wire.rst.
+ * and to end them too: as much as can be known then, and only if nobody is in between:
+ * "How it ends" in Documentation/wire.rst. Without a main connection, all that is known is
+ * that the sockets have accepted everything: the caller's protocol has to say the rest.
  *
- * Return: 0: the destination has read every byte and ended its side of all
- * connections. An error otherwise: the destination does not have the guest.
- * -ETIMEDOUT: it did nothing for stall_ms; -EPIPE, -ECONNRESET: it gave up.
+ * Return: 0: the destination has the guest. An error otherwise: it does not.
+ * -EREMOTEIO: it says that it has failed; -ETIMEDOUT: it did nothing for stall_ms;
+ * -EPIPE, -ECONNRESET: it gave up.
  */
 MFD_API int mfd_finish(struct mfd_session *session, struct mfd_error *err);
 
 /**
  * mfd_cancel - make the migration fail now
- * @session: in any state
+ * @session: in any state; or NULL
  *
  * A call that is under way in another thread returns -ECANCELED soon.
  * Context: any thread, or the progress function; not a signal handler.

@@ -11,6 +11,7 @@
  */
 #include <errno.h>
 #include <linux/sockios.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <sys/ioctl.h>
 #include <unistd.h>
@@ -74,20 +75,27 @@ static bool by_splice(const struct mfd_session *session)
 	return session->params.flags & MFD_PARAMS_SPLICE;
 }
 
-static void *pump_thread(void *data)
+/* To the end of the stream, in the thread of whoever calls. */
+static int run_pump(struct mfd_pump *pump, struct mfd_error *err)
 {
-	struct mfd_pump *pump = data;
 	struct mfd_session *session = pump->session;
-	struct mfd_error err = MFD_ERROR_NONE;
+	struct mfd_error why = MFD_ERROR_NONE;
+	int ret = by_splice(session) ? mfd_splice(pump, &why) : send_all(pump, &why);
 
-	if (by_splice(session) ? mfd_splice(pump, &err) : send_all(pump, &err)) {
-		mfd_error_channel(&err, pump->id);
-		mfd_session_fail(session, &err);
+	if (ret) {
+		mfd_error_channel(&why, pump->id);
+		ret = mfd_session_result(session, ret, &why, err);
 	}
 	pthread_mutex_lock(&session->lock);
 	pump->ended = true;
 	pthread_cond_signal(&session->pump_ended);
 	pthread_mutex_unlock(&session->lock);
+	return ret;
+}
+
+static void *pump_thread(void *data)
+{
+	run_pump(data, NULL);
 	return NULL;
 }
 
@@ -107,41 +115,26 @@ static int open_channel(struct mfd_pump *pump, struct mfd_error *err)
 
 static int start_thread(struct mfd_pump *pump, struct mfd_error *err)
 {
+	char name[16];
 	int ret = mfd_thread_start(&pump->thread, pump_thread, pump);
 
 	if (ret)
 		return mfd_error_errno(err, ret, "channel %u: no thread", pump->id);
 	pump->started = true;
+	snprintf(name, sizeof(name), "mfd-channel-%u", pump->id);
+	pthread_setname_np(pump->thread, name);
 	return 0;
 }
 
-static int open_pump(struct mfd_pump *pump, const struct mfd_endpoint *endpoint,
-		     struct mfd_error *err)
-{
-	struct mfd_session *session = pump->session;
-	int fd, ret;
-
-	ret = mfd_socket_connect_to(session, endpoint, &fd, err);
-	if (ret) {
-		mfd_error_prefix(err, "channel %u", pump->id);
-		return ret;
-	}
-	pthread_mutex_lock(&session->lock);
-	pump->socket = fd;
-	pthread_mutex_unlock(&session->lock);
-	ret = open_channel(pump, err);
-	if (!ret)
-		ret = start_thread(pump, err);
-	return ret;
-}
-
-int mfd_pumps_open(struct mfd_session *session, const struct mfd_endpoint *endpoint,
-		   struct mfd_error *err)
+/* The channels, before they have sockets: there is one array for the session's life. */
+static int make_pumps(struct mfd_session *session, struct mfd_error *err)
 {
 	unsigned int i, nr = session->params.channels;
-	struct mfd_pump *pumps = calloc(nr, sizeof(*pumps));
-	int ret = 0;
+	struct mfd_pump *pumps;
 
+	if (session->pumps)
+		return 0;
+	pumps = calloc(nr, sizeof(*pumps));
 	if (!pumps)
 		return mfd_error_errno(err, ENOMEM, "channels");
 	for (i = 0; i < nr; i++) {
@@ -153,9 +146,111 @@ int mfd_pumps_open(struct mfd_session *session, const struct mfd_endpoint *endpo
 	pthread_mutex_lock(&session->lock);
 	session->pumps = pumps;
 	pthread_mutex_unlock(&session->lock);
-	for (i = 0; i < nr && !ret; i++)
-		ret = open_pump(&pumps[i], endpoint, err);
+	return 0;
+}
+
+static void set_socket(struct mfd_pump *pump, int fd)
+{
+	pthread_mutex_lock(&pump->session->lock);
+	pump->socket = fd;
+	pthread_mutex_unlock(&pump->session->lock);
+}
+
+int mfd_pump_attach(struct mfd_session *session, unsigned int id, int fd,
+		    struct mfd_error *err)
+{
+	struct mfd_pump *pump;
+	int ret = make_pumps(session, err);
+
+	if (ret)
+		return ret;
+	pump = &session->pumps[id];
+	if (pump->socket >= 0)
+		return mfd_error_set(err, EBUSY, "channel %u has a socket", id);
+	ret = open_channel(pump, err);
+	if (!ret)
+		set_socket(pump, fd);
 	return ret;
+}
+
+int mfd_pumps_connect(struct mfd_session *session, const struct mfd_endpoint *endpoint,
+		      struct mfd_error *err)
+{
+	unsigned int i;
+	int fd, ret = make_pumps(session, err);
+
+	for (i = 0; i < session->params.channels && !ret; i++) {
+		ret = mfd_socket_connect_to(session, endpoint, &fd, err);
+		if (!ret) {
+			set_socket(&session->pumps[i], fd);
+			continue;
+		}
+		mfd_error_prefix(err, "channel %u", i);
+		mfd_error_channel(err, i);
+	}
+	return ret;
+}
+
+void mfd_pumps_disconnect(struct mfd_session *session)
+{
+	unsigned int i;
+
+	for (i = 0; session->pumps && i < session->params.channels; i++) {
+		if (session->pumps[i].socket >= 0)
+			close(session->pumps[i].socket);
+		set_socket(&session->pumps[i], -1);
+	}
+}
+
+int mfd_pumps_start(struct mfd_session *session, struct mfd_error *err)
+{
+	bool own_threads = session->params.flags & MFD_PARAMS_OWN_THREADS;
+	struct mfd_pump *pump;
+	unsigned int i;
+	int ret = 0;
+
+	for (i = 0; i < session->params.channels && !ret; i++) {
+		pump = &session->pumps[i];
+		if (pump->channel < 0)
+			ret = open_channel(pump, err);
+		if (!ret && !own_threads)
+			ret = start_thread(pump, err);
+	}
+	return ret;
+}
+
+/* The channel, if the caller may run it. */
+static struct mfd_pump *claim(struct mfd_session *session, uint32_t channel)
+{
+	struct mfd_pump *pump = NULL;
+
+	if (!(session->params.flags & MFD_PARAMS_OWN_THREADS))
+		return NULL;
+	pthread_mutex_lock(&session->lock);
+	if (session->pumps && channel < session->params.channels)
+		pump = &session->pumps[channel];
+	if (pump && (pump->channel < 0 || pump->socket < 0 || pump->claimed))
+		pump = NULL;
+	if (pump)
+		pump->claimed = true;
+	pthread_mutex_unlock(&session->lock);
+	return pump;
+}
+
+int mfd_channel_run(struct mfd_session *session, uint32_t channel, struct mfd_error *err)
+{
+	struct mfd_pump *pump;
+
+	if (!session)
+		return mfd_error_set(err, EINVAL, "there is no session");
+	if (mfd_session_inherited(session))
+		return mfd_error_set(err, ECHILD, "the session is the parent process's");
+	pump = claim(session, channel);
+	if (!pump)
+		return mfd_error_set(err, EINVAL,
+				     "channel %u has no socket, or somebody runs it: that is for threads of the caller's (MFD_PARAMS_OWN_THREADS), one for each channel",
+				     channel);
+	return run_pump(pump, err);
 }
 
 uint64_t mfd_pumps_bytes(struct mfd_session *session)
@@ -219,8 +314,9 @@ uint64_t mfd_pumps_unsent(struct mfd_session *session)
 	unsigned int i;
 	int unsent;
 
-	for (i = 0; i < session->params.channels; i++)
-		if (!ioctl(session->pumps[i].socket, SIOCOUTQ, &unsent))
+	for (i = 0; session->pumps && i < session->params.channels; i++)
+		if (session->pumps[i].socket >= 0 &&
+		    !ioctl(session->pumps[i].socket, SIOCOUTQ, &unsent))
 			sum += unsent;
 	return sum;
 }
@@ -313,4 +409,13 @@ void mfd_pumps_close(struct mfd_session *session)
 		close_pump(&pumps[i]);
 	free(pumps);
 	session->pumps = NULL;
+}
+
+void mfd_pumps_leave(struct mfd_session *session)
+{
+	unsigned int i;
+
+	for (i = 0; session->pumps && i < session->params.channels; i++)
+		close_pump(&session->pumps[i]);
+	free(session->pumps);
 }

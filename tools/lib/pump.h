@@ -14,6 +14,7 @@ struct mfd_pump {
 	int socket;
 	pthread_t thread;
 	bool started;
+	bool claimed;			/* by mfd_channel_run; under the session's lock */
 	bool ended;			/* under the session's lock */
 	/* its bytes are what the socket has accepted, however they got there; others look */
 	struct mzp_pump call;
@@ -25,12 +26,22 @@ int mfd_pump_error(const struct mfd_pump *pump, int code, struct mfd_error *err)
 /* The socket took nothing for longer than it may. Return: -ETIMEDOUT. */
 int mfd_pump_stalled(const struct mfd_pump *pump, struct mfd_error *err);
 
+/* Use @fd, which is the pump's from now on, for channel @id, and open that. */
+int mfd_pump_attach(struct mfd_session *session, unsigned int id, int fd,
+		    struct mfd_error *err);
+
+/* Connect every channel. After a failure, mfd_pumps_disconnect. */
+int mfd_pumps_connect(struct mfd_session *session, const struct mfd_endpoint *endpoint,
+		      struct mfd_error *err);
+
+/* Close the sockets, before anything was started. */
+void mfd_pumps_disconnect(struct mfd_session *session);
+
 /*
- * Connect every channel and start its pump. On failure mfd_pumps_close cleans
- * up.
+ * Open the channels that are not open yet, and start a thread for each, if they are not
+ * the caller's. All have sockets. On failure mfd_pumps_close cleans up.
  */
-int mfd_pumps_open(struct mfd_session *session, const struct mfd_endpoint *endpoint,
-		   struct mfd_error *err);
+int mfd_pumps_start(struct mfd_session *session, struct mfd_error *err);
 
 /* Bytes that the sockets have accepted. Call with the session's lock. */
 uint64_t mfd_pumps_bytes(struct mfd_session *session);
@@ -38,10 +49,7 @@ uint64_t mfd_pumps_bytes(struct mfd_session *session);
 /* Make the pumps fail. Call with the session's lock. */
 void mfd_pumps_shutdown(struct mfd_session *session);
 
-/*
- * The device is closed: wait until each pump has brought the rest of its
- * channel to its socket.
- */
+/* END was called: wait until each pump has brought the rest of its channel to its socket. */
 int mfd_pumps_drain(struct mfd_session *session, struct mfd_error *err);
 
 /*
@@ -68,5 +76,8 @@ int mfd_pumps_ended(struct mfd_session *session, struct mfd_error *err);
  * End the threads and free everything; the session has failed or is finished.
  */
 void mfd_pumps_close(struct mfd_session *session);
+
+/* In a child after fork(2): close the files, and leave all else to the parent. */
+void mfd_pumps_leave(struct mfd_session *session);
 
 #endif /* MFD_PRIVATE_PUMP_H */

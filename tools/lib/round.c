@@ -4,6 +4,7 @@
 
 #include <linux/multifd_zp.h>
 
+#include "block.h"
 #include "error.h"
 #include "job.h"
 #include "main_conn.h"
@@ -21,7 +22,34 @@ _Static_assert(sizeof(struct mfd_range) == sizeof(struct mzp_range), "range");
 
 static int expect_connected(struct mfd_session *session, struct mfd_error *err)
 {
-	return mfd_session_expect(session, MFD_CONNECTED, "sending pages", err);
+	int ret = mfd_session_expect(session, MFD_CONNECTED, "sending pages", err);
+
+	if (!ret && session->ram_ended)
+		ret = mfd_error_set(err, EINVAL,
+				    "sending pages: the state of devices has been sent, which comes behind RAM");
+	return ret;
+}
+
+static int expect_block(struct mfd_block *block, unsigned int flags, struct mfd_error *err)
+{
+	if (!block)
+		return mfd_error_set(err, EINVAL, "sending pages: there is no block");
+	if (flags & ~MFD_SEND_FRESH)
+		return mfd_error_set(err, EINVAL, "sending pages: unknown flags 0x%x", flags);
+	return expect_connected(block->session, err);
+}
+
+/* Is this an error of an argument, or of the moment? Then nothing was handed over. */
+static bool harmless(int ret)
+{
+	switch (-ret) {
+	case EINVAL:
+	case ERANGE:
+	case EFAULT:
+	case ENOMEM:
+		return true;
+	}
+	return false;
 }
 
 static void open_round(struct mfd_session *session)
@@ -37,16 +65,23 @@ static int send_job(struct mfd_block *block, struct mzp_send *send, struct mfd_e
 	struct mfd_error why = MFD_ERROR_NONE;
 	int ret;
 
-	open_round(block->session);
 	ret = mfd_job_send(block, send, &why);
+	if (!ret)
+		open_round(block->session);
+	if (harmless(ret))
+		return mfd_session_refuse(ret, &why, err);
 	return mfd_session_result(block->session, ret, &why, err);
 }
 
 int mfd_send_all(struct mfd_block *block, unsigned int flags, struct mfd_error *err)
 {
-	uint64_t pages = block->length / block->session->page_size, first;
-	int ret = expect_connected(block->session, err);
+	struct mfd_error why = MFD_ERROR_NONE;
+	uint64_t pages, first;
+	int ret = expect_block(block, flags, err);
 
+	if (ret)
+		return ret;
+	pages = mfd_block_pages(block);
 	for (first = 0; !ret && first < pages; first += PAGES_PER_JOB) {
 		struct mzp_send send = {
 			.flags = flags,
@@ -56,9 +91,12 @@ int mfd_send_all(struct mfd_block *block, unsigned int flags, struct mfd_error *
 								      PAGES_PER_JOB,
 		};
 
-		ret = send_job(block, &send, err);
+		ret = send_job(block, &send, &why);
+		/* a part of it has been handed over, and the caller cannot know which */
+		if (ret && first)
+			return mfd_session_result(block->session, ret, &why, err);
 	}
-	return ret;
+	return mfd_session_refuse(ret, &why, err);
 }
 
 int mfd_send_bitmap(struct mfd_block *block, uint64_t first_page, uint64_t page_count,
@@ -71,9 +109,14 @@ int mfd_send_bitmap(struct mfd_block *block, uint64_t first_page, uint64_t page_
 		.page_count = page_count,
 		.input = (uintptr_t)bitmap,
 	};
-	int ret = expect_connected(block->session, err);
+	int ret = expect_block(block, flags, err);
 
-	return ret ? ret : send_job(block, &send, err);
+	if (ret || !page_count)
+		return ret;
+	if (first_page + page_count < page_count || first_page + page_count > mfd_block_pages(block))
+		return mfd_error_set(err, ERANGE,
+				     "block %.64s: a bitmap for pages beyond its end", block->idstr);
+	return send_job(block, &send, err);
 }
 
 /*
@@ -106,10 +149,12 @@ int mfd_send_ranges(struct mfd_block *block, const struct mfd_range *ranges,
 		.nr_ranges = nr_ranges,
 		.ranges_base = base,
 	};
-	int ret = expect_connected(block->session, err);
+	int ret = expect_block(block, flags, err);
 
 	if (ret || !nr_ranges)
 		return ret;
+	if (!ranges)
+		return mfd_error_set(err, EINVAL, "sending pages: there are no ranges");
 	set_window(&send, block, ranges, nr_ranges);
 	return send_job(block, &send, err);
 }
@@ -120,7 +165,7 @@ static int finish_round(struct mfd_session *session, struct mfd_error *err)
 
 	if (!ret)
 		ret = mfd_jobs_wait(session, err);
-	return ret ? ret : mfd_main_round(session, err);
+	return ret || !mfd_has_main(session) ? ret : mfd_main_round(session, err);
 }
 
 static void count_round(struct mfd_session *session, struct mfd_round *round)
@@ -140,6 +185,7 @@ static void count_round(struct mfd_session *session, struct mfd_round *round)
 		.bytes = now.bytes - base.bytes,
 		.ns = mfd_now() - session->round_started,
 	};
+	session->last_round = own;
 	if (round)
 		mfd_sized_give(round, &own, sizeof(own));
 }

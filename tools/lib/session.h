@@ -5,19 +5,14 @@
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdbool.h>
-#include <sys/queue.h>
+#include <sys/types.h>
+
+#include <linux/multifd_zp.h>
 
 #include "clock.h"
 #include "mfd.h"
+#include "return_path.h"
 #include "stream.h"
-
-struct mfd_block {
-	STAILQ_ENTRY(mfd_block) next;
-	struct mfd_session *session;
-	uint32_t id;
-	uint64_t length;
-	char idstr[256];
-};
 
 struct mfd_pump;
 struct mfd_job;
@@ -33,37 +28,43 @@ enum mfd_state { MFD_OPEN, MFD_SET_UP, MFD_CONNECTED, MFD_FINISHED };
  * closed by the owner. It does so under the lock where others may be looking,
  * so that mfd_session_fail never acts on a number that means another file by
  * now.
+ *
+ * A child after fork(2) has a copy, of which another thread may just have held the
+ * lock, and the same files. So it may do nothing but close them (mfd_session_inherited).
  */
 struct mfd_session {
+	pid_t process;			/* whose it is */
 	enum mfd_state state;
 	struct mfd_params params;
 	char machine[256];
+	struct mzp_info info;		/* what the module can do */
 	uint32_t page_size;
-	STAILQ_HEAD(, mfd_block) blocks;
+	struct mfd_block *blocks, **blocks_end;	/* in the order in which they were added */
 
-	STAILQ_HEAD(, mfd_job) jobs;	/* not yet waited for, oldest first */
+	struct mfd_job *jobs, **jobs_end;	/* not yet waited for, oldest first */
 	uint64_t *zero_bitmap;		/* grown on demand */
 	uint64_t zero_words;
 	bool round_open;
+	bool ram_ended;			/* the main connection is past RAM */
+	uint32_t device_sections;	/* that have been sent */
+	uint64_t started;		/* ns */
 	uint64_t round_started;		/* ns */
 	struct mfd_progress round_base;	/* the counters when it started */
+	struct mfd_round last_round;	/* that was finished */
 	uint64_t told;			/* when the progress function was last called, ns */
 
-	int main;			/* socket; under @lock */
+	int main;			/* socket, or -1; under @lock */
 	struct mfd_stream stream;	/* into it */
+	struct mfd_return_path return_path;	/* out of it */
 
 	pthread_mutex_t lock;
 	pthread_cond_t pump_ended;
 	int dev;			/* under @lock */
+	struct mzp_status status;	/* as far as it is known; under @lock */
 	struct mfd_error failure;	/* the first one; under @lock */
 	struct mfd_pump *pumps;		/* params.channels of them; under @lock */
 
-	/* struct mfd_progress, except bytes of pumps */
 	_Atomic uint64_t rounds;
-	_Atomic uint64_t submitted;
-	_Atomic uint64_t normal;
-	_Atomic uint64_t zero;
-	_Atomic uint64_t absent;
 	_Atomic uint64_t main_bytes;
 };
 
@@ -84,6 +85,15 @@ static inline bool mfd_stalled(const struct mfd_session *session, uint64_t since
 
 	return patience && mfd_now() > since + patience;
 }
+
+/* Is there a main connection at all? */
+static inline bool mfd_has_main(const struct mfd_session *session)
+{
+	return !(session->params.flags & MFD_PARAMS_NO_MAIN);
+}
+
+/* Is this a copy of another process's session, from fork(2)? */
+bool mfd_session_inherited(const struct mfd_session *session);
 
 /*
  * Make the migration fail, for the reason in @why unless there is one already:
@@ -111,5 +121,14 @@ int mfd_session_expect(struct mfd_session *session, enum mfd_state state,
  */
 int mfd_session_result(struct mfd_session *session, int ret,
 		       const struct mfd_error *why, struct mfd_error *err);
+
+/* The same if the migration can go on: it only tells the caller. */
+int mfd_session_refuse(int ret, const struct mfd_error *why, struct mfd_error *err);
+
+/* Call the progress function if it is time for that. */
+void mfd_progress_tell(struct mfd_session *session);
+
+/* Ask the module how far it is, while the device is open. Call with the lock. */
+void mfd_progress_update(struct mfd_session *session);
 
 #endif /* MFD_PRIVATE_SESSION_H */

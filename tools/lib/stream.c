@@ -14,13 +14,16 @@ enum {
 	SECTION_START	= 0x01,
 	SECTION_PART	= 0x02,
 	SECTION_END	= 0x03,
+	SECTION_FULL	= 0x04,
 	SECTION_VMDESC	= 0x06,
 	SECTION_CONFIG	= 0x07,
+	SECTION_COMMAND	= 0x08,
 	SECTION_FOOTER	= 0x7e,
 
-	/* any number, as long as all sections of RAM have the same one */
-	RAM_SECTION_ID	= 1,
+	RAM_SECTION_ID	= MFD_STREAM_RAM_ID,
 	RAM_VERSION	= 4,
+
+	COMMAND_RETURN_PATH = 1,
 
 	/* in the low bits of a RAM record's first word */
 	RECORD_ZERO	= 0x002,
@@ -67,6 +70,13 @@ static void put_8(struct mfd_stream *stream, uint8_t value)
 	put(stream, &value, 1);
 }
 
+static void put_be16(struct mfd_stream *stream, uint16_t value)
+{
+	uint8_t bytes[] = { value >> 8, value };
+
+	put(stream, bytes, sizeof(bytes));
+}
+
 static void put_be32(struct mfd_stream *stream, uint32_t value)
 {
 	uint8_t bytes[] = { value >> 24, value >> 16, value >> 8, value };
@@ -96,6 +106,13 @@ void mfd_stream_header(struct mfd_stream *stream, const char *machine)
 	put_8(stream, SECTION_CONFIG);
 	put_be32(stream, strlen(machine));
 	put(stream, machine, strlen(machine));
+}
+
+void mfd_stream_return_path(struct mfd_stream *stream)
+{
+	put_8(stream, SECTION_COMMAND);
+	put_be16(stream, COMMAND_RETURN_PATH);
+	put_be16(stream, 0);	/* bytes that follow */
 }
 
 void mfd_stream_setup_begin(struct mfd_stream *stream, uint64_t total_bytes)
@@ -144,6 +161,29 @@ void mfd_stream_section_end(struct mfd_stream *stream, bool flush)
 	put_8(stream, SECTION_FOOTER);
 	put_be32(stream, RAM_SECTION_ID);
 	stream->in_section = false;
+}
+
+void mfd_stream_raw(struct mfd_stream *stream, const void *data, size_t size)
+{
+	mfd_stream_flush(stream, NULL);
+	if (!stream->failure.code && size)
+		stream->sink(stream->opaque, data, size, &stream->failure);
+}
+
+void mfd_stream_device_begin(struct mfd_stream *stream, uint32_t id, const char *idstr,
+			     uint32_t instance, uint32_t version)
+{
+	put_8(stream, SECTION_FULL);
+	put_be32(stream, id);
+	put_string(stream, idstr);
+	put_be32(stream, instance);
+	put_be32(stream, version);
+}
+
+void mfd_stream_device_end(struct mfd_stream *stream, uint32_t id)
+{
+	put_8(stream, SECTION_FOOTER);
+	put_be32(stream, id);
 }
 
 void mfd_stream_eof(struct mfd_stream *stream)

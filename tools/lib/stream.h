@@ -15,6 +15,9 @@
 
 #include "mfd.h"
 
+/* The section id of RAM: any number, as long as all of its sections have it, and no other. */
+#define MFD_STREAM_RAM_ID 1
+
 struct mfd_stream {
 	/* takes all of the data, or returns a negative errno and says why */
 	int (*sink)(void *opaque, const void *data, size_t size, struct mfd_error *err);
@@ -33,6 +36,9 @@ void mfd_stream_init(struct mfd_stream *stream,
 /* The file header and the configuration section. */
 void mfd_stream_header(struct mfd_stream *stream, const char *machine);
 
+/* Ask for a return path. */
+void mfd_stream_return_path(struct mfd_stream *stream);
+
 /* The RAM set-up section: begin, each block, then mfd_stream_section_end(). */
 void mfd_stream_setup_begin(struct mfd_stream *stream, uint64_t total_bytes);
 void mfd_stream_setup_block(struct mfd_stream *stream, const char *idstr,
@@ -45,6 +51,14 @@ void mfd_stream_setup_block(struct mfd_stream *stream, const char *idstr,
 void mfd_stream_section_begin(struct mfd_stream *stream, bool last);
 void mfd_stream_zero_page(struct mfd_stream *stream, const char *idstr, uint64_t offset);
 void mfd_stream_section_end(struct mfd_stream *stream, bool flush);
+
+/* Bytes that stand behind RAM, whatever they are. */
+void mfd_stream_raw(struct mfd_stream *stream, const void *data, size_t size);
+
+/* A device's section: what is ahead of its data, and what is behind. */
+void mfd_stream_device_begin(struct mfd_stream *stream, uint32_t id, const char *idstr,
+			     uint32_t instance, uint32_t version);
+void mfd_stream_device_end(struct mfd_stream *stream, uint32_t id);
 
 /* The end of the migration. */
 void mfd_stream_eof(struct mfd_stream *stream);
