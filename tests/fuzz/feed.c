@@ -54,7 +54,7 @@ void feed_blocks(struct mfd_recv_blocks *blocks, bool two)
 	}
 	memset(ram0, 0, 4 * MFD_RECV_PAGE);
 	memset(b, 0xda, MFD_RECV_PAGE);
-	STAILQ_INIT(blocks);
+	*blocks = (struct mfd_recv_blocks) { 0 };
 	if (mfd_recv_blocks_add(blocks, "ram0", ram0, 4 * MFD_RECV_PAGE, true, NULL))
 		abort();
 	if (two && mfd_recv_blocks_add(blocks, "b", b, MFD_RECV_PAGE, false, NULL))

@@ -11,7 +11,7 @@
 
 #define PAGE MFD_RECV_PAGE
 
-static struct mfd_recv_blocks blocks = STAILQ_HEAD_INITIALIZER(blocks);
+static struct mfd_recv_blocks blocks;
 
 static int new_file(uint64_t size)
 {

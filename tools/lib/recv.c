@@ -98,7 +98,6 @@ static int open_recv(struct mfd_recv **out, const struct mfd_recv_params *params
 	recv = calloc(1, sizeof(*recv));
 	if (!recv)
 		return mfd_error_errno(err, ENOMEM, "cannot receive");
-	STAILQ_INIT(&recv->blocks);
 	recv->failure = MFD_ERROR_NONE;
 	recv->listener.fd = -1;
 	recv->main_socket.fd = -1;
@@ -165,7 +164,7 @@ int mfd_recv_listen(struct mfd_recv *recv, const char *address, struct mfd_error
 
 	if (ret)
 		return ret;
-	if (STAILQ_EMPTY(&recv->blocks))
+	if (!recv->blocks.first)
 		return mfd_error_set(err, EINVAL, "there is no block to receive");
 	/* room for one too many, so that it is noticed */
 	ret = mfd_recv_listener_open(&recv->listener, address, recv->params.channels + 2, err);

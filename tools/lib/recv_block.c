@@ -47,6 +47,15 @@ static struct mfd_recv_block *new_block(const char *idstr, void *memory, uint64_
 	return block;
 }
 
+static void append(struct mfd_recv_blocks *blocks, struct mfd_recv_block *block)
+{
+	struct mfd_recv_block **end = &blocks->first;
+
+	while (*end)
+		end = &(*end)->next;
+	*end = block;
+}
+
 int mfd_recv_blocks_add(struct mfd_recv_blocks *blocks, const char *idstr, void *memory,
 			uint64_t length, bool fresh, struct mfd_error *err)
 {
@@ -63,7 +72,7 @@ int mfd_recv_blocks_add(struct mfd_recv_blocks *blocks, const char *idstr, void 
 		return mfd_error_errno(err, ENOMEM, "block %.64s", idstr);
 	if (!fresh)
 		memset((void *)block->data, 0xff, words(length) * sizeof(*block->data));
-	STAILQ_INSERT_TAIL(blocks, block, next);
+	append(blocks, block);
 	return 0;
 }
 
@@ -127,7 +136,7 @@ int mfd_recv_blocks_map(struct mfd_recv_blocks *blocks, const char *idstr, int f
 	}
 	block->mapped = true;
 	find_data(block, fd, offset);
-	STAILQ_INSERT_TAIL(blocks, block, next);
+	append(blocks, block);
 	return 0;
 }
 
@@ -135,7 +144,7 @@ struct mfd_recv_block *mfd_recv_blocks_find(struct mfd_recv_blocks *blocks, cons
 {
 	struct mfd_recv_block *block;
 
-	STAILQ_FOREACH(block, blocks, next)
+	for (block = blocks->first; block; block = block->next)
 		if (!strcmp(block->idstr, idstr))
 			return block;
 	return NULL;
@@ -145,8 +154,8 @@ void mfd_recv_blocks_free(struct mfd_recv_blocks *blocks)
 {
 	struct mfd_recv_block *block;
 
-	while ((block = STAILQ_FIRST(blocks))) {
-		STAILQ_REMOVE_HEAD(blocks, next);
+	while ((block = blocks->first)) {
+		blocks->first = block->next;
 		if (block->mapped)
 			munmap(block->memory, block->length);
 		free((void *)block->data);

@@ -25,14 +25,13 @@
 
 #include <stdatomic.h>
 #include <stdbool.h>
-#include <sys/queue.h>
 
 #include "mfd_recv.h"
 
 #define MFD_RECV_PAGE 4096u
 
 struct mfd_recv_block {
-	STAILQ_ENTRY(mfd_recv_block) next;
+	struct mfd_recv_block *next;
 	char idstr[256];
 	uint8_t *memory;
 	uint64_t length;
@@ -41,7 +40,10 @@ struct mfd_recv_block {
 	_Atomic uint64_t *data;		/* pages that may hold data */
 };
 
-STAILQ_HEAD(mfd_recv_blocks, mfd_recv_block);
+/* In the order in which they were added; all zero: there is none. */
+struct mfd_recv_blocks {
+	struct mfd_recv_block *first;
+};
 
 /*
  * Add a block at @memory. @fresh: all of it is known to be zero.

@@ -242,7 +242,7 @@ static int list_blocks(struct mfd_recv_main *in, uint64_t total, struct mfd_erro
 		ret = list_block(in, &total, err);
 	if (ret)
 		return ret;
-	STAILQ_FOREACH(block, in->blocks, next)
+	for (block = in->blocks->first; block; block = block->next)
 		if (!block->listed)
 			return mfd_recv_reject(err, RECV_BLOCKS_ABSENT, "%.64s", block->idstr);
 	in->listed = true;
