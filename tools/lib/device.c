@@ -2,6 +2,7 @@
 /* /dev/multifd_zp, and what its errors mean to people. */
 #include <errno.h>
 #include <fcntl.h>
+#include <stdbool.h>
 #include <sys/ioctl.h>
 #include <unistd.h>
 
@@ -69,6 +70,12 @@ static const char *meaning_of(unsigned long command, int code)
 	return NULL;
 }
 
+/* Calls that the module does not know, or not with what is wanted of them. */
+static bool is_too_old(int code)
+{
+	return code == ENOTTY || code == E2BIG || code == EOPNOTSUPP;
+}
+
 static int call(int fd, unsigned long command, void *argument, struct mfd_error *err)
 {
 	const char *what = commands[_IOC_NR(command)], *why;
@@ -80,7 +87,10 @@ static int call(int fd, unsigned long command, void *argument, struct mfd_error 
 	why = meaning_of(command, code);
 	if (!why)
 		return mfd_error_errno(err, code, "%s", what);
-	return mfd_error_set(err, code, "%s: %s", what, why);
+	mfd_error_set(err, code, "%s: %s", what, why);
+	if (is_too_old(code))
+		mfd_error_of(err, MFD_ERROR_MODULE);
+	return -code;
 }
 
 int mfd_device_call(struct mfd_session *session, unsigned long command, void *argument,

@@ -9,7 +9,7 @@
 
 /*
  * Fill in @err, which may be NULL, and return -@code. @code is a positive
- * errno, from which follows whose error it is, unless mfd_error_kind() says better.
+ * errno, from which follows whose error it is, unless mfd_error_of() says better.
  */
 int mfd_error_set(struct mfd_error *err, int code, const char *format, ...)
 	__attribute__((format(printf, 3, 4)));
