@@ -33,22 +33,29 @@ module:
 tools:
 	$(MAKE) -C $(top)/tools O=$(build) all
 
+# The kernel's makefiles cannot have blanks in a path: they get a link.
 modules_install: module
-	$(MAKE) -C $(KDIR) M=$(kbuild) $(if $(DESTDIR),INSTALL_MOD_PATH=$(DESTDIR)) modules_install
+	$(if $(DESTDIR),mkdir -p "$(DESTDIR)" && ln -sfn "$$(realpath "$(DESTDIR)")" $(kbuild)/dest)
+	$(MAKE) -C $(KDIR) M=$(kbuild) $(if $(DESTDIR),INSTALL_MOD_PATH=$(kbuild)/dest) modules_install
 
 install: tools
-	$(MAKE) -C $(top)/tools O=$(build) DESTDIR=$(DESTDIR) PREFIX=$(prefix) install
-	install -D -m 0644 $(top)/tools/60-multifd_zp.rules $(DESTDIR)$(udevdir)/60-multifd_zp.rules
-	install -D -m 0644 -t $(DESTDIR)$(prefix)/include/linux \
+	$(MAKE) -C $(top)/tools O=$(build) DESTDIR="$(DESTDIR)" PREFIX=$(prefix) install
+	install -D -m 0644 $(top)/tools/60-multifd_zp.rules "$(DESTDIR)$(udevdir)/60-multifd_zp.rules"
+	install -D -m 0644 -t "$(DESTDIR)$(prefix)/include/linux" \
 		$(top)/uapi/linux/multifd_zp.h $(top)/uapi/linux/multifd_wire.h \
 		$(top)/uapi/linux/multifd_zp_netlink.h
 
 uninstall:
-	$(MAKE) -C $(top)/tools O=$(build) DESTDIR=$(DESTDIR) PREFIX=$(prefix) uninstall
-	rm -f $(DESTDIR)$(udevdir)/60-multifd_zp.rules
-	rm -f $(DESTDIR)$(prefix)/include/linux/multifd_zp.h \
-	      $(DESTDIR)$(prefix)/include/linux/multifd_wire.h \
-	      $(DESTDIR)$(prefix)/include/linux/multifd_zp_netlink.h
+	$(MAKE) -C $(top)/tools O=$(build) DESTDIR="$(DESTDIR)" PREFIX=$(prefix) uninstall
+	rm -f "$(DESTDIR)$(udevdir)/60-multifd_zp.rules"
+	rm -f "$(DESTDIR)$(prefix)/include/linux/multifd_zp.h" \
+	      "$(DESTDIR)$(prefix)/include/linux/multifd_wire.h" \
+	      "$(DESTDIR)$(prefix)/include/linux/multifd_zp_netlink.h"
+	for module in "$(DESTDIR)"/lib/modules/*/*/multifd_zp.ko*; do \
+		[ -e "$$module" ] || continue; \
+		rm -f "$$module" || exit; \
+		$(if $(DESTDIR),,release=$${module#/lib/modules/}; depmod "$${release%%/*}" || exit;) \
+	done
 
 check:
 	$(top)/tests/check
@@ -99,7 +106,7 @@ help:
 	@echo '  make tools            only libmfd, mfdsend, mfdrecv, mfddemo and mfdctl'
 	@echo '  make install          tools, library, headers, man pages, udev rule; DESTDIR=, prefix=/usr/local'
 	@echo '  make modules_install  the module, below /lib/modules; DESTDIR='
-	@echo '  make uninstall        takes back what install did'
+	@echo '  make uninstall        takes back what these did'
 	@echo 'To see it work:'
 	@echo '  make demo             migrates a real memory image into a stock QEMU, in a VM'
 	@echo '  make check            all tests and static checks; ends with "N passed, N failed"'
