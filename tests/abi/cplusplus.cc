@@ -77,7 +77,7 @@ void source()
 	auto info = sized<struct mfd_info>();
 	auto progress = sized<struct mfd_progress>();
 	mfd_session *opened = nullptr;
-	int ret = mfd_open(&opened, &err);
+	int ret = mfd_open(&opened, nullptr, &err);
 	Owned<mfd_session> session(opened);
 
 	if (ret) {

@@ -40,7 +40,7 @@ static void open_and_close(void)
 	struct mfd_info info = { .size = sizeof(info) };
 	struct mfd_error err = { .size = sizeof(err) };
 	struct mfd_session *session;
-	int ret = mfd_open(&session, &err);
+	int ret = mfd_open(&session, NULL, &err);
 
 	if (ret) {
 		printf("%s\n", err.text);

@@ -84,7 +84,7 @@ fn opening() {
     let mut session: *mut mfd_session = ptr::null_mut();
     let mut err = sized!(mfd_error);
     let mut info = sized!(mfd_info);
-    let ret = unsafe { mfd_open(&mut session, &mut err) };
+    let ret = unsafe { mfd_open(&mut session, std::ptr::null(), &mut err) };
 
     if ret != 0 {
         assert_eq!((ret, err.kind), (-err.code, MFD_ERROR_MODULE));

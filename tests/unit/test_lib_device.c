@@ -34,7 +34,7 @@ static void opening(int code, int ret, enum mfd_error_kind kind)
 	struct mfd_error err = { .size = sizeof(err) };
 
 	says = code;
-	assert_int_equal(mfd_device_open(&session, &err), -ret);
+	assert_int_equal(mfd_device_open(&session, NULL, &err), -ret);
 	assert_int_equal(err.code, ret);
 	assert_int_equal(err.kind, kind);
 	assert_true(strstr(err.text, "/dev/multifd_zp: "));
