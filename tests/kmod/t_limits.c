@@ -371,8 +371,8 @@ static void input_is_freed_child(void *arg)
 	before = file_number("/proc/meminfo", "MemFree:");
 	for (unsigned int i = 0; i < HELD_JOBS; i++)
 		send_empty(&s, block, none);
-	before -= file_number("/proc/meminfo", "MemFree:");
-	must(before * 1024 < (long)HELD_BYTES / 2, "%ld KiB are gone", before);
+	/* newer kernels give large areas of memory back a moment later */
+	until((before - file_number("/proc/meminfo", "MemFree:")) * 1024 < (long)HELD_BYTES / 2);
 	close(s.fd);
 }
 
