@@ -567,6 +567,31 @@ TEST(main_connection)
 	expect_main(RECV_FLUSH, ROUND_START PART, 7);
 }
 
+/* Who is refused is told what it is that the source wants. */
+TEST(wants_are_called_by_their_names)
+{
+	static const struct { const char *text, *name; } wants[] = {
+		{ HEAD "08 0003 0010 ", "capability postcopy-ram" },
+		{ START "08 0007 0004 ", "postcopy" },
+		{ START "08 0008 0000 ", "COLO" },
+		{ START "08 0009 0000 ", "resume postcopy" },
+		{ START "08 000a 0005 ", "resume postcopy" },
+		{ START "08 000c 0000 ", "unknown, command 12" },
+		{ START PART "0000000000001001 ", "flags 0x1" },
+		{ START PART "0000000000001040 ", "capability xbzrle" },
+		{ START PART "0000000000001080 ", "RDMA" },
+		{ START PART "0000000000001100 ", "capability compress" },
+	};
+	struct mfd_error err = { .size = sizeof(err) };
+	size_t i;
+
+	for (i = 0; i < sizeof(wants) / sizeof(*wants); i++) {
+		assert_int_equal(run_main(wants[i].text, 0, SIZE_MAX, &err), -EPROTO);
+		if (!strstr(err.text, wants[i].name))
+			fail_msg("'%s' is not in '%s'", wants[i].name, err.text);
+	}
+}
+
 TEST(plain_pages)
 {
 	struct mfd_error err = { .size = sizeof(err) };
@@ -635,6 +660,7 @@ int main(void)
 		cmocka_unit_test(first_messages),
 		cmocka_unit_test(good_streams),
 		cmocka_unit_test(main_connection),
+		cmocka_unit_test(wants_are_called_by_their_names),
 		cmocka_unit_test(plain_pages),
 		cmocka_unit_test(main_connection_ends_early),
 		cmocka_unit_test(no_rule_is_forgotten),

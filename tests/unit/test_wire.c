@@ -50,12 +50,46 @@ TEST(constants)
 	assert_int_equal(MZP_WIRE_PAGES * MZP_WIRE_PAGE_SIZE, 512 * 1024);
 }
 
+TEST(main_connection)
+{
+	static const unsigned int sections[] = {
+		MZP_SECTION_EOF, MZP_SECTION_START, MZP_SECTION_PART, MZP_SECTION_END,
+		MZP_SECTION_FULL, MZP_SECTION_SUB, MZP_SECTION_VMDESC, MZP_SECTION_CONFIG,
+		MZP_SECTION_COMMAND,
+	}, records[] = {
+		MZP_RECORD_ZERO, MZP_RECORD_BLOCKS, MZP_RECORD_PAGE, MZP_RECORD_END,
+		MZP_RECORD_CONTINUE, MZP_RECORD_XBZRLE, MZP_RECORD_HOOK, MZP_RECORD_COMPRESS,
+		MZP_RECORD_FLUSH,
+	};
+	size_t i;
+
+	assert_int_equal(MZP_WIRE_MAIN_MAGIC, 0x5145564d);
+	assert_int_equal(MZP_WIRE_MAIN_VERSION, 3);
+	assert_int_equal(MZP_WIRE_RAM_VERSION, 4);
+	for (i = 0; i < sizeof(sections) / sizeof(*sections); i++)
+		assert_int_equal(sections[i], i);
+	assert_int_equal(MZP_SECTION_FOOTER, 0x7e);
+	for (i = 0; i < sizeof(records) / sizeof(*records); i++)
+		assert_int_equal(records[i], 2 << i);
+	assert_int_equal(MZP_COMMAND_OPEN_RETURN_PATH, 1);
+	assert_int_equal(MZP_COMMAND_PING, 2);
+	assert_int_equal(MZP_COMMAND_PACKAGED, 7);
+	assert_int_equal(MZP_COMMAND_ENABLE_COLO, 8);
+	assert_int_equal(MZP_COMMAND_POSTCOPY_RESUME, 9);
+	assert_int_equal(MZP_COMMAND_RECV_BITMAP, 10);
+	assert_int_equal(MZP_COMMAND_SWITCHOVER_START, 11);
+	assert_int_equal(MZP_REPLY_SHUT, 1);
+	assert_int_equal(MZP_REPLY_PONG, 2);
+	assert_int_equal(MZP_REPLY_SWITCHOVER_ACK, 7);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(first_message),
 		cmocka_unit_test(packet_header),
 		cmocka_unit_test(constants),
+		cmocka_unit_test(main_connection),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

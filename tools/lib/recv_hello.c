@@ -8,7 +8,6 @@
 
 #include "recv_check.h"
 #include "recv_hello.h"
-#include "recv_main.h"
 
 #define MAGIC_SIZE sizeof(uint32_t)
 /* A TLS record: handshake, version 3.x. */
@@ -42,7 +41,7 @@ int mfd_recv_hello_parse(const struct mfd_recv_hello *hello,
 	magic = be32toh(hello->init.magic);
 	if (magic >> 16 == TLS_HANDSHAKE)
 		return mfd_recv_reject(err, RECV_TLS, "%s", "");
-	if (magic == MFD_RECV_MAIN_MAGIC) {
+	if (magic == MZP_WIRE_MAIN_MAGIC) {
 		*kind = MFD_RECV_MAIN;
 		return 0;
 	}

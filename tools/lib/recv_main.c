@@ -18,45 +18,23 @@
 #include <stdio.h>
 #include <string.h>
 
+#include <linux/multifd_wire.h>
+
 #include "recv_check.h"
 #include "recv_main.h"
 
-enum {
-	STREAM_VERSION	= 3,
-
-	SECTION_EOF	= 0x00,
-	SECTION_START	= 0x01,
-	SECTION_PART	= 0x02,
-	SECTION_END	= 0x03,
-	SECTION_FULL	= 0x04,
-	SECTION_SUB	= 0x05,
-	SECTION_VMDESC	= 0x06,
-	SECTION_CONFIG	= 0x07,
-	SECTION_COMMAND	= 0x08,
-	SECTION_FOOTER	= 0x7e,
-
-	RAM_VERSION	= 4,
-
-	/* in the low bits of a record's first word */
-	RECORD_ZERO	= 0x002,
-	RECORD_BLOCKS	= 0x004,
-	RECORD_PAGE	= 0x008,
-	RECORD_END	= 0x010,
-	RECORD_CONTINUE	= 0x020,
-	RECORD_XBZRLE	= 0x040,
-	RECORD_HOOK	= 0x080,
-	RECORD_COMPRESS	= 0x100,
-	RECORD_FLUSH	= 0x200,
-
-	COMMAND_SWITCHOVER = 11,
-};
-
+/* What a source wants that is not supported here. */
 static const char *const commands[] = {
-	[1] = "a return path: switch off the capability return-path",
-	[2] = "a return path: switch off the capability return-path",
-	[3] = "postcopy: switch off the capability postcopy-ram",
-	[4] = "postcopy", [5] = "postcopy", [6] = "postcopy", [7] = "postcopy",
-	[8] = "postcopy", [9] = "COLO", [10] = "postcopy",
+	[MZP_COMMAND_OPEN_RETURN_PATH] = "a return path: switch off the capability return-path",
+	[MZP_COMMAND_PING] = "a return path: switch off the capability return-path",
+	[MZP_COMMAND_POSTCOPY_ADVISE] = "postcopy: switch off the capability postcopy-ram",
+	[MZP_COMMAND_POSTCOPY_LISTEN] = "postcopy",
+	[MZP_COMMAND_POSTCOPY_RUN] = "postcopy",
+	[MZP_COMMAND_POSTCOPY_DISCARD] = "postcopy",
+	[MZP_COMMAND_PACKAGED] = "postcopy",
+	[MZP_COMMAND_ENABLE_COLO] = "COLO: switch off the capability x-colo",
+	[MZP_COMMAND_POSTCOPY_RESUME] = "to resume postcopy",
+	[MZP_COMMAND_RECV_BITMAP] = "to resume postcopy",
 };
 
 /* --- bytes */
@@ -179,7 +157,7 @@ static int configuration(struct mfd_recv_main *in, uint8_t *type, struct mfd_err
 	uint32_t length;
 	int ret = get_8(in, type, err);
 
-	if (!ret && *type != SECTION_CONFIG)
+	if (!ret && *type != MZP_SECTION_CONFIG)
 		return mfd_recv_reject(err, RECV_NO_CONFIGURATION, "0x%02x", *type);
 	if (!ret)
 		ret = get_32(in, &length, err);
@@ -192,7 +170,7 @@ static int configuration(struct mfd_recv_main *in, uint8_t *type, struct mfd_err
 	machine[length] = '\0';
 	if (in->machine && strcmp(machine, in->machine))
 		return mfd_recv_reject(err, RECV_MACHINE, "%.64s", machine);
-	while (!(ret = get_8(in, type, err)) && *type == SECTION_SUB) {
+	while (!(ret = get_8(in, type, err)) && *type == MZP_SECTION_SUB) {
 		ret = configuration_part(in, err);
 		if (ret)
 			return ret;
@@ -290,13 +268,13 @@ static int plain_page(struct mfd_recv_main *in, uint64_t offset, struct mfd_erro
 static int page_record(struct mfd_recv_main *in, uint64_t offset, unsigned int flags,
 		       struct mfd_error *err)
 {
-	int ret = record_block(in, flags & RECORD_CONTINUE, err);
+	int ret = record_block(in, flags & MZP_RECORD_CONTINUE, err);
 
 	if (!ret)
 		ret = mfd_recv_block_check(in->last, offset, err);
 	if (ret)
 		return ret;
-	return flags & RECORD_ZERO ? zero_page(in, offset, err) : plain_page(in, offset, err);
+	return flags & MZP_RECORD_ZERO ? zero_page(in, offset, err) : plain_page(in, offset, err);
 }
 
 static int flush(struct mfd_recv_main *in, struct mfd_error *err)
@@ -320,14 +298,14 @@ static int flush_record(struct mfd_recv_main *in, bool setup, struct mfd_error *
 
 static int unsupported_record(unsigned int flags, struct mfd_error *err)
 {
-	if (flags & RECORD_XBZRLE)
+	if (flags & MZP_RECORD_XBZRLE)
 		return mfd_recv_reject(err, RECV_RECORD_UNSUPPORTED, "%s",
 				       "XBZRLE: switch off the capability xbzrle");
-	if (flags & RECORD_HOOK)
+	if (flags & MZP_RECORD_HOOK)
 		return mfd_recv_reject(err, RECV_RECORD_UNSUPPORTED, "%s", "RDMA");
-	if (flags & RECORD_COMPRESS)
+	if (flags & MZP_RECORD_COMPRESS)
 		return mfd_recv_reject(err, RECV_RECORD_UNSUPPORTED, "%s",
-				       "compression outside of multifd");
+				       "pages compressed one by one: switch off the capability compress");
 	return mfd_recv_reject(err, RECV_RECORD, "flags 0x%x", flags);
 }
 
@@ -343,16 +321,16 @@ static int record(struct mfd_recv_main *in, bool setup, struct mfd_error *err)
 	flags = word % MFD_RECV_PAGE;
 	word -= flags;
 	switch (flags) {
-	case RECORD_ZERO:
-	case RECORD_ZERO | RECORD_CONTINUE:
-	case RECORD_PAGE:
-	case RECORD_PAGE | RECORD_CONTINUE:
+	case MZP_RECORD_ZERO:
+	case MZP_RECORD_ZERO | MZP_RECORD_CONTINUE:
+	case MZP_RECORD_PAGE:
+	case MZP_RECORD_PAGE | MZP_RECORD_CONTINUE:
 		return page_record(in, word, flags, err);
-	case RECORD_BLOCKS:
+	case MZP_RECORD_BLOCKS:
 		return list_blocks(in, word, err);
-	case RECORD_FLUSH:
+	case MZP_RECORD_FLUSH:
 		return flush_record(in, setup, err);
-	case RECORD_END:
+	case MZP_RECORD_END:
 		return 1;
 	default:
 		return unsupported_record(flags, err);
@@ -367,7 +345,7 @@ static int footer(struct mfd_recv_main *in, struct mfd_error *err)
 
 	if (!ret)
 		ret = get_32(in, &id, err);
-	if (!ret && (type != SECTION_FOOTER || id != in->ram_id))
+	if (!ret && (type != MZP_SECTION_FOOTER || id != in->ram_id))
 		return mfd_recv_reject(err, RECV_SECTION_FOOTER, "0x%02x %u", type, id);
 	return ret;
 }
@@ -397,7 +375,7 @@ static int ram_setup(struct mfd_recv_main *in, uint32_t id, uint32_t instance,
 {
 	if (in->ram != MFD_RECV_RAM_NONE)
 		return mfd_recv_reject(err, RECV_RAM_TWICE, "%s", "");
-	if (instance || version != RAM_VERSION)
+	if (instance || version != MZP_WIRE_RAM_VERSION)
 		return mfd_recv_reject(err, RECV_RAM_FORMAT, "instance %u, version %u", instance,
 				       version);
 	in->ram = MFD_RECV_RAM_RUNNING;
@@ -499,7 +477,7 @@ static int begin_section(struct mfd_recv_main *in, uint8_t type, struct mfd_erro
 		ret = get_32(in, &version, err);
 	if (ret)
 		return ret;
-	if (type == SECTION_START && !strcmp(name, "ram"))
+	if (type == MZP_SECTION_START && !strcmp(name, "ram"))
 		return ram_setup(in, id, instance, version, err);
 	if (in->ram != MFD_RECV_RAM_ENDED)
 		return mfd_recv_reject(err, RECV_SECTION_EARLY, "%.64s", name);
@@ -517,7 +495,7 @@ static int command(struct mfd_recv_main *in, struct mfd_error *err)
 		ret = get_16(in, &size, err);
 	if (ret)
 		return ret;
-	if (number != COMMAND_SWITCHOVER)
+	if (number != MZP_COMMAND_SWITCHOVER_START)
 		return mfd_recv_reject(err, RECV_COMMAND, "%s, command %u",
 				       number < sizeof(commands) / sizeof(*commands) &&
 				       commands[number] ? commands[number] : "unknown", number);
@@ -534,7 +512,7 @@ static int end(struct mfd_recv_main *in, struct mfd_error *err)
 	if (in->ram != MFD_RECV_RAM_ENDED)
 		return mfd_recv_reject(err, RECV_RAM_UNENDED, "%s", "");
 	ret = get_8(in, &type, err);
-	if (!ret && type != SECTION_VMDESC)
+	if (!ret && type != MZP_SECTION_VMDESC)
 		return mfd_recv_reject(err, RECV_DESCRIPTION, "0x%02x", type);
 	if (!ret)
 		ret = get_32(in, &size, err);
@@ -551,15 +529,15 @@ static int end(struct mfd_recv_main *in, struct mfd_error *err)
 static int section(struct mfd_recv_main *in, uint8_t type, struct mfd_error *err)
 {
 	switch (type) {
-	case SECTION_EOF:
+	case MZP_SECTION_EOF:
 		return end(in, err);
-	case SECTION_START:
-	case SECTION_FULL:
+	case MZP_SECTION_START:
+	case MZP_SECTION_FULL:
 		return begin_section(in, type, err);
-	case SECTION_PART:
-	case SECTION_END:
-		return ram_part(in, type == SECTION_END, err);
-	case SECTION_COMMAND:
+	case MZP_SECTION_PART:
+	case MZP_SECTION_END:
+		return ram_part(in, type == MZP_SECTION_END, err);
+	case MZP_SECTION_COMMAND:
 		return command(in, err);
 	default:
 		return mfd_recv_reject(err, RECV_SECTION_TYPE, "0x%02x", type);
@@ -572,7 +550,7 @@ static int run(struct mfd_recv_main *in, struct mfd_error *err)
 	uint8_t type;
 	int ret = get_32(in, &version, err);
 
-	if (!ret && version != STREAM_VERSION)
+	if (!ret && version != MZP_WIRE_MAIN_VERSION)
 		return mfd_recv_reject(err, RECV_MAIN_VERSION, "%u", version);
 	if (!ret)
 		ret = configuration(in, &type, err);

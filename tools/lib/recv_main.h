@@ -52,6 +52,4 @@ struct mfd_recv_main {
  */
 int mfd_recv_main_run(struct mfd_recv_main *in, struct mfd_error *err);
 
-#define MFD_RECV_MAIN_MAGIC 0x5145564du
-
 #endif /* MFD_PRIVATE_RECV_MAIN_H */

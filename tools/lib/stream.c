@@ -3,35 +3,12 @@
 #include <stdio.h>
 #include <string.h>
 
+#include <linux/multifd_wire.h>
+
 #include "error.h"
 #include "stream.h"
 
-enum {
-	FILE_MAGIC	= 0x5145564d,
-	FILE_VERSION	= 3,
-
-	SECTION_EOF	= 0x00,
-	SECTION_START	= 0x01,
-	SECTION_PART	= 0x02,
-	SECTION_END	= 0x03,
-	SECTION_FULL	= 0x04,
-	SECTION_VMDESC	= 0x06,
-	SECTION_CONFIG	= 0x07,
-	SECTION_COMMAND	= 0x08,
-	SECTION_FOOTER	= 0x7e,
-
-	RAM_SECTION_ID	= MFD_STREAM_RAM_ID,
-	RAM_VERSION	= 4,
-
-	COMMAND_RETURN_PATH = 1,
-
-	/* in the low bits of a RAM record's first word */
-	RECORD_ZERO	= 0x002,
-	RECORD_BLOCKS	= 0x004,
-	RECORD_END	= 0x010,
-	RECORD_CONTINUE	= 0x020,
-	RECORD_FLUSH	= 0x200,
-};
+#define RAM_SECTION_ID MFD_STREAM_RAM_ID
 
 void mfd_stream_init(struct mfd_stream *stream,
 		     int (*sink)(void *opaque, const void *data, size_t size,
@@ -101,28 +78,28 @@ static void put_string(struct mfd_stream *stream, const char *string)
 
 void mfd_stream_header(struct mfd_stream *stream, const char *machine)
 {
-	put_be32(stream, FILE_MAGIC);
-	put_be32(stream, FILE_VERSION);
-	put_8(stream, SECTION_CONFIG);
+	put_be32(stream, MZP_WIRE_MAIN_MAGIC);
+	put_be32(stream, MZP_WIRE_MAIN_VERSION);
+	put_8(stream, MZP_SECTION_CONFIG);
 	put_be32(stream, strlen(machine));
 	put(stream, machine, strlen(machine));
 }
 
 void mfd_stream_return_path(struct mfd_stream *stream)
 {
-	put_8(stream, SECTION_COMMAND);
-	put_be16(stream, COMMAND_RETURN_PATH);
+	put_8(stream, MZP_SECTION_COMMAND);
+	put_be16(stream, MZP_COMMAND_OPEN_RETURN_PATH);
 	put_be16(stream, 0);	/* bytes that follow */
 }
 
 void mfd_stream_setup_begin(struct mfd_stream *stream, uint64_t total_bytes)
 {
-	put_8(stream, SECTION_START);
+	put_8(stream, MZP_SECTION_START);
 	put_be32(stream, RAM_SECTION_ID);
 	put_string(stream, "ram");
 	put_be32(stream, 0);	/* instance */
-	put_be32(stream, RAM_VERSION);
-	put_be64(stream, total_bytes | RECORD_BLOCKS);
+	put_be32(stream, MZP_WIRE_RAM_VERSION);
+	put_be64(stream, total_bytes | MZP_RECORD_BLOCKS);
 	stream->in_section = true;
 }
 
@@ -135,7 +112,7 @@ void mfd_stream_setup_block(struct mfd_stream *stream, const char *idstr,
 
 void mfd_stream_section_begin(struct mfd_stream *stream, bool last)
 {
-	put_8(stream, last ? SECTION_END : SECTION_PART);
+	put_8(stream, last ? MZP_SECTION_END : MZP_SECTION_PART);
 	put_be32(stream, RAM_SECTION_ID);
 	stream->in_section = true;
 	stream->last_idstr[0] = '\0';
@@ -144,11 +121,11 @@ void mfd_stream_section_begin(struct mfd_stream *stream, bool last)
 void mfd_stream_zero_page(struct mfd_stream *stream, const char *idstr, uint64_t offset)
 {
 	if (strcmp(idstr, stream->last_idstr)) {
-		put_be64(stream, offset | RECORD_ZERO);
+		put_be64(stream, offset | MZP_RECORD_ZERO);
 		put_string(stream, idstr);
 		snprintf(stream->last_idstr, sizeof(stream->last_idstr), "%s", idstr);
 	} else {
-		put_be64(stream, offset | RECORD_ZERO | RECORD_CONTINUE);
+		put_be64(stream, offset | MZP_RECORD_ZERO | MZP_RECORD_CONTINUE);
 	}
 	put_8(stream, 0);	/* the byte that the page is full of */
 }
@@ -156,9 +133,9 @@ void mfd_stream_zero_page(struct mfd_stream *stream, const char *idstr, uint64_t
 void mfd_stream_section_end(struct mfd_stream *stream, bool flush)
 {
 	if (flush)
-		put_be64(stream, RECORD_FLUSH);
-	put_be64(stream, RECORD_END);
-	put_8(stream, SECTION_FOOTER);
+		put_be64(stream, MZP_RECORD_FLUSH);
+	put_be64(stream, MZP_RECORD_END);
+	put_8(stream, MZP_SECTION_FOOTER);
 	put_be32(stream, RAM_SECTION_ID);
 	stream->in_section = false;
 }
@@ -173,7 +150,7 @@ void mfd_stream_raw(struct mfd_stream *stream, const void *data, size_t size)
 void mfd_stream_device_begin(struct mfd_stream *stream, uint32_t id, const char *idstr,
 			     uint32_t instance, uint32_t version)
 {
-	put_8(stream, SECTION_FULL);
+	put_8(stream, MZP_SECTION_FULL);
 	put_be32(stream, id);
 	put_string(stream, idstr);
 	put_be32(stream, instance);
@@ -182,15 +159,15 @@ void mfd_stream_device_begin(struct mfd_stream *stream, uint32_t id, const char 
 
 void mfd_stream_device_end(struct mfd_stream *stream, uint32_t id)
 {
-	put_8(stream, SECTION_FOOTER);
+	put_8(stream, MZP_SECTION_FOOTER);
 	put_be32(stream, id);
 }
 
 void mfd_stream_eof(struct mfd_stream *stream)
 {
-	put_8(stream, SECTION_EOF);
+	put_8(stream, MZP_SECTION_EOF);
 	/* a description of the devices' formats, for tools; the destination skips it */
-	put_8(stream, SECTION_VMDESC);
+	put_8(stream, MZP_SECTION_VMDESC);
 	put_be32(stream, 2);
 	put(stream, "{}", 2);
 }
