@@ -38,6 +38,7 @@ struct options {
 	struct image *images;
 	bool overwrite;
 	unsigned long timeout;
+	bool switchover_ack;
 	const char *device_state;
 	const char *stats_json;
 	bool trace;
@@ -53,7 +54,7 @@ struct run {
 
 enum {
 	OPT_LISTEN = OPT_OTHERS, OPT_BLOCK, OPT_OVERWRITE, OPT_DEVICE_STATE, OPT_STATS_JSON,
-	OPT_TRACE, OPT_QUIET, OPT_JSON,
+	OPT_TRACE, OPT_QUIET, OPT_JSON, OPT_SWITCHOVER_ACK,
 };
 
 static const struct option long_options[] = {
@@ -64,6 +65,7 @@ static const struct option long_options[] = {
 	{ "uuid", required_argument, NULL, OPT_UUID },
 	{ "machine", required_argument, NULL, OPT_MACHINE },
 	{ "timeout", required_argument, NULL, OPT_TIMEOUT },
+	{ "switchover-ack", no_argument, NULL, OPT_SWITCHOVER_ACK },
 	{ "block", required_argument, NULL, OPT_BLOCK },
 	{ "overwrite", no_argument, NULL, OPT_OVERWRITE },
 	{ "device-state", required_argument, NULL, OPT_DEVICE_STATE },
@@ -100,6 +102,8 @@ static void help(void)
 	      "  --uuid UUID          its -uuid, if it has one\n"
 	      "  --timeout SECONDS    give up when it sends nothing for so long; 0: never\n"
 	      "                       (default 60)\n"
+	      "  --switchover-ack     it has the capability switchover-ack, and a machine type\n"
+	      "                       up to 8.0; with a newer one this is not needed\n"
 	      "\n"
 	      "What to tell:\n"
 	      "  --device-state FILE  keep what follows RAM in the stream, beginning with the\n"
@@ -207,6 +211,9 @@ static int parse_source(struct options *options, int option, const char *arg,
 		return 0;
 	case OPT_TIMEOUT:
 		return parse_number("timeout", arg, 0, 1000000, &options->timeout, err);
+	case OPT_SWITCHOVER_ACK:
+		options->switchover_ack = true;
+		return 0;
 	}
 	return -ENOENT;
 }
@@ -404,6 +411,7 @@ static void set_params(const struct options *options, struct run *run,
 	params->device_state = keep_device_state;
 	params->packet = options->trace ? trace_packet : NULL;
 	params->progress = show_progress;
+	params->switchover_ack = options->switchover_ack;
 	params->opaque = run;
 }
 

@@ -28,10 +28,18 @@ static ssize_t read_feed(struct mfd_recv_input *input, const struct iovec *iov, 
 	return got;
 }
 
+static bool ready(struct mfd_recv_input *input)
+{
+	const struct feed *feed = (struct feed *)input;
+
+	return feed->left || !feed->open;
+}
+
 void feed_init(struct feed *feed, const uint8_t *data, size_t size, size_t piece)
 {
 	*feed = (struct feed) {
-		.input.read = read_feed, .data = data, .left = size, .piece = piece,
+		.input = { .read = read_feed, .ready = ready },
+		.data = data, .left = size, .piece = piece,
 	};
 }
 

@@ -157,6 +157,47 @@ for _version, _zeros in (("7.2", (None,)), ("10.0", ("none", "legacy", "multifd"
                          _version, _zero, _method, _channels)(stock)
 
 
+def return_path(version, method, ack=False):
+    """The source is told that all has arrived, and may be made to ask for it first."""
+    fresh_folder()
+    capabilities = [("return-path", True)] + ([("switchover-ack", True)] if ack else [])
+    with Receiver("--method", method, uri="tcp" if ack else "unix") as receiver, \
+            source(version, 2, method, capabilities=capabilities) as sender:
+        sender.migrate(receiver.address)
+        receiver.must_work()
+        sender.wait()
+        receiver.compare(usual)
+
+
+for _version in ("7.2", "10.0", "11.1"):
+    if not IN_VM:
+        case(f"return path, QEMU {_version}", _version, "none")(return_path)
+        if _version != "7.2":
+            case(f"return path, QEMU {_version}, switchover-ack, zstd", _version, "zstd",
+                 True)(return_path)
+
+
+def told_of_failure(version):
+    """The source learns that the destination has failed, and goes on."""
+    fresh_folder()
+    with Receiver(blocks=(("ramX", PAGES),)) as receiver, \
+            source(version, 2, "none", capabilities=(("return-path", True),)) as sender:
+        sender.migrate(receiver.address)
+        receiver.must_fail("unknown block")
+        deadline = time.monotonic() + matrix.PROMPT
+        while sender.status() in ("none", "setup", "active", "device", "completing"):
+            if time.monotonic() > deadline:
+                raise Failed("the source does not learn of the failure")
+            time.sleep(0.1)
+        if sender.status() != "failed":
+            raise Failed(f"the source says {sender.status()}")
+
+
+for _version in ("7.2", "10.0", "11.1"):
+    if not IN_VM:
+        case(f"return path, QEMU {_version}, failure", _version)(told_of_failure)
+
+
 def sparse(zero):
     """16 GiB of which 64 MiB hold data.
 
@@ -336,9 +377,7 @@ for _name, _pattern, _settings in (
          {"version": "10.0", "blocks": (("ram0", PAGES - 2),)}),
         ("a smaller block", "a block has another length",
          {"version": "7.2", "blocks": (("ram0", PAGES + 2),)}),
-        ("a return path", "capability return-path",
-         {"version": "10.0", "capabilities": (("return-path", True),)}),
-        ("postcopy", "return-path|postcopy",
+        ("postcopy", "postcopy-ram",
          {"version": "11.1", "capabilities": (("postcopy-ram", True),)})):
     if not IN_VM:
         case(f"refused: {_name}", _settings.pop("version"), _pattern, *(

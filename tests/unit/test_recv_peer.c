@@ -77,6 +77,8 @@ static void count_packet(const struct mfd_recv_packet *packet, void *opaque)
 	it.packets++;
 }
 
+static int (*take_devices)(const void *data, size_t size, void *opaque) = keep_devices;
+
 static void *run(void *unused)
 {
 	it.ret = mfd_recv_run(it.recv, &it.err);
@@ -97,7 +99,7 @@ static void open_with(const char *where, unsigned int stall_ms, enum mfd_method 
 	mfd_recv_params_init(&params);
 	params.stall_ms = stall_ms;
 	params.method = method;
-	params.device_state = keep_devices;
+	params.device_state = take_devices;
 	params.packet = count_packet;
 	params.opaque = &it;
 	if (mfd_recv_open(&it.recv, &params, &it.err) ||
@@ -888,6 +890,166 @@ TEST(a_byte_tells_of_failure)
 	forget();
 }
 
+/* --- the return path */
+
+#define OPEN	"\x8\0\1\0\0"
+#define PING	"\x8\0\2\0\4ping"
+#define RP_SETUP HEAD OPEN PING SETUP FLUSH END
+#define PONG	"\0\2\0\4ping"
+#define ACK	"\0\7\0\0"
+/* The source is told how it ended, and then nothing more. Its connections are open. */
+static void hear_shut(unsigned int value)
+{
+	const char shut[] = { 0, 1, 0, 4, 0, 0, 0, value };
+	char said[64];
+	ssize_t n, used = 0;
+
+	do {
+		n = recv(source.main, said + used, sizeof(said) - used, 0);
+		used += n > 0 ? n : 0;
+	} while (n > 0);
+	assert_int_equal(used, sizeof(shut));
+	assert_memory_equal(said, shut, sizeof(shut));
+}
+
+static void begin_with_return_path(void)
+{
+	char said[sizeof(PONG ACK) - 1];
+
+	source.main = dial();
+	source.channel[0] = channel(0);
+	source.channel[1] = channel(1);
+	SAY(source.main, RP_SETUP);
+	packet(source.channel[0], MZP_WIRE_SYNC);
+	packet(source.channel[1], MZP_WIRE_SYNC);
+	assert_int_equal(recv(source.main, said, sizeof(said), MSG_WAITALL), sizeof(said));
+	assert_memory_equal(said, PONG ACK, sizeof(said));
+}
+
+static void sync_channels(void)
+{
+	packet(source.channel[0], MZP_WIRE_SYNC);
+	packet(source.channel[1], MZP_WIRE_SYNC);
+}
+
+/* The source closes nothing before it is told, as QEMU does it. */
+TEST(told_that_it_is_complete)
+{
+	static const char *const places[] = { address, any_port };
+	unsigned int i, devices;
+
+	for (i = 0; i < 4; i++) {
+		devices = i / 2;
+		open_at(places[i % 2], PATIENCE_MS);
+		launch();
+		begin_with_return_path();
+		page(source.channel[0], 1, 'a');
+		sync_channels();
+		/* as of 7.2: an empty packet behind the one with SYNC */
+		packet(source.channel[1], 0);
+		SAY(source.main, LAST FLUSH END);
+		if (devices)
+			SAY(source.main, "\4\0\0\0\2\1d\0\0\0\0\0\0\0\1xyz");
+		SAY(source.main, FINISH);
+		hear_shut(0);
+		assert_int_equal(it.memory[PAGE], 'a');
+		finish(0, NULL);
+	}
+}
+
+/* It ends its channels first, or its side of all; pages may then be behind the last SYNC. */
+TEST(told_after_it_ended)
+{
+	start();
+	begin_with_return_path();
+	page(source.channel[0], 1, 'a');
+	SAY(source.main, LAST END FINISH);
+	drop(source.channel[0]);
+	drop(source.channel[1]);
+	hear_shut(0);
+	finish(0, NULL);
+	start();
+	begin_with_return_path();
+	sync_channels();
+	SAY(source.main, LAST FLUSH END FINISH);
+	shutdown(source.main, SHUT_WR);
+	shutdown(source.channel[0], SHUT_WR);
+	shutdown(source.channel[1], SHUT_WR);
+	hear_shut(0);
+	finish(0, NULL);
+}
+
+/* Nobody knows whether that were all pages, so nobody says so. */
+TEST(not_told_with_pages_behind_the_last_sync)
+{
+	open_at(address, 10 * NO_PATIENCE_MS);
+	launch();
+	begin_with_return_path();
+	page(source.channel[0], 1, 'a');
+	SAY(source.main, LAST END FINISH);
+	hear_shut(1);
+	finish(-ETIMEDOUT, "sent nothing");
+}
+
+static int take_none(const void *data, size_t size, void *opaque)
+{
+	(void)data;
+	(void)size;
+	(void)opaque;
+	return -ENOSPC;
+}
+
+/* Whatever it is that fails. */
+TEST(told_that_it_has_failed)
+{
+	static const char *const places[] = { address, any_port };
+	unsigned int i;
+
+	for (i = 0; i < 6; i++) {
+		open_at(places[i % 2], PATIENCE_MS);
+		launch();
+		begin_with_return_path();
+		if (i / 2 == 0)		/* a channel */
+			page(source.channel[1], PAGES, '?');
+		else if (i / 2 == 1)	/* the main connection */
+			SAY(source.main, LAST END FINISH "?");
+		else
+			mfd_recv_cancel(it.recv);
+		hear_shut(1);
+		finish(i / 2 == 2 ? -ECANCELED : -EPROTO, "");
+	}
+}
+
+TEST(told_that_the_devices_were_refused)
+{
+	take_devices = take_none;
+	start();
+	take_devices = keep_devices;
+	begin_with_return_path();
+	sync_channels();
+	SAY(source.main, LAST FLUSH END "\4\0\0\0\2\1d\0\0\0\0\0\0\0\1xyz" FINISH);
+	hear_shut(1);
+	finish(-ENOSPC, "devices");
+}
+
+/* It asks and asks, and does not listen. */
+TEST(a_deaf_source)
+{
+	static char questions[9 * 1024];
+	unsigned int i;
+
+	for (i = 0; i < sizeof(questions); i += 9)
+		memcpy(questions + i, PING, 9);
+	start();
+	source.main = dial();
+	source.channel[0] = channel(0);
+	source.channel[1] = channel(1);
+	SAY(source.main, HEAD OPEN);
+	while (send(source.main, questions, sizeof(questions), MSG_NOSIGNAL) > 0)
+		;
+	finish_refused(RECV_DEAF);
+}
+
 TEST(cancelled)
 {
 	struct mfd_error err = { .size = sizeof(err) };
@@ -939,6 +1101,12 @@ int main(void)
 		cmocka_unit_test(the_main_connection_ends_first),
 		cmocka_unit_test(a_reset_tells_of_failure),
 		cmocka_unit_test(a_byte_tells_of_failure),
+		cmocka_unit_test(told_that_it_is_complete),
+		cmocka_unit_test(told_after_it_ended),
+		cmocka_unit_test(not_told_with_pages_behind_the_last_sync),
+		cmocka_unit_test(told_that_it_has_failed),
+		cmocka_unit_test(told_that_the_devices_were_refused),
+		cmocka_unit_test(a_deaf_source),
 		cmocka_unit_test(cancelled),
 	};
 	int failed;

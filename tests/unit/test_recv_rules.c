@@ -428,9 +428,30 @@ static int flush_fine(struct mfd_recv_main *in, struct mfd_error *err)
 #define RAM		START PART ZERO ZERO_AGAIN END FOOTER LAST END FOOTER
 #define FINISH		"00 06 00000002 '{}' "
 #define DEVICE		"04 00000002 05 'timer' 00000000 00000002 'state' 7e 00000002 "
+#define OPEN		"08 0001 0000 "
+#define PING		"08 0002 0004 deadbeef "
 #define ROUND_START	HEAD SETUP LIST FLUSH END FOOTER
 
 static const uint8_t *ram0;	/* what the last stream left in it */
+
+/* The source's other end of a return path, and what is behind its stream. */
+static struct {
+	uint8_t said[256];
+	size_t size;
+	bool acknowledge;		/* parameter */
+	bool open;			/* it does not close its connection */
+} source;
+
+static int listen_to(struct mfd_recv_main *in, const void *data, size_t size,
+		     struct mfd_error *err)
+{
+	(void)in;
+	(void)err;
+	assert_true(size <= sizeof(source.said) - source.size);
+	memcpy(source.said + source.size, data, size);
+	source.size += size;
+	return 0;
+}
 
 /* Return: 0 or the error; with @known, the source is said to be of that version. */
 static int run_bytes(const uint8_t *bytes, size_t size, unsigned int known, size_t piece,
@@ -454,6 +475,10 @@ static int run_bytes(const uint8_t *bytes, size_t size, unsigned int known, size
 	in->uuid = uuid;
 	in->compat = known ? &compat : NULL;
 	in->flush = flush_fine;
+	in->switchover_ack = source.acknowledge;
+	in->reply = listen_to;
+	feed.open = source.open;
+	source.size = 0;
 	ret = mfd_recv_main_run(in, err);
 	if (!ret)
 		assert_int_equal(feed.left, 0);
@@ -509,7 +534,9 @@ TEST(main_connection)
 		{ RECV_UUID, HEAD "05 12 'configuration/uuid' 00000001 "
 			"02000000000000000000000000000000 " },
 		{ RECV_NAME_NUL, HEAD "01 00000001 04 'ram' 00 " },
-		{ RECV_COMMAND, HEAD "08 0001 0000 " },
+		{ RECV_PING, HEAD "08 0002 0004 12345678 " },
+		{ RECV_COMMAND_SIZE, HEAD "08 0001 0004 " },
+		{ RECV_COMMAND_SIZE, HEAD OPEN "08 0002 0000 " },
 		{ RECV_COMMAND, HEAD "08 0003 0010 " },
 		{ RECV_COMMAND, HEAD "08 ffff 0010 " },
 		{ RECV_COMMAND_SIZE, START "08 000b 0001 " },
@@ -565,6 +592,59 @@ TEST(main_connection)
 		expect_main(cases[i].check, cases[i].text, 0);
 	expect_main(RECV_FLUSH, START PART, 10);
 	expect_main(RECV_FLUSH, ROUND_START PART, 7);
+}
+
+/* What is told on the return path, in the end not by the parser. */
+static void expect_replies(const char *text, unsigned int acknowledge, const char *replies)
+{
+	struct mfd_error err = { .size = sizeof(err) };
+	uint8_t bytes[256];
+	size_t piece;
+
+	source.acknowledge = acknowledge;
+	for (piece = 1; piece < 1000; piece += 111) {
+		if (run_main(text, 0, piece, &err))
+			fail_msg("%s", err.text);
+		assert_int_equal(source.size, bytes_of(replies, bytes, sizeof(bytes)));
+		assert_memory_equal(source.said, bytes, source.size);
+	}
+	source.acknowledge = false;
+}
+
+#define PONG		"0002 0004 deadbeef "
+#define ACK		"0007 0000 "
+#define ROUNDS		SETUP LIST FLUSH END FOOTER LAST FLUSH END FOOTER
+#define SECTIONS	SETUP LIST END FOOTER LAST END FOOTER
+
+TEST(return_path)
+{
+	expect_replies(HEAD OPEN PING SECTIONS FINISH, false, PONG);
+	expect_replies(HEAD OPEN PING SECTIONS FINISH, true, PONG ACK);
+	expect_replies(HEAD OPEN PING ROUNDS FINISH, false, PONG ACK);
+	expect_replies(HEAD OPEN OPEN ROUNDS PING FINISH, true, ACK PONG);
+	/* without one, nobody listens */
+	expect_replies(HEAD ROUNDS FINISH, true, "");
+}
+
+/* The source waits for an answer, and so does not end its connection. */
+TEST(ends_that_are_no_end_of_the_connection)
+{
+	struct mfd_error err = { .size = sizeof(err) };
+	int ret;
+
+	source.open = true;
+	expect_replies(HEAD OPEN SECTIONS FINISH, false, "");
+	expect_replies(HEAD OPEN SECTIONS DEVICE DEVICE FINISH, false, "");
+	ret = run_main(HEAD OPEN SECTIONS FINISH "00 ", 0, SIZE_MAX, &err);
+	assert_refused(RECV_TRAILING, "main connection, byte ", ret, &err);
+	ret = run_main(HEAD OPEN SECTIONS FINISH "00 ", 0, 1, &err);
+	assert_refused(RECV_TRAILING, "main connection, byte ", ret, &err);
+	ret = run_main(HEAD OPEN SECTIONS DEVICE FINISH "00 ", 0, 1, &err);
+	assert_refused(RECV_DEVICE_END, "main connection, byte ", ret, &err);
+	/* what looks like the end within a device is none, since more is there */
+	expect_replies(HEAD OPEN SECTIONS DEVICE "04 00000003 01 'd' 00000000 00000001 "
+		       FINISH "7e 00000003 " FINISH, false, "");
+	source.open = false;
 }
 
 /* Who is refused is told what it is that the source wants. */
@@ -636,7 +716,7 @@ TEST(no_rule_is_forgotten)
 {
 	static const enum mfd_recv_check peers[] = {
 		RECV_HANDSHAKE, RECV_CHANNEL_TWICE, RECV_MAIN_TWICE, RECV_CONNECTIONS,
-		RECV_SYNC_MISSING, RECV_SYNC_EXTRA,
+		RECV_SYNC_MISSING, RECV_SYNC_EXTRA, RECV_DEAF,
 	};
 	size_t i;
 
@@ -660,6 +740,8 @@ int main(void)
 		cmocka_unit_test(first_messages),
 		cmocka_unit_test(good_streams),
 		cmocka_unit_test(main_connection),
+		cmocka_unit_test(return_path),
+		cmocka_unit_test(ends_that_are_no_end_of_the_connection),
 		cmocka_unit_test(wants_are_called_by_their_names),
 		cmocka_unit_test(plain_pages),
 		cmocka_unit_test(main_connection_ends_early),

@@ -126,6 +126,11 @@ struct mfd_recv_packet {
  * @progress: called about ten times a second by mfd_recv_run, in its thread, or
  *	NULL. It may call mfd_recv_cancel.
  * @opaque: passed to these functions
+ * @switchover_ack: the source has the capability ``switchover-ack``: not 0: say at once
+ *	that nothing here holds up its last round, which it waits for. Those that flush
+ *	by round are told so in any case. 0 if it is older than 8.1, to which that is
+ *	an error
+ * @reserved: 0
  */
 struct mfd_recv_params {
 	uint32_t size;
@@ -139,6 +144,8 @@ struct mfd_recv_params {
 	void (*packet)(const struct mfd_recv_packet *packet, void *opaque);
 	void (*progress)(const struct mfd_recv_progress *now, void *opaque);
 	void *opaque;
+	uint32_t switchover_ack;
+	uint32_t reserved;
 };
 
 /**

@@ -9,6 +9,7 @@
 
 #include "error.h"
 #include "recv_accept.h"
+#include "recv_check.h"
 #include "recv_worker.h"
 #include "sized.h"
 
@@ -178,17 +179,23 @@ const char *mfd_recv_address(struct mfd_recv *recv)
 	return recv->listener.text;
 }
 
-void mfd_recv_fail(struct mfd_recv *recv, const struct mfd_error *why)
+/* Whoever waits for something need not do so any more. Call with the lock. */
+static void wake_all(struct mfd_recv *recv)
 {
 	uint64_t one = 1;
 
-	pthread_mutex_lock(&recv->lock);
-	if (!recv->failure.code)
-		recv->failure = *why;
 	/* cannot fail: nobody takes anything out, but nobody puts in so much either */
 	if (write(recv->cancel, &one, sizeof(one)) < 0)
 		recv->failure.code = errno;
 	pthread_cond_broadcast(&recv->changed);
+}
+
+void mfd_recv_fail(struct mfd_recv *recv, const struct mfd_error *why)
+{
+	pthread_mutex_lock(&recv->lock);
+	if (!recv->failure.code && !recv->concluded)
+		recv->failure = *why;
+	wake_all(recv);
 	pthread_mutex_unlock(&recv->lock);
 }
 
@@ -241,9 +248,9 @@ int mfd_recv_check(struct mfd_recv *recv, struct mfd_error *err)
 	return 0;
 }
 
-void mfd_recv_wait_change(struct mfd_recv *recv)
+void mfd_recv_wait_change(struct mfd_recv *recv, unsigned int ms)
 {
-	uint64_t then = mfd_now() + MFD_RECV_TICK_MS * 1000000ull;
+	uint64_t then = mfd_now() + ms * 1000000ull;
 	struct timespec until = {
 		.tv_sec = then / 1000000000, .tv_nsec = then % 1000000000,
 	};
@@ -251,10 +258,24 @@ void mfd_recv_wait_change(struct mfd_recv *recv)
 	pthread_cond_timedwait(&recv->changed, &recv->lock, &until);
 }
 
+static struct mfd_recv *recv_of(struct mfd_recv_main *in)
+{
+	return (struct mfd_recv *)((char *)in - offsetof(struct mfd_recv, main));
+}
+
 static int flush(struct mfd_recv_main *in, struct mfd_error *err)
 {
-	return mfd_recv_workers_flush((struct mfd_recv *)((char *)in -
-							  offsetof(struct mfd_recv, main)), err);
+	return mfd_recv_workers_flush(recv_of(in), err);
+}
+
+/* There is always room for the few bytes, unless the source does not read them. */
+static int reply(struct mfd_recv_main *in, const void *data, size_t size, struct mfd_error *err)
+{
+	ssize_t n = send(recv_of(in)->main_socket.fd, data, size, MSG_NOSIGNAL | MSG_DONTWAIT);
+
+	if (n < 0 && errno != EAGAIN)
+		return mfd_error_errno(err, errno, "the source is gone");
+	return n == (ssize_t)size ? 0 : mfd_recv_reject(err, RECV_DEAF, "%s", "");
 }
 
 static int receive(struct mfd_recv *recv, struct mfd_error *err)
@@ -270,29 +291,55 @@ static int receive(struct mfd_recv *recv, struct mfd_error *err)
 	recv->main.machine = recv->params.machine;
 	recv->main.uuid = recv->params.uuid;
 	recv->main.compat = recv->params.compat;
+	recv->main.switchover_ack = recv->params.switchover_ack;
 	recv->main.flush = flush;
+	recv->main.reply = reply;
 	recv->main.device_state = recv->params.device_state;
 	recv->main.opaque = recv->params.opaque;
 	ret = mfd_recv_main_run(&recv->main, err);
 	if (ret)
 		return ret;
-	/* libmfd's source ends the channels when it sees this; others do not care */
-	shutdown(recv->main_socket.fd, SHUT_WR);
+	/* without a return path, libmfd's source ends the channels when it sees this */
+	if (!recv->main.return_path)
+		shutdown(recv->main_socket.fd, SHUT_WR);
 	return mfd_recv_workers_finish(recv, err);
 }
 
 /*
- * Nothing but the way in which a connection ends tells the source how the
- * migration ended, and one that was read to its end would end in good order. So
- * TCP is told to reset it. A UNIX socket only does that with something unread,
- * which there may be none of; there, a byte for the source has to do, since a
- * destination never says anything.
+ * All is there. A source with a return path is told so, and lets go of the guest. That is
+ * irrevocable, so whoever is about to fail or to cancel comes before it or is too late. The
+ * channels of such a source are called off.
+ */
+static int conclude(struct mfd_recv *recv, struct mfd_error *err)
+{
+	int ret;
+
+	pthread_mutex_lock(&recv->lock);
+	ret = -recv->failure.code;
+	if (!ret)
+		ret = mfd_recv_main_shut(&recv->main, false, err);
+	if (!ret) {
+		recv->concluded = true;
+		wake_all(recv);
+	}
+	pthread_mutex_unlock(&recv->lock);
+	return ret;
+}
+
+/*
+ * Without a return path, nothing but the way in which a connection ends tells the
+ * source how the migration ended, and one that was read to its end would end in good
+ * order. So TCP is told to reset it. A UNIX socket only does that with something
+ * unread, which there may be none of; there, a byte for the source has to do, since a
+ * destination never says anything else.
  */
 static void refuse(struct mfd_recv *recv, int fd)
 {
 	static const struct linger reset = { .l_onoff = 1 };
 
-	if (recv->listener.address.local)
+	if (fd == recv->main_socket.fd && recv->main.return_path)
+		mfd_recv_main_shut(&recv->main, true, NULL);
+	else if (recv->listener.address.local)
 		send(fd, "", 1, MSG_NOSIGNAL | MSG_DONTWAIT);
 	else
 		setsockopt(fd, SOL_SOCKET, SO_LINGER, &reset, sizeof(reset));
@@ -329,10 +376,9 @@ int mfd_recv_run(struct mfd_recv *recv, struct mfd_error *err)
 	if (ret)
 		return ret;
 	recv->state = MFD_RECV_RECEIVING;
-	if (receive(recv, &why))
+	if (receive(recv, &why) || conclude(recv, &why))
 		mfd_recv_fail(recv, &why);
 	mfd_recv_workers_join(recv);
-	/* the source is told what the caller is told: who cancels now is too late */
 	ret = failed(recv, err);
 	recv->state = ret ? MFD_RECV_FAILED : MFD_RECV_COMPLETE;
 	close_sockets(recv, ret);

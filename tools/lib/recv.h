@@ -52,10 +52,13 @@ struct mfd_recv {
 	pthread_mutex_t lock;
 	pthread_cond_t changed;		/* anything below, or of a worker's */
 	uint64_t released;		/* SYNCs that channels may pass */
+	bool concluded;			/* all is there: it cannot fail any more */
 	struct mfd_error failure;	/* the first one */
 };
 
-/* Make the migration fail for the reason @why, unless it has one. Any thread. */
+/*
+ * Make the migration fail for the reason @why, unless it has one or is over. Any thread.
+ */
 void mfd_recv_fail(struct mfd_recv *recv, const struct mfd_error *why);
 
 /*
@@ -64,7 +67,7 @@ void mfd_recv_fail(struct mfd_recv *recv, const struct mfd_error *why);
  */
 int mfd_recv_check(struct mfd_recv *recv, struct mfd_error *err);
 
-/* Wait for a change, a tick at most. Call with the lock. */
-void mfd_recv_wait_change(struct mfd_recv *recv);
+/* Wait for a change, @ms at most. Call with the lock. */
+void mfd_recv_wait_change(struct mfd_recv *recv, unsigned int ms);
 
 #endif /* MFD_PRIVATE_RECV_H */

@@ -204,11 +204,15 @@ static int receive_packet(struct mfd_recv_channel *channel, struct mfd_error *er
 	struct mfd_recv_packet *packet = &channel->header.packet;
 	int ret = mfd_recv_header_parse(&channel->header, &channel->wire, channel->rules, err);
 
-	if (!ret)
+	if (!ret) {
+		if (packet->normal_pages || packet->zero_pages)
+			channel->unsynced = true;
 		ret = receive_normal(channel, err);
+	}
 	if (ret)
 		return ret;
 	receive_zero(channel);
+	channel->parsed = channel->input->bytes - channel->wire_used;
 	channel->normal += packet->normal_pages;
 	channel->zero += packet->zero_pages;
 	packet->channel = channel->id;
@@ -217,7 +221,13 @@ static int receive_packet(struct mfd_recv_channel *channel, struct mfd_error *er
 	if (!(packet->flags & MZP_WIRE_SYNC))
 		return 0;
 	channel->syncs++;
+	channel->unsynced = false;
 	return channel->sync(channel, err);
+}
+
+bool mfd_recv_channel_settled(const struct mfd_recv_channel *channel)
+{
+	return channel->parsed == channel->input->bytes && !channel->unsynced;
 }
 
 int mfd_recv_channel_run(struct mfd_recv_channel *channel, struct mfd_error *err)

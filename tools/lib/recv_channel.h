@@ -28,6 +28,8 @@ struct mfd_recv_channel {
 	struct mzp_wire_packet wire;
 	size_t wire_used;		/* of the next header, read ahead */
 	struct mfd_recv_header header;
+	_Atomic uint64_t parsed;	/* bytes of the packets that are dealt with */
+	_Atomic bool unsynced;		/* pages came behind the last SYNC */
 
 	/* struct mfd_recv_channel_stats, without the bytes */
 	_Atomic uint64_t packets;
@@ -45,6 +47,12 @@ int mfd_recv_channel_open(struct mfd_recv_channel *channel, struct mfd_error *er
 
 /* Receive packets until the source ends the connection. Return: 0 or an error. */
 int mfd_recv_channel_run(struct mfd_recv_channel *channel, struct mfd_error *err);
+
+/*
+ * Is everything that was read dealt with, and nothing of it a page behind the last SYNC?
+ * Any thread.
+ */
+bool mfd_recv_channel_settled(const struct mfd_recv_channel *channel);
 
 void mfd_recv_channel_close(struct mfd_recv_channel *channel);
 

@@ -50,6 +50,8 @@
 	CHECK(MACHINE, "the source has another machine type") \
 	CHECK(SUBSECTION, "the configuration asks for something that is not supported here") \
 	CHECK(COMMAND, "the source uses something that is not supported here") \
+	CHECK(DEAF, "the source does not read what it is told on its return path") \
+	CHECK(PING, "a question without a return path for the answer") \
 	CHECK(COMMAND_SIZE, "a command of the wrong size") \
 	CHECK(SECTION_TYPE, "unknown kind of section") \
 	CHECK(SECTION_ID, "a section that was not begun") \

@@ -7,6 +7,7 @@
 #define MFD_PRIVATE_RECV_INPUT_H
 
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
@@ -21,6 +22,8 @@ struct mfd_recv_input {
 	 */
 	ssize_t (*read)(struct mfd_recv_input *input, const struct iovec *iov, int count,
 			struct mfd_error *err);
+	/* Would reading not wait, be it for bytes or for the end? */
+	bool (*ready)(struct mfd_recv_input *input);
 	_Atomic uint64_t bytes;		/* that were read so far */
 };
 

@@ -12,6 +12,10 @@
  * Channels wait at each SYNC until the main connection says go on. Whether it
  * does so at each end of a section or with a record of its own is for the source
  * to choose, and shows in the set-up section, which has one or the other.
+ *
+ * A source with a return path closes nothing before it is told how the migration
+ * ended. So its stream does not end where the connection does, but with the
+ * description, and with nothing behind it.
  */
 #include <endian.h>
 #include <errno.h>
@@ -25,8 +29,6 @@
 
 /* What a source wants that is not supported here. */
 static const char *const commands[] = {
-	[MZP_COMMAND_OPEN_RETURN_PATH] = "a return path: switch off the capability return-path",
-	[MZP_COMMAND_PING] = "a return path: switch off the capability return-path",
 	[MZP_COMMAND_POSTCOPY_ADVISE] = "postcopy: switch off the capability postcopy-ram",
 	[MZP_COMMAND_POSTCOPY_LISTEN] = "postcopy",
 	[MZP_COMMAND_POSTCOPY_RUN] = "postcopy",
@@ -128,6 +130,63 @@ static int skip(struct mfd_recv_main *in, uint64_t size, struct mfd_error *err)
 		ret = get(in, ignored, part, err);
 	}
 	return ret;
+}
+
+/* Return: 1: there is more behind what was parsed; 0: no, or not now; an error. */
+static int more(struct mfd_recv_main *in, struct mfd_error *err)
+{
+	if (in->begin < in->end)
+		return 1;
+	if (in->return_path && !in->input->ready(in->input))
+		return 0;
+	return refill(in, err);
+}
+
+/* --- the return path */
+
+/* @value: NULL: none. */
+static int reply(struct mfd_recv_main *in, enum mzp_wire_reply type, const uint32_t *value,
+		 struct mfd_error *err)
+{
+	struct {
+		uint16_t type, length;
+		uint32_t value;
+	} wire = { .type = htobe16(type) };
+	size_t length = value ? sizeof(wire.value) : 0;
+
+	wire.length = htobe16(length);
+	wire.value = value ? htobe32(*value) : 0;
+	return in->reply(in, &wire, sizeof(wire) - sizeof(wire.value) + length, err);
+}
+
+int mfd_recv_main_shut(struct mfd_recv_main *in, bool failed, struct mfd_error *err)
+{
+	uint32_t value = failed;
+
+	return in->return_path ? reply(in, MZP_REPLY_SHUT, &value, err) : 0;
+}
+
+static int ping(struct mfd_recv_main *in, struct mfd_error *err)
+{
+	uint32_t value;
+	int ret = get_32(in, &value, err);
+
+	if (!ret && !in->return_path)
+		return mfd_recv_reject(err, RECV_PING, "%s", "");
+	return ret ? ret : reply(in, MZP_REPLY_PONG, &value, err);
+}
+
+/*
+ * A source with the capability switchover-ack waits for this before its last round. It
+ * is not in the stream whether it does. Those that flush by round are of 8.1 or newer:
+ * they know it, and do not mind it. Of others, a newer one may have an older machine
+ * type, but an older one takes it for an error.
+ */
+static int acknowledge(struct mfd_recv_main *in, struct mfd_error *err)
+{
+	if (!in->return_path || !(in->switchover_ack || in->flush_by == MFD_FLUSH_ROUND))
+		return 0;
+	return reply(in, MZP_REPLY_SWITCHOVER_ACK, NULL, err);
 }
 
 /* --- the beginning */
@@ -373,6 +432,8 @@ static int ram_section(struct mfd_recv_main *in, bool setup, struct mfd_error *e
 static int ram_setup(struct mfd_recv_main *in, uint32_t id, uint32_t instance,
 		     uint32_t version, struct mfd_error *err)
 {
+	int ret;
+
 	if (in->ram != MFD_RECV_RAM_NONE)
 		return mfd_recv_reject(err, RECV_RAM_TWICE, "%s", "");
 	if (instance || version != MZP_WIRE_RAM_VERSION)
@@ -381,7 +442,8 @@ static int ram_setup(struct mfd_recv_main *in, uint32_t id, uint32_t instance,
 	in->ram = MFD_RECV_RAM_RUNNING;
 	in->ram_id = id;
 	in->flush_by = MFD_FLUSH_SECTION;
-	return ram_section(in, true, err);
+	ret = ram_section(in, true, err);
+	return ret ? ret : acknowledge(in, err);
 }
 
 static int ram_part(struct mfd_recv_main *in, bool last, struct mfd_error *err)
@@ -420,18 +482,21 @@ static int give_device_state(struct mfd_recv_main *in, const void *data, size_t 
 static int device_state(struct mfd_recv_main *in, struct mfd_error *err)
 {
 	int ret = give_device_state(in, in->section, in->section_used, err);
+	bool complete = false;
 
 	while (!ret) {
 		ret = give_device_state(in, in->buffer + in->begin, in->end - in->begin, err);
 		if (ret)
 			return ret;
 		in->position += in->end - in->begin;
-		ret = refill(in, err);
+		in->begin = in->end;
+		complete = mfd_recv_tail_complete(&in->tail);
+		ret = complete ? more(in, err) : refill(in, err);
 		if (ret <= 0)
 			break;
 		ret = 0;
 	}
-	if (!ret && !mfd_recv_tail_complete(&in->tail))
+	if (!ret && !complete)
 		return mfd_recv_reject(err, RECV_DEVICE_END, "%s", "");
 	return ret;
 }
@@ -486,6 +551,16 @@ static int begin_section(struct mfd_recv_main *in, uint8_t type, struct mfd_erro
 	return ret ? ret : 1;
 }
 
+static int unsupported_command(uint16_t number, struct mfd_error *err)
+{
+	const char *what = NULL;
+
+	if (number < sizeof(commands) / sizeof(*commands))
+		what = commands[number];
+	return mfd_recv_reject(err, RECV_COMMAND, "%s, command %u", what ? what : "unknown",
+			       number);
+}
+
 static int command(struct mfd_recv_main *in, struct mfd_error *err)
 {
 	uint16_t number, size;
@@ -495,12 +570,17 @@ static int command(struct mfd_recv_main *in, struct mfd_error *err)
 		ret = get_16(in, &size, err);
 	if (ret)
 		return ret;
-	if (number != MZP_COMMAND_SWITCHOVER_START)
-		return mfd_recv_reject(err, RECV_COMMAND, "%s, command %u",
-				       number < sizeof(commands) / sizeof(*commands) &&
-				       commands[number] ? commands[number] : "unknown", number);
-	/* only says that the last sections come now */
-	return size ? mfd_recv_reject(err, RECV_COMMAND_SIZE, "%u, command %u", size, number) : 0;
+	if (number != MZP_COMMAND_OPEN_RETURN_PATH && number != MZP_COMMAND_PING &&
+	    number != MZP_COMMAND_SWITCHOVER_START)
+		return unsupported_command(number, err);
+	if (size != (number == MZP_COMMAND_PING ? sizeof(uint32_t) : 0))
+		return mfd_recv_reject(err, RECV_COMMAND_SIZE, "%u, command %u", size, number);
+	if (number == MZP_COMMAND_PING)
+		return ping(in, err);
+	if (number == MZP_COMMAND_OPEN_RETURN_PATH)
+		in->return_path = true;
+	/* the other only says that the last sections come now */
+	return 0;
 }
 
 static int end(struct mfd_recv_main *in, struct mfd_error *err)
@@ -518,11 +598,11 @@ static int end(struct mfd_recv_main *in, struct mfd_error *err)
 		ret = get_32(in, &size, err);
 	if (!ret)
 		ret = skip(in, size, err);
-	if (!ret && in->begin == in->end)
-		ret = refill(in, err);
+	if (!ret)
+		ret = more(in, err);
 	if (ret < 0)
 		return ret;
-	return in->begin < in->end ? mfd_recv_reject(err, RECV_TRAILING, "%s", "") : 1;
+	return ret ? mfd_recv_reject(err, RECV_TRAILING, "%s", "") : 1;
 }
 
 /* Return: 1: that was the end, 0: go on; or an error. */

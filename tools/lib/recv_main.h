@@ -18,12 +18,17 @@ struct mfd_recv_main {
 	const char *machine;		/* NULL: any */
 	const uint8_t *uuid;
 	const struct mfd_compat *compat;	/* NULL: unknown */
+	bool switchover_ack;		/* as in struct mfd_recv_params */
 	/* Wait until all channels are at their next SYNC, and let them go on. */
 	int (*flush)(struct mfd_recv_main *in, struct mfd_error *err);
+	/* Tell the source something, without waiting. */
+	int (*reply)(struct mfd_recv_main *in, const void *data, size_t size,
+		     struct mfd_error *err);
 	/* As in struct mfd_recv_params; or NULL. */
 	int (*device_state)(const void *data, size_t size, void *opaque);
 	void *opaque;
 
+	bool return_path;		/* the source listens to replies */
 	enum mfd_recv_ram ram;
 	uint32_t ram_id;
 	bool listed;			/* the blocks are known */
@@ -51,5 +56,8 @@ struct mfd_recv_main {
  * set, the others zero. Return: 0 or an error.
  */
 int mfd_recv_main_run(struct mfd_recv_main *in, struct mfd_error *err);
+
+/* Tell a source with a return path how all of the migration ended. Return: 0 or an error. */
+int mfd_recv_main_shut(struct mfd_recv_main *in, bool failed, struct mfd_error *err);
 
 #endif /* MFD_PRIVATE_RECV_MAIN_H */

@@ -11,7 +11,7 @@
 
 static int stopped(struct mfd_error *err)
 {
-	return mfd_error_set(err, ECANCELED, "the migration has failed already");
+	return mfd_error_set(err, ECANCELED, "the migration is over already");
 }
 
 static int wait_readable(struct mfd_recv_socket *socket, struct mfd_error *err)
@@ -63,10 +63,18 @@ static ssize_t read_socket(struct mfd_recv_input *input, const struct iovec *iov
 	return ret ? ret : n;
 }
 
+static bool ready(struct mfd_recv_input *input)
+{
+	struct pollfd fd = { .fd = ((struct mfd_recv_socket *)input)->fd, .events = POLLIN };
+
+	return poll(&fd, 1, 0) > 0;
+}
+
 void mfd_recv_socket_init(struct mfd_recv_socket *socket, struct mfd_recv *recv, int fd,
 			  int tick_ms)
 {
 	socket->input.read = read_socket;
+	socket->input.ready = ready;
 	socket->recv = recv;
 	socket->fd = fd;
 	socket->tick_ms = tick_ms;

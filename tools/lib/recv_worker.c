@@ -28,10 +28,10 @@ static int wait_at_sync(struct mfd_recv_channel *channel, struct mfd_error *err)
 	pthread_mutex_lock(&recv->lock);
 	worker->reached++;
 	pthread_cond_broadcast(&recv->changed);
-	while (worker->reached > recv->released && !recv->failure.code)
+	while (worker->reached > recv->released && !recv->failure.code && !recv->concluded)
 		pthread_cond_wait(&recv->changed, &recv->lock);
-	if (recv->failure.code)
-		ret = mfd_error_set(err, ECANCELED, "the migration has failed already");
+	if (recv->failure.code || recv->concluded)
+		ret = mfd_error_set(err, ECANCELED, "the migration is over already");
 	pthread_mutex_unlock(&recv->lock);
 	return ret;
 }
@@ -82,13 +82,13 @@ int mfd_recv_workers_start(struct mfd_recv *recv, struct mfd_error *err)
 }
 
 /*
- * Wait a tick for the others. Call with the lock, which is let go of meanwhile.
+ * Wait for the others, @ms at most. Call with the lock, which is let go of meanwhile.
  */
-static int wait_for_others(struct mfd_recv *recv, struct mfd_error *err)
+static int wait_for_others(struct mfd_recv *recv, unsigned int ms, struct mfd_error *err)
 {
 	int ret;
 
-	mfd_recv_wait_change(recv);
+	mfd_recv_wait_change(recv, ms);
 	pthread_mutex_unlock(&recv->lock);
 	ret = mfd_recv_check(recv, err);
 	pthread_mutex_lock(&recv->lock);
@@ -105,7 +105,7 @@ static int wait_reached(struct mfd_recv *recv, struct mfd_recv_worker *worker,
 		if (worker->ended && !recv->failure.code)
 			return mfd_recv_reject(err, RECV_SYNC_MISSING, "channel %u",
 					       worker->channel.id);
-		ret = wait_for_others(recv, err);
+		ret = wait_for_others(recv, MFD_RECV_TICK_MS, err);
 	}
 	return ret;
 }
@@ -126,16 +126,31 @@ int mfd_recv_workers_flush(struct mfd_recv *recv, struct mfd_error *err)
 	return ret;
 }
 
-static int wait_ended(struct mfd_recv *recv, struct mfd_recv_worker *worker,
-		      struct mfd_error *err)
+/*
+ * Has all come on the channel? A source with a return path does not end its channels before
+ * it is told that all has come. There, it has if nothing is behind the last SYNC, which a
+ * source has at its end: first nothing that could be read, then nothing that was read.
+ */
+static bool complete(struct mfd_recv *recv, struct mfd_recv_worker *worker)
+{
+	if (worker->ended || !recv->main.return_path)
+		return worker->ended;
+	return worker->reached == recv->released &&
+	       !worker->socket.input.ready(&worker->socket.input) &&
+	       mfd_recv_channel_settled(&worker->channel);
+}
+
+static int wait_complete(struct mfd_recv *recv, struct mfd_recv_worker *worker,
+			 struct mfd_error *err)
 {
 	int ret = 0;
 
-	while (!worker->ended && !ret) {
+	while (!complete(recv, worker) && !ret) {
 		if (worker->reached > recv->released)
 			return mfd_recv_reject(err, RECV_SYNC_EXTRA, "channel %u",
 					       worker->channel.id);
-		ret = wait_for_others(recv, err);
+		/* nobody tells when there is nothing to be read any more */
+		ret = wait_for_others(recv, recv->main.return_path ? 1 : MFD_RECV_TICK_MS, err);
 	}
 	return ret;
 }
@@ -147,7 +162,7 @@ int mfd_recv_workers_finish(struct mfd_recv *recv, struct mfd_error *err)
 
 	pthread_mutex_lock(&recv->lock);
 	for (i = 0; i < recv->params.channels && !ret; i++)
-		ret = wait_ended(recv, &recv->workers[i], err);
+		ret = wait_complete(recv, &recv->workers[i], err);
 	pthread_mutex_unlock(&recv->lock);
 	/* the last of them may have ended badly */
 	return ret ? ret : mfd_recv_check(recv, err);
