@@ -3,6 +3,8 @@
 #include "unit.h"
 
 #include <errno.h>
+#include <linux/vm_sockets.h>
+#include <sys/un.h>
 
 #include "address.h"
 #include "error.h"
@@ -38,12 +40,122 @@ TEST(addresses)
 	assert_int_equal(mfd_address_parse(&address, text, NULL), -ENAMETOOLONG);
 }
 
+TEST(ports)
+{
+	static const char *const right[] = { "1", "80", "65535", "0080", "http", "x11-1", "3com-tsmux" };
+	static const char *const wrong[] = {
+		"65536", "69982", "22222222", "4294967297", "99999999999999999999", "-1", "+80", " 80",
+		"80 ", "8.0", "-", "ht tp", "http\n", "\xe9t\xe9",
+	};
+	struct mfd_address address;
+	struct mfd_error error = { .size = sizeof(error) };
+	char text[64];
+	size_t i;
+
+	for (i = 0; i < sizeof(right) / sizeof(*right); i++) {
+		snprintf(text, sizeof(text), "tcp:host:%s", right[i]);
+		if (mfd_address_parse(&address, text, &error))
+			fail_msg("%s", error.text);
+		assert_string_equal(address.port, right[i]);
+		assert_false(address.any_port);
+		assert_int_equal(mfd_address_check(text, NULL), 0);
+	}
+	for (i = 0; i < sizeof(wrong) / sizeof(*wrong); i++) {
+		snprintf(text, sizeof(text), "tcp:host:%s", wrong[i]);
+		if (mfd_address_parse(&address, text, &error) != -EINVAL)
+			fail_msg("port '%s' was taken", wrong[i]);
+		if (!strstr(error.text, "65535"))
+			fail_msg("'%s' for port '%s'", error.text, wrong[i]);
+	}
+	/* only a listener may leave it to the system */
+	assert_int_equal(mfd_address_parse(&address, "tcp::0", NULL), 0);
+	assert_true(address.any_port);
+	assert_int_equal(mfd_address_parse(&address, "tcp::000", NULL), 0);
+	assert_true(address.any_port);
+	assert_int_equal(mfd_address_reachable(&address, NULL), -EINVAL);
+	assert_int_equal(mfd_address_check("tcp:host:0", &error), -EINVAL);
+	assert_non_null(strstr(error.text, "tcp:host:0"));
+}
+
+TEST(abstract_addresses)
+{
+	struct mfd_address address;
+	struct mfd_endpoint endpoint;
+	const struct sockaddr_un *un = (const struct sockaddr_un *)&endpoint.addr;
+	char text[200];
+
+	assert_int_equal(mfd_address_parse(&address, "unix:@name", NULL), 0);
+	assert_true(address.local && address.abstract);
+	assert_true(mfd_address_endpoint(&address, &endpoint));
+	assert_int_equal(endpoint.size, offsetof(struct sockaddr_un, sun_path) + 5);
+	assert_int_equal(un->sun_family, AF_UNIX);
+	assert_memory_equal(un->sun_path, "\0name", 5);
+
+	assert_int_equal(mfd_address_parse(&address, "unix:./@name", NULL), 0);
+	assert_false(address.abstract);
+	assert_true(mfd_address_endpoint(&address, &endpoint));
+	assert_string_equal(un->sun_path, "./@name");
+
+	/* the longest one fills the structure to its end */
+	memset(text, 'x', sizeof(text));
+	memcpy(text, "unix:@", 6);
+	text[6 + 107] = '\0';
+	assert_int_equal(mfd_address_parse(&address, text, NULL), 0);
+	assert_true(mfd_address_endpoint(&address, &endpoint));
+	assert_int_equal(endpoint.size, sizeof(*un));
+	assert_int_equal(un->sun_path[107], 'x');
+	text[6 + 107] = 'x';
+	text[6 + 108] = '\0';
+	assert_int_equal(mfd_address_parse(&address, text, NULL), -ENAMETOOLONG);
+}
+
+TEST(vsock_addresses)
+{
+	struct mfd_address address;
+	struct mfd_endpoint endpoint;
+	const struct sockaddr_vm *vm = (const struct sockaddr_vm *)&endpoint.addr;
+
+	assert_int_equal(mfd_address_parse(&address, "vsock:3:4444", NULL), 0);
+	assert_true(address.vsock);
+	assert_true(mfd_address_endpoint(&address, &endpoint));
+	assert_int_equal(vm->svm_family, AF_VSOCK);
+	assert_int_equal(vm->svm_cid, 3);
+	assert_int_equal(vm->svm_port, 4444);
+	assert_int_equal(endpoint.size, sizeof(*vm));
+	/* more ports than TCP has */
+	assert_int_equal(mfd_address_parse(&address, "vsock:2:4294967294", NULL), 0);
+	assert_int_equal(mfd_address_check("vsock:2:4294967294", NULL), 0);
+	assert_int_equal(mfd_address_check("vsock:2:4294967295", NULL), -EINVAL);
+
+	assert_int_equal(mfd_address_parse(&address, "tcp:host:1", NULL), 0);
+	assert_false(mfd_address_endpoint(&address, &endpoint));
+}
+
+TEST(one_descriptor)
+{
+	struct mfd_error error = { .size = sizeof(error) };
+
+	assert_int_equal(mfd_address_check("fd:7", &error), -EINVAL);
+	assert_non_null(strstr(error.text, "one more for each channel"));
+}
+
+TEST(no_address)
+{
+	struct mfd_error error = { .size = sizeof(error) };
+
+	assert_int_equal(mfd_address_check(NULL, &error), -EINVAL);
+	assert_int_equal(error.code, EINVAL);
+}
+
 TEST(wrong_addresses)
 {
 	static const char *const wrong[] = {
 		"", "tcp", "tcp:", "tcp:host", "tcp:host:", "tcp:::1:4444", "tcp:[::1]4444",
 		"tcp:[::1:4444", "tcp:host:1:2", "unix", "unix:", "udp:host:1", "host:4444",
-		"/run/socket", " tcp:host:1",
+		"/run/socket", " tcp:host:1", "unix:@", "vsock:", "vsock:3", "vsock:3:", "vsock::1",
+		"vsock:host:1", "vsock:3:http", "vsock:3:1:2", "vsock:4294967296:1",
+		"vsock:3:4294967296", "vsock:-1:1", "vsock:00000000000000003:1", "fd:7", "fd:",
+		"exec:cat", "file:x", "TCP:host:1",
 	};
 	struct mfd_address address;
 	struct mfd_error error = { .size = sizeof(error) };
@@ -125,6 +237,11 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(addresses),
+		cmocka_unit_test(ports),
+		cmocka_unit_test(abstract_addresses),
+		cmocka_unit_test(vsock_addresses),
+		cmocka_unit_test(one_descriptor),
+		cmocka_unit_test(no_address),
 		cmocka_unit_test(wrong_addresses),
 		cmocka_unit_test(too_long_addresses),
 		cmocka_unit_test(uuids),

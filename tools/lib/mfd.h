@@ -391,9 +391,21 @@ MFD_API int mfd_block_add_fd(struct mfd_session *session, const char *idstr, int
 MFD_API int mfd_block_remove(struct mfd_block *block, struct mfd_error *err);
 
 /**
+ * mfd_address_check - is that an address for mfd_connect?
+ * @address: what somebody has written
+ * @err: out: what is wrong with it, or NULL
+ *
+ * Looks at the text alone: whether there is such a host shows when it is connected to.
+ *
+ * Return: 0; -EINVAL; -ENAMETOOLONG.
+ */
+MFD_API int mfd_address_check(const char *address, struct mfd_error *err);
+
+/**
  * mfd_connect - connect to the destination and tell it about the blocks
  * @session: set up, with all its blocks
- * @address: ``tcp:HOST:PORT`` (an IPv6 host in brackets) or ``unix:PATH``
+ * @address: ``tcp:HOST:PORT`` (an IPv6 host in brackets), ``unix:PATH``,
+ *	``unix:@NAME`` for an abstract UNIX socket, or ``vsock:CID:PORT``
  * @err: out: what went wrong, or NULL
  *
  * Opens the main connection and the channels and starts a thread for each

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-/* Listening at tcp:HOST:PORT or unix:PATH. */
+/* Listening at tcp:HOST:PORT, unix:PATH or vsock:CID:PORT. */
 #include <errno.h>
 #include <netdb.h>
 #include <netinet/in.h>
@@ -53,18 +53,25 @@ static bool abandoned(const struct sockaddr_un *un)
 	return refused;
 }
 
-static int listen_local(struct mfd_recv_listener *listener, int backlog)
+/* A file. (An abstract socket is nowhere when nobody listens.) */
+static bool is_file(const struct mfd_address *address)
 {
-	struct sockaddr_un un = { .sun_family = AF_UNIX };
-	const struct sockaddr *addr = (const struct sockaddr *)&un;
-	int fd;
+	return address->local && !address->abstract;
+}
 
-	memcpy(un.sun_path, listener->address.path, sizeof(listener->address.path));
-	fd = listen_at(addr, sizeof(un), false, backlog);
-	if (fd == -EADDRINUSE && abandoned(&un) && !unlink(un.sun_path))
-		fd = listen_at(addr, sizeof(un), false, backlog);
+/* Where no name has to be looked up. */
+static int listen_fixed(struct mfd_recv_listener *listener, const char *text,
+			const struct mfd_endpoint *endpoint, int backlog)
+{
+	const struct sockaddr *addr = (const struct sockaddr *)&endpoint->addr;
+	const struct sockaddr_un *un = (const struct sockaddr_un *)addr;
+	int fd = listen_at(addr, endpoint->size, false, backlog);
+
+	if (fd == -EADDRINUSE && is_file(&listener->address) && abandoned(un) &&
+	    !unlink(un->sun_path))
+		fd = listen_at(addr, endpoint->size, false, backlog);
 	if (fd >= 0)
-		snprintf(listener->text, sizeof(listener->text), "unix:%s", un.sun_path);
+		snprintf(listener->text, sizeof(listener->text), "%s", text);
 	return fd;
 }
 
@@ -108,7 +115,9 @@ static int listen_inet(struct mfd_recv_listener *listener, int backlog, struct m
 			freeaddrinfo(list);
 	}
 	if (ret)
-		return mfd_error_set(err, EADDRNOTAVAIL, "%s", gai_strerror(ret));
+		return mfd_error_set(err, EADDRNOTAVAIL, ret == EAI_SERVICE ?
+				     "there is no TCP service of that name here: give the port as a number" :
+				     gai_strerror(ret));
 	if (fd < 0)
 		return mfd_error_errno(err, -fd, "cannot listen");
 	name_inet(listener, fd);
@@ -119,11 +128,12 @@ int mfd_recv_listener_open(struct mfd_recv_listener *listener, const char *text,
 			   struct mfd_error *err)
 {
 	int fd = mfd_address_parse(&listener->address, text, err);
+	struct mfd_endpoint endpoint;
 
 	if (fd)
 		return fd;
-	if (listener->address.local) {
-		fd = listen_local(listener, backlog);
+	if (mfd_address_endpoint(&listener->address, &endpoint)) {
+		fd = listen_fixed(listener, text, &endpoint, backlog);
 		if (fd < 0)
 			mfd_error_errno(err, -fd, "cannot listen");
 	} else {
@@ -155,6 +165,6 @@ void mfd_recv_listener_close(struct mfd_recv_listener *listener)
 		return;
 	close(listener->fd);
 	listener->fd = -1;
-	if (listener->address.local)
+	if (is_file(&listener->address))
 		unlink(listener->address.path);
 }

@@ -6,7 +6,6 @@
 #include <netinet/tcp.h>
 #include <poll.h>
 #include <string.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 #include "error.h"
@@ -75,7 +74,7 @@ int mfd_socket_connect_to(struct mfd_session *session, const struct mfd_endpoint
 	if (fd < 0)
 		return mfd_error_errno(err, errno, "socket");
 	ret = connect_soon(session, fd, endpoint, err);
-	if (!ret && family != AF_UNIX &&
+	if (!ret && (family == AF_INET || family == AF_INET6) &&
 	    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one)))
 		ret = mfd_error_errno(err, errno, "TCP_NODELAY");
 	if (ret) {
@@ -86,19 +85,6 @@ int mfd_socket_connect_to(struct mfd_session *session, const struct mfd_endpoint
 	return 0;
 }
 
-static int connect_local(struct mfd_session *session, const struct mfd_address *address,
-			 struct mfd_endpoint *endpoint, int *fd, struct mfd_error *err)
-{
-	struct sockaddr_un *un = (struct sockaddr_un *)&endpoint->addr;
-
-	memset(un, 0, sizeof(*un));
-	un->sun_family = AF_UNIX;
-	_Static_assert(sizeof(un->sun_path) >= sizeof(address->path), "path");
-	memcpy(un->sun_path, address->path, sizeof(address->path));
-	endpoint->size = sizeof(*un);
-	return mfd_socket_connect_to(session, endpoint, fd, err);
-}
-
 int mfd_socket_connect(struct mfd_session *session, const struct mfd_address *address,
 		       struct mfd_endpoint *endpoint, int *fd, struct mfd_error *err)
 {
@@ -106,8 +92,11 @@ int mfd_socket_connect(struct mfd_session *session, const struct mfd_address *ad
 	struct addrinfo *list, *info;
 	int ret;
 
-	if (address->local)
-		return connect_local(session, address, endpoint, fd, err);
+	ret = mfd_address_reachable(address, err);
+	if (ret)
+		return ret;
+	if (mfd_address_endpoint(address, endpoint))
+		return mfd_socket_connect_to(session, endpoint, fd, err);
 	ret = getaddrinfo(*address->host ? address->host : NULL, address->port, &hints,
 			  &list);
 	if (ret)

@@ -2,19 +2,8 @@
 #ifndef MFD_PRIVATE_SOCKET_H
 #define MFD_PRIVATE_SOCKET_H
 
-#include <sys/socket.h>
-
 #include "address.h"
 #include "session.h"
-
-/*
- * Where the main connection got through to, so that the channels go to the same
- * place.
- */
-struct mfd_endpoint {
-	struct sockaddr_storage addr;
-	socklen_t size;
-};
 
 /*
  * Connect to the first of @address's meanings that answers. *@fd: a
