@@ -1,113 +1,92 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-/* Connecting sockets to the destination without ever getting stuck. */
+/* Connecting a session's sockets to the destination, and what is set on them. */
 #include <errno.h>
-#include <netdb.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
-#include <poll.h>
-#include <string.h>
 #include <unistd.h>
 
 #include "error.h"
 #include "socket.h"
 
-int mfd_socket_error(int fd)
-{
-	socklen_t size = sizeof(int);
-	int code = 0;
+/* the kernel's limit for TCP_KEEPIDLE and TCP_KEEPINTVL, s */
+#define MAX_INTERVAL 32767
 
-	if (getsockopt(fd, SOL_SOCKET, SO_ERROR, &code, &size))
-		return errno;
-	return code;
+static int check(void *session, struct mfd_error *err)
+{
+	return mfd_session_check(session, err);
 }
 
-/* Wait a tick for @events. Return: whether they came, or a negative errno. */
-static int wait_a_tick(struct mfd_session *session, int fd, short events,
-		       struct mfd_error *err)
+static struct mfd_wait patience(struct mfd_session *session)
 {
-	struct pollfd poll_fd = { .fd = fd, .events = events };
-	int ready = poll(&poll_fd, 1, MFD_TICK_MS);
-	int ret = mfd_session_check(session, err);
+	uint32_t stall_ms = session->params.stall_ms;
 
-	return ret ? ret : ready > 0;
+	return (struct mfd_wait) {
+		.deadline = stall_ms ? mfd_wait_until(stall_ms) : UINT64_MAX,
+		.check = check,
+		.opaque = session,
+	};
 }
 
-static int wait_connected(struct mfd_session *session, int fd, uint64_t since,
-			  struct mfd_error *err)
+static int at_most(uint64_t value, int max)
 {
-	int ready;
-
-	while (!(ready = wait_a_tick(session, fd, POLLOUT, err)))
-		if (mfd_stalled(session, since))
-			return mfd_error_errno(err, ETIMEDOUT, "cannot connect");
-	if (ready < 0)
-		return ready;
-	ready = mfd_socket_error(fd);
-	return ready ? mfd_error_errno(err, ready, "cannot connect") : 0;
+	return value < (uint64_t)max ? (int)value : max;
 }
 
-static int connect_soon(struct mfd_session *session, int fd,
-			const struct mfd_endpoint *endpoint, struct mfd_error *err)
+/*
+ * A destination that vanishes without a word is noticed by what it does not acknowledge:
+ * probes, while there is nothing to send. TCP_USER_TIMEOUT says for how long, in either
+ * case. It is longer than a call's own time-out, which can say more.
+ */
+static int set_options(const struct mfd_session *session, int fd, struct mfd_error *err)
 {
-	uint64_t since = mfd_now();
-	int ret;
+	uint64_t stall_ms = session->params.stall_ms;
+	int interval = at_most(stall_ms / 4000, MAX_INTERVAL) ?: 1;
+	const struct {
+		int level, name, value;
+	} options[] = {
+		{ IPPROTO_TCP, TCP_NODELAY, 1 },
+		{ SOL_SOCKET, SO_KEEPALIVE, 1 },
+		/* who waits for ever does so with the system's times */
+		{ IPPROTO_TCP, TCP_KEEPIDLE, interval },
+		{ IPPROTO_TCP, TCP_KEEPINTVL, interval },
+		{ IPPROTO_TCP, TCP_USER_TIMEOUT, at_most(2 * stall_ms, INT32_MAX) },
+	};
+	unsigned int i, nr = stall_ms ? sizeof(options) / sizeof(*options) : 2;
 
-	while (connect(fd, (const struct sockaddr *)&endpoint->addr, endpoint->size)) {
-		if (errno == EINPROGRESS || errno == EINTR)
-			return wait_connected(session, fd, since, err);
-		/* a UNIX socket's listener has its hands full, and poll() cannot tell */
-		if (errno != EAGAIN || mfd_stalled(session, since))
-			return mfd_error_errno(err, errno, "cannot connect");
-		ret = wait_a_tick(session, -1, 0, err);
-		if (ret < 0)
-			return ret;
-	}
+	for (i = 0; i < nr; i++)
+		if (setsockopt(fd, options[i].level, options[i].name, &options[i].value,
+			       sizeof(options[i].value)))
+			return mfd_error_errno(err, errno, "cannot set the socket's options");
 	return 0;
+}
+
+/* The end of a successful connect. */
+static int connected(const struct mfd_session *session, const struct mfd_endpoint *endpoint,
+		     int *fd, struct mfd_error *err)
+{
+	int family = endpoint->addr.ss_family, ret = 0;
+
+	if (family == AF_INET || family == AF_INET6)
+		ret = set_options(session, *fd, err);
+	if (ret)
+		close(*fd);
+	return ret;
 }
 
 int mfd_socket_connect_to(struct mfd_session *session, const struct mfd_endpoint *endpoint,
-			  int *out, struct mfd_error *err)
+			  int *fd, struct mfd_error *err)
 {
-	int family = endpoint->addr.ss_family, one = 1, fd, ret;
+	struct mfd_wait wait = patience(session);
+	int ret = mfd_dial(endpoint, &wait, fd, err);
 
-	fd = socket(family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-	if (fd < 0)
-		return mfd_error_errno(err, errno, "socket");
-	ret = connect_soon(session, fd, endpoint, err);
-	if (!ret && (family == AF_INET || family == AF_INET6) &&
-	    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one)))
-		ret = mfd_error_errno(err, errno, "TCP_NODELAY");
-	if (ret) {
-		close(fd);
-		return ret;
-	}
-	*out = fd;
-	return 0;
+	return ret ? ret : connected(session, endpoint, fd, err);
 }
 
 int mfd_socket_connect(struct mfd_session *session, const struct mfd_address *address,
 		       struct mfd_endpoint *endpoint, int *fd, struct mfd_error *err)
 {
-	struct addrinfo hints = { .ai_socktype = SOCK_STREAM, .ai_flags = AI_ADDRCONFIG };
-	struct addrinfo *list, *info;
-	int ret;
+	struct mfd_wait wait = patience(session);
+	int ret = mfd_dial_address(address, &wait, endpoint, fd, err);
 
-	ret = mfd_address_reachable(address, err);
-	if (ret)
-		return ret;
-	if (mfd_address_endpoint(address, endpoint))
-		return mfd_socket_connect_to(session, endpoint, fd, err);
-	ret = getaddrinfo(*address->host ? address->host : NULL, address->port, &hints,
-			  &list);
-	if (ret)
-		return mfd_error_set(err, EHOSTUNREACH, "%s", gai_strerror(ret));
-	for (info = list; info; info = info->ai_next) {
-		memcpy(&endpoint->addr, info->ai_addr, info->ai_addrlen);
-		endpoint->size = info->ai_addrlen;
-		ret = mfd_socket_connect_to(session, endpoint, fd, err);
-		if (!ret)
-			break;
-	}
-	freeaddrinfo(list);
-	return ret;
+	return ret ? ret : connected(session, endpoint, fd, err);
 }

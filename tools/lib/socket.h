@@ -2,12 +2,13 @@
 #ifndef MFD_PRIVATE_SOCKET_H
 #define MFD_PRIVATE_SOCKET_H
 
-#include "address.h"
+#include "dial.h"
 #include "session.h"
 
 /*
  * Connect to the first of @address's meanings that answers. *@fd: a
- * non-blocking socket, the caller's.
+ * non-blocking socket, the caller's. @endpoint: where the main connection got
+ * through to, so that the channels go to the same place.
  */
 int mfd_socket_connect(struct mfd_session *session, const struct mfd_address *address,
 		       struct mfd_endpoint *endpoint, int *fd, struct mfd_error *err);
@@ -15,8 +16,5 @@ int mfd_socket_connect(struct mfd_session *session, const struct mfd_address *ad
 /* Connect once more. */
 int mfd_socket_connect_to(struct mfd_session *session, const struct mfd_endpoint *endpoint,
 			  int *fd, struct mfd_error *err);
-
-/* A socket's pending error as a positive errno, or 0. */
-int mfd_socket_error(int fd);
 
 #endif /* MFD_PRIVATE_SOCKET_H */
