@@ -879,6 +879,24 @@ MFD_API int mfd_compat_parse(struct mfd_compat *compat, const char *text,
 			     struct mfd_error *err);
 
 /**
+ * mfd_compat_machine - what a destination of that machine type asks for
+ * @compat: out
+ * @machine: its name, not an alias: "pc-q35-8.0", "pc-i440fx-jammy", "none"
+ * @major: of the destination's QEMU, which counts for types without a version; 0: not
+ *	known
+ * @minor: likewise
+ * @err: out: what went wrong, or NULL
+ *
+ * Knows QEMU's own types, and those of RHEL and Ubuntu as far as their sources say what
+ * they are like. A property may have been set otherwise when the destination was started
+ * (``-global migration.multifd-flush-after-each-section=…``), which nobody can ask it.
+ *
+ * Return: 0; -ENOENT: not known, so people have to say it (mfd_compat_parse()); -EINVAL.
+ */
+MFD_API int mfd_compat_machine(struct mfd_compat *compat, const char *machine,
+			       uint32_t major, uint32_t minor, struct mfd_error *err);
+
+/**
  * mfd_compat_detection - may a detection be used with this destination?
  * @compat: its generation
  * @detection: to be checked
