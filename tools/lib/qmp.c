@@ -12,21 +12,19 @@
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/socket.h>
-#include <sys/un.h>
 #include <unistd.h>
 
-#include "clock.h"
+#include "dial.h"
 #include "error.h"
 #include "mfd_qmp.h"
 #include "sized.h"
 
-/* how often a full queue of a socket is tried again */
-#define RETRY_MS 100
+/* how often a migration that has not ended is asked about */
+#define ASK_AGAIN_MS 50
 
 struct qmp {
-	const char *path;
-	uint64_t deadline;	/* ns */
+	const char *address;
+	struct mfd_wait wait;
 	int fd;
 	struct json_tokener *tokener;
 	size_t used, size;	/* what of @buffer has been parsed, what has been read */
@@ -35,58 +33,61 @@ struct qmp {
 
 static int qmp_error(const struct qmp *qmp, int code, struct mfd_error *err)
 {
-	return mfd_error_errno(err, code, "%.108s", qmp->path);
+	return mfd_error_errno(err, code, "%.108s", qmp->address);
 }
 
 static int qmp_odd(const struct qmp *qmp, struct mfd_error *err)
 {
-	return mfd_error_set(err, EPROTO, "%.108s: this is not QEMU's QMP", qmp->path);
-}
-
-/* The time that is left, or 0. */
-static int left_ms(const struct qmp *qmp)
-{
-	uint64_t now = mfd_now();
-
-	return now < qmp->deadline ? (qmp->deadline - now) / 1000000 + 1 : 0;
+	return mfd_error_set(err, EPROTO, "%.108s: this is not QEMU's QMP", qmp->address);
 }
 
 static int no_answer(const struct qmp *qmp, struct mfd_error *err)
 {
 	return mfd_error_set(err, ETIMEDOUT,
 			     "%.108s: no answer; QMP serves one client at a time: is another one connected?",
-			     qmp->path);
+			     qmp->address);
 }
 
+/* Return: 0 when there is something, or an error. */
 static int wait_for(const struct qmp *qmp, short events, struct mfd_error *err)
 {
 	struct pollfd fd = { .fd = qmp->fd, .events = events };
-	int ready = poll(&fd, 1, left_ms(qmp));
+	int ready;
 
+	while (!(ready = poll(&fd, 1, mfd_wait_tick(&qmp->wait))))
+		if (mfd_wait_over(&qmp->wait))
+			return no_answer(qmp, err);
 	if (ready < 0 && errno != EINTR)
 		return qmp_error(qmp, errno, err);
-	return ready ? 0 : no_answer(qmp, err);
+	return 0;
+}
+
+/* A path alone is a UNIX socket's. */
+static int parse(const char *text, struct mfd_address *address, struct mfd_error *err)
+{
+	char path[sizeof("unix:") + MFD_PATH_SIZE + 1];
+
+	if (!strncmp(text, "tcp:", 4) || !strncmp(text, "unix:", 5) ||
+	    !strncmp(text, "vsock:", 6))
+		return mfd_address_parse(address, text, err);
+	snprintf(path, sizeof(path), "unix:%s%s", *text == '@' ? "./" : "", text);
+	return mfd_address_parse(address, path, err);
 }
 
 static int qmp_connect(struct qmp *qmp, struct mfd_error *err)
 {
-	struct sockaddr_un un = { .sun_family = AF_UNIX };
+	struct mfd_address address;
+	struct mfd_endpoint endpoint;
+	int ret = parse(qmp->address, &address, err);
 
-	if (strlen(qmp->path) >= sizeof(un.sun_path))
-		return qmp_error(qmp, ENAMETOOLONG, err);
-	strcpy(un.sun_path, qmp->path);
-	qmp->fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-	if (qmp->fd < 0)
-		return qmp_error(qmp, errno, err);
-	while (connect(qmp->fd, (struct sockaddr *)&un, sizeof(un))) {
-		/* as many wait already as may, and poll() cannot tell when one leaves */
-		if (errno != EAGAIN && errno != EINTR)
-			return qmp_error(qmp, errno, err);
-		if (!left_ms(qmp))
-			return no_answer(qmp, err);
-		poll(NULL, 0, left_ms(qmp) < RETRY_MS ? left_ms(qmp) : RETRY_MS);
-	}
-	return 0;
+	if (!ret)
+		ret = mfd_dial_address(&address, &qmp->wait, &endpoint, &qmp->fd, err);
+	/* as many clients wait already as may */
+	if (ret == -EAGAIN)
+		return no_answer(qmp, err);
+	if (ret)
+		mfd_error_prefix(err, "%.108s", qmp->address);
+	return ret;
 }
 
 static int qmp_write(struct qmp *qmp, const char *text, struct mfd_error *err)
@@ -104,7 +105,8 @@ static int qmp_write(struct qmp *qmp, const char *text, struct mfd_error *err)
 			text += n;
 			left -= n;
 		} else if (n < 0 && errno != EAGAIN && errno != EINTR) {
-			return qmp_error(qmp, errno, err);
+			/* the same whether it left before or after this was written */
+			return qmp_error(qmp, errno == EPIPE ? ECONNRESET : errno, err);
 		}
 	}
 	return 0;
@@ -162,7 +164,7 @@ static int qmp_refused(const struct qmp *qmp, struct json_object *error, struct 
 	if (!json_object_object_get_ex(error, "desc", &text) ||
 	    !json_object_is_type(text, json_type_string))
 		return qmp_odd(qmp, err);
-	return mfd_error_set(err, EPROTO, "%.108s: QEMU says: %.120s", qmp->path,
+	return mfd_error_set(err, EPROTO, "%.108s: QEMU says: %.120s", qmp->address,
 			     json_object_get_string(text));
 }
 
@@ -228,6 +230,25 @@ static bool get_number(struct json_object *object, const char *key, uint32_t *nu
 	return true;
 }
 
+/* x.y.50 and up are on the way to the next version, and nobody knows how far. */
+static bool is_release(struct json_object *qemu)
+{
+	uint32_t micro;
+
+	return get_number(qemu, "micro", &micro) && micro < 50;
+}
+
+/* The member @key, which must be a string. */
+static const char *get_string(struct json_object *object, const char *key)
+{
+	struct json_object *value;
+
+	if (!json_object_object_get_ex(object, key, &value) ||
+	    !json_object_is_type(value, json_type_string))
+		return NULL;
+	return json_object_get_string(value);
+}
+
 static int ask_version(struct qmp *qmp, struct mfd_peer *peer, struct mfd_error *err)
 {
 	struct json_object *value, *qemu;
@@ -236,31 +257,21 @@ static int ask_version(struct qmp *qmp, struct mfd_peer *peer, struct mfd_error 
 	if (ret)
 		return ret;
 	if (!json_object_object_get_ex(value, "qemu", &qemu) ||
-	    !get_number(qemu, "major", &peer->major) || !get_number(qemu, "minor", &peer->minor))
+	    !get_number(qemu, "major", &peer->major) || !get_number(qemu, "minor", &peer->minor)) {
 		ret = qmp_odd(qmp, err);
+	} else if (is_release(qemu)) {
+		/* unless the machine type says otherwise, it is like itself */
+		peer->compat_major = peer->major;
+		peer->compat_minor = peer->minor;
+	}
 	json_object_put(value);
 	return ret;
-}
-
-/*
- * A versioned machine type, such as pc-q35-8.0, makes a newer QEMU behave like
- * the version in its name. Machine types without one, such as none, are as new
- * as QEMU.
- */
-static void compat_of_machine(struct mfd_peer *peer)
-{
-	const char *version = strrchr(peer->machine, '-');
-	struct mfd_compat compat = { .size = sizeof(compat) };
-
-	if (!version || mfd_compat_parse(&compat, version + 1, NULL))
-		mfd_compat_version(&compat, peer->major, peer->minor);
-	peer->compat_major = compat.major;
-	peer->compat_minor = compat.minor;
 }
 
 static void keep_machine(struct mfd_peer *peer, const char *type)
 {
 	static const char suffix[] = "-machine";
+	struct mfd_compat compat = { .size = sizeof(compat) };
 	size_t length;
 
 	snprintf(peer->machine, sizeof(peer->machine), "%s", type);
@@ -268,7 +279,9 @@ static void keep_machine(struct mfd_peer *peer, const char *type)
 	if (length >= strlen(suffix) &&
 	    !strcmp(peer->machine + length - strlen(suffix), suffix))
 		peer->machine[length - strlen(suffix)] = '\0';
-	compat_of_machine(peer);
+	mfd_compat_machine(&compat, peer->machine, peer->compat_major, peer->compat_minor, NULL);
+	peer->compat_major = compat.major;
+	peer->compat_minor = compat.minor;
 }
 
 static int ask_machine(struct qmp *qmp, struct mfd_peer *peer, struct mfd_error *err)
@@ -288,14 +301,33 @@ static int ask_machine(struct qmp *qmp, struct mfd_peer *peer, struct mfd_error 
 	return ret;
 }
 
-static int ask_channels(struct qmp *qmp, struct mfd_peer *peer, struct mfd_error *err)
+/* QEMU before 5.0 has no parameter for the method, since it has but one. */
+static int ask_parameters(struct qmp *qmp, struct mfd_peer *peer, struct mfd_error *err)
 {
 	struct json_object *value;
+	const char *method;
 	int ret = qmp_command(qmp, "{\"execute\":\"query-migrate-parameters\"}\n", &value, err);
 
 	if (ret)
 		return ret;
 	if (!get_number(value, "multifd-channels", &peer->channels))
+		ret = qmp_odd(qmp, err);
+	method = get_string(value, "multifd-compression");
+	snprintf(peer->method, sizeof(peer->method), "%s", method ? method : "none");
+	json_object_put(value);
+	return ret;
+}
+
+static int ask_uuid(struct qmp *qmp, struct mfd_peer *peer, struct mfd_error *err)
+{
+	struct json_object *value;
+	const char *uuid;
+	int ret = qmp_command(qmp, "{\"execute\":\"query-uuid\"}\n", &value, err);
+
+	if (ret)
+		return ret;
+	uuid = get_string(value, "UUID");
+	if (!uuid || mfd_uuid_parse(peer->uuid, uuid, NULL))
 		ret = qmp_odd(qmp, err);
 	json_object_put(value);
 	return ret;
@@ -334,42 +366,110 @@ static int ask_multifd(struct qmp *qmp, struct mfd_peer *peer, struct mfd_error 
 	return ret;
 }
 
-static int ask_all(struct qmp *qmp, struct mfd_peer *peer, struct mfd_error *err)
+static int ask_all(struct qmp *qmp, void *data, struct mfd_error *err)
 {
-	int ret = qmp_connect(qmp, err);
+	struct mfd_peer *peer = data;
+	int ret = ask_version(qmp, peer, err);
 
-	if (!ret)
-		ret = qmp_greeting(qmp, err);
-	if (!ret)
-		ret = ask_version(qmp, peer, err);
 	if (!ret)
 		ret = ask_machine(qmp, peer, err);
 	if (!ret)
-		ret = ask_channels(qmp, peer, err);
+		ret = ask_parameters(qmp, peer, err);
 	if (!ret)
 		ret = ask_multifd(qmp, peer, err);
+	if (!ret)
+		ret = ask_uuid(qmp, peer, err);
 	return ret;
 }
 
-int mfd_peer_query(struct mfd_peer *out, const char *path, uint32_t timeout_ms,
-		   struct mfd_error *err)
+/* All other words mean that it goes on. */
+static uint32_t state_of(const char *status)
 {
-	struct mfd_peer peer = { .size = sizeof(peer) };
+	if (!status || !strcmp(status, "none"))
+		return MFD_OUTCOME_NONE;
+	if (!strcmp(status, "completed"))
+		return MFD_OUTCOME_COMPLETED;
+	if (!strcmp(status, "failed") || !strcmp(status, "cancelled"))
+		return MFD_OUTCOME_FAILED;
+	return MFD_OUTCOME_ACTIVE;
+}
+
+static int ask_outcome(struct qmp *qmp, struct mfd_outcome *outcome, struct mfd_error *err)
+{
+	struct json_object *value;
+	const char *reason;
+	int ret = qmp_command(qmp, "{\"execute\":\"query-migrate\"}\n", &value, err);
+
+	if (ret)
+		return ret;
+	outcome->state = state_of(get_string(value, "status"));
+	reason = get_string(value, "error-desc");
+	snprintf(outcome->reason, sizeof(outcome->reason), "%s", reason ? reason : "");
+	json_object_put(value);
+	return 0;
+}
+
+static int await_outcome(struct qmp *qmp, void *outcome, struct mfd_error *err)
+{
+	const struct mfd_outcome *last = outcome;
+	int ret;
+
+	for (;;) {
+		ret = ask_outcome(qmp, outcome, err);
+		if (ret || last->state != MFD_OUTCOME_ACTIVE)
+			return ret;
+		poll(NULL, 0, ASK_AGAIN_MS);
+		if (mfd_wait_over(&qmp->wait))
+			return 0;
+	}
+}
+
+/* Have a conversation with QEMU: @talk to it, between the formalities. */
+static int converse(const char *address, uint32_t timeout_ms,
+		    int (*talk)(struct qmp *qmp, void *data, struct mfd_error *err), void *data,
+		    struct mfd_error *err)
+{
 	struct qmp qmp = {
-		.path = path,
-		.deadline = mfd_now() + timeout_ms * 1000000ull,
+		.address = address,
+		.wait.deadline = mfd_wait_until(timeout_ms),
 		.fd = -1,
-		.tokener = json_tokener_new(),
 	};
 	int ret;
 
+	if (!address)
+		return mfd_error_set(err, EINVAL, "the address of QMP is NULL");
+	qmp.tokener = json_tokener_new();
 	if (!qmp.tokener)
 		return mfd_error_errno(err, ENOMEM, "QMP");
-	ret = ask_all(&qmp, &peer, err);
+	ret = qmp_connect(&qmp, err);
+	if (!ret)
+		ret = qmp_greeting(&qmp, err);
+	if (!ret)
+		ret = talk(&qmp, data, err);
 	json_tokener_free(qmp.tokener);
 	if (qmp.fd >= 0)
 		close(qmp.fd);
+	return ret;
+}
+
+int mfd_peer_query(struct mfd_peer *out, const char *address, uint32_t timeout_ms,
+		   struct mfd_error *err)
+{
+	struct mfd_peer peer = { .size = sizeof(peer) };
+	int ret = converse(address, timeout_ms, ask_all, &peer, err);
+
 	if (!ret && mfd_sized_give(out, &peer, sizeof(peer)))
 		ret = mfd_error_set(err, EINVAL, "struct mfd_peer has no size");
+	return ret;
+}
+
+int mfd_peer_outcome(struct mfd_outcome *out, const char *address, uint32_t timeout_ms,
+		     struct mfd_error *err)
+{
+	struct mfd_outcome outcome = { .size = sizeof(outcome) };
+	int ret = converse(address, timeout_ms, await_outcome, &outcome, err);
+
+	if (!ret && mfd_sized_give(out, &outcome, sizeof(outcome)))
+		ret = mfd_error_set(err, EINVAL, "struct mfd_outcome has no size");
 	return ret;
 }
