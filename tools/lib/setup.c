@@ -18,6 +18,7 @@ _Static_assert((int)MFD_DETECTION_NONE == MZP_DETECTION_NONE &&
 int mfd_params_init(struct mfd_params *params)
 {
 	static const struct mfd_params defaults = {
+		.flags = MFD_PARAMS_RETURN_PATH,
 		.channels = 2,
 		.method = MFD_METHOD_NONE,
 		.level = MFD_LEVEL_DEFAULT,
