@@ -11,6 +11,9 @@
 #include "main_conn.h"
 #include "pump.h"
 
+/* How long connections may take to end when the destination has said how it went. */
+#define MOMENT_MS 1000
+
 static int main_error(int code, struct mfd_error *err)
 {
 	return mfd_error_errno(err, code, "main connection");
@@ -236,6 +239,38 @@ static int wait_ended(struct mfd_session *session, int fd,
 	return ret < 0 ? ret : 0;
 }
 
+static bool main_is_open(struct mfd_session *session)
+{
+	char byte;
+	ssize_t n = recv(session->main, &byte, sizeof(byte), MSG_DONTWAIT);
+
+	return n > 0 || (n < 0 && (errno == EAGAIN || errno == EINTR));
+}
+
+/*
+ * The destination has said that it has the guest. If it was driven in the wrong way (flush),
+ * it has said so without waiting for the channels, and resets one of which it has not read
+ * everything. So they get a moment to end, in the order that wait_end explains; whatever
+ * else happens to the connections means nothing any more.
+ */
+static int contradicted(struct mfd_session *session, struct mfd_error *err)
+{
+	struct pollfd poll_fd = { .fd = session->main, .events = POLLIN };
+	uint64_t until = mfd_now() + MOMENT_MS * 1000000ull;
+	int ret = 0;
+
+	while (main_is_open(session) && mfd_now() < until)
+		poll(&poll_fd, 1, 1);
+	mfd_pumps_end(session);
+	while (!(ret = mfd_pumps_ended(session, err)) && mfd_now() < until)
+		poll(NULL, 0, 1);
+	if (ret >= 0)
+		return 0;
+	mfd_error_prefix(err,
+			 "the destination says that it has the guest, but has not read all of it (is the flush right for its version?)");
+	return ret;
+}
+
 /*
  * Without a return path, whether the destination succeeded shows only in how it
  * ends the connections. It does so when it has read the end; if it leaves before,
@@ -259,8 +294,7 @@ static int wait_ended(struct mfd_session *session, int fd,
  * socket's bytes are not gone from the queue until they are read, or thrown away
  * with an error, so there it is certain.
  *
- * With a return path, it has said that it has the guest, and how connections end from then on
- * means nothing.
+ * With a return path, it has said that it has the guest before all that.
  */
 static int wait_end(struct mfd_session *session, struct mfd_error *err)
 {
@@ -268,10 +302,8 @@ static int wait_end(struct mfd_session *session, struct mfd_error *err)
 
 	if (ret)
 		return ret;
-	if (session->params.flags & MFD_PARAMS_RETURN_PATH) {
-		mfd_pumps_end(session);
-		return 0;
-	}
+	if (session->params.flags & MFD_PARAMS_RETURN_PATH)
+		return contradicted(session, err);
 	if (session->params.flush == MFD_FLUSH_SECTION)
 		poll(NULL, 0, MFD_TICK_MS);
 	mfd_pumps_end(session);
