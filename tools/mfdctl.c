@@ -28,7 +28,7 @@ static void help(void)
 	for (i = 0; i < NR_COMMANDS; i++)
 		printf("  %-8s %s\n", commands[i]->name, commands[i]->summary);
 	puts("\n"
-	     "  " PROGRAM " COMMAND --help tells more, --version the version.\n"
+	     "  " PROGRAM " COMMAND --help tells more, " PROGRAM " --version the version.\n"
 	     "\n"
 	     "A session is a migration's source: a process that has /dev/multifd_zp open. It is\n"
 	     "known by a number, which stats and top show. Users see sessions of their own; to\n"
@@ -97,6 +97,11 @@ int ctl_json_option(int argc, char **argv, bool *json, struct mfd_error *err)
 	return CTL_USAGE;
 }
 
+static bool is_help(const char *argument)
+{
+	return !strcmp(argument, "--help") || !strcmp(argument, "-h");
+}
+
 static int run(const struct ctl_command *command, int argc, char **argv)
 {
 	struct mfd_error err = { .text = "" };
@@ -104,7 +109,7 @@ static int run(const struct ctl_command *command, int argc, char **argv)
 	int i, ret;
 
 	for (i = 1; i < argc; i++) {
-		if (!strcmp(argv[i], "--help")) {
+		if (is_help(argv[i])) {
 			command_help(command);
 			return 0;
 		}
@@ -119,8 +124,27 @@ static int run(const struct ctl_command *command, int argc, char **argv)
 		if (ret == CTL_USAGE)
 			fprintf(stderr, " (see %s --help)", name);
 		fputc('\n', stderr);
+	} else if (ret == CTL_USAGE) {
+		/* getopt has said why */
+		fprintf(stderr, PROGRAM ": see %s --help\n", name);
 	}
 	return !ret ? 0 : ret == CTL_USAGE ? CTL_USAGE : 1;
+}
+
+/* help, or help COMMAND */
+static int help_with(int argc, char **argv)
+{
+	const struct ctl_command *command = argc > 1 ? find(argv[1]) : NULL;
+
+	if (command) {
+		command_help(command);
+	} else if (argc > 1) {
+		fprintf(stderr, PROGRAM ": no command '%.64s' (see " PROGRAM " --help)\n", argv[1]);
+		return CTL_USAGE;
+	} else {
+		help();
+	}
+	return 0;
 }
 
 int main(int argc, char **argv)
@@ -130,9 +154,11 @@ int main(int argc, char **argv)
 
 	if (command) {
 		status = run(command, argc - 1, argv + 1);
-	} else if (argc > 1 && (!strcmp(argv[1], "--help") || !strcmp(argv[1], "help"))) {
+	} else if (argc > 1 && !strcmp(argv[1], "help")) {
+		status = help_with(argc - 1, argv + 1);
+	} else if (argc > 1 && is_help(argv[1])) {
 		help();
-	} else if (argc > 1 && !strcmp(argv[1], "--version")) {
+	} else if (argc > 1 && (!strcmp(argv[1], "--version") || !strcmp(argv[1], "-V"))) {
 		puts(PROGRAM " " MZP_VERSION);
 	} else {
 		fprintf(stderr, argc > 1 ? PROGRAM ": no command '%.64s' (see " PROGRAM " --help)\n" :

@@ -26,16 +26,19 @@ int program_parse(const struct program *program, void *options, int argc, char *
 	struct mfd_error err = { .size = sizeof(err) };
 	int option;
 
-	while ((option = getopt_long(argc, argv, "", program->options, NULL)) != -1) {
+	while ((option = getopt_long(argc, argv, "hV", program->options, NULL)) != -1) {
 		switch (option) {
+		case 'h':
 		case OPT_HELP:
 			program->help();
 			return 0;
+		case 'V':
 		case OPT_VERSION:
 			printf("%s %s\n", program->name, MZP_VERSION);
 			return 0;
 		case '?':
 			/* getopt has said why */
+			fprintf(stderr, "%s: see %s --help\n", program->name, program->name);
 			return PROGRAM_USAGE;
 		}
 		if (program->take(options, option, optarg, &err))
