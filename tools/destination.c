@@ -8,19 +8,27 @@
 #include <string.h>
 
 #include "destination.h"
+#include "lib/error.h"
 #include "lib/mfd_qmp.h"
 
 #define QMP_TIMEOUT_MS 10000
+/* how long to wait for the reason of a failure that is known already */
+#define REASON_TIMEOUT_MS 2000
+/* as long as the length byte of a configuration section can say */
+#define MACHINE_MAX 255
 
 const char destination_help[] =
 	"The destination, a stock QEMU with the multifd capability on:\n"
-	"  --to tcp:HOST:PORT|unix:PATH  where it listens (its migrate-incoming uri)\n"
+	"  --to tcp:HOST:PORT|unix:PATH|vsock:CID:PORT\n"
+	"                       where it listens (its migrate-incoming uri)\n"
 	"  --channels N         its multifd-channels (default: what --peer-qmp says, or 2)\n"
 	"  --compat X.Y         the version of its machine type (pc-q35-8.2: 8.2); for one\n"
 	"                       without a version, like none, that of QEMU itself.\n"
 	"                       Default: as new as 9.0. Picks --zero and --flush.\n"
-	"  --peer-qmp SOCK      ask the running destination instead, at this UNIX socket\n"
-	"  --method none|zlib|zstd       its multifd-compression (default none)\n"
+	"  --peer-qmp ADDRESS   ask the running destination instead, at this QMP socket: a\n"
+	"                       path or tcp:HOST:PORT. Also tells how the migration ended.\n"
+	"  --method none|zlib|zstd       its multifd-compression\n"
+	"                       (default: what --peer-qmp says, or none)\n"
 	"  --level N            how hard to compress (default: as QEMU does, 1)\n"
 	"  --zero auto|none|legacy|multifd\n"
 	"                       who finds zero pages, as QEMU's zero-page-detection;\n"
@@ -28,7 +36,7 @@ const char destination_help[] =
 	"  --flush auto|section|round\n"
 	"                       when it waits for the channels: section up to 8.0\n"
 	"  --machine NAME       its machine type (default: what --peer-qmp says, or none)\n"
-	"  --uuid UUID          its -uuid, if it has one\n"
+	"  --uuid UUID          its -uuid, if it has one (default: what --peer-qmp says)\n"
 	"  --ring N             packets that a channel holds ready, a power of two\n"
 	"  --timeout SECONDS    give up when it takes nothing for so long (default 60)\n";
 
@@ -134,132 +142,208 @@ struct generation {
 	struct mfd_compat compat;
 };
 
-static int choose_flush(const struct destination *destination,
-			const struct generation *generation, struct mfd_params *params,
-			struct mfd_error *err)
-{
-	static const char *const names[] = { "section", "round", "auto", NULL };
-	int chosen = 2;
-	int ret = 0;
+enum { FLUSH_SECTION, FLUSH_ROUND, FLUSH_AUTO };
+enum { ZERO_NONE, ZERO_LEGACY, ZERO_MULTIFD, ZERO_AUTO };
 
-	if (destination->flush)
-		ret = choose("flush", destination->flush, names, &chosen, err);
-	if (ret)
-		return ret;
-	if (chosen < 2)
-		params->flush = chosen ? MFD_FLUSH_ROUND : MFD_FLUSH_SECTION;
-	else if (generation->known)
-		params->flush = generation->compat.flush;
+static const char *const flushes[] = { "section", "round", "auto", NULL };
+static const char *const zeros[] = { "none", "legacy", "multifd", "auto", NULL };
+static const char *const methods[] = { "none", "zlib", "zstd", NULL };
+
+/* The options that are words, as numbers. */
+struct choice {
+	int flush, zero, method;
+};
+
+/* An option's word, if it is given. */
+static int may_choose(const char *option, const char *text, const char *const names[],
+		      int *chosen, struct mfd_error *err)
+{
+	return text ? choose(option, text, names, chosen, err) : 0;
+}
+
+static int check_words(const struct destination *destination, struct choice *choice,
+		       struct mfd_error *err)
+{
+	*choice = (struct choice) {
+		.flush = FLUSH_AUTO, .zero = ZERO_AUTO, .method = MFD_METHOD_NONE,
+	};
+	return may_choose("flush", destination->flush, flushes, &choice->flush, err) ||
+	       may_choose("zero", destination->zero, zeros, &choice->zero, err) ||
+	       may_choose("method", destination->method, methods, &choice->method, err);
+}
+
+static int check_ring(unsigned int ring, struct mfd_error *err)
+{
+	if (ring & (ring - 1))
+		return wrong(err, "--ring: a power of two is wanted, not %u", ring);
 	return 0;
 }
 
-static int choose_detection(const struct destination *destination,
-			    const struct generation *generation,
+static int check_machine(const char *machine, struct mfd_error *err)
+{
+	if (!*machine || strlen(machine) > MACHINE_MAX)
+		return wrong(err, "--machine: a name of 1 to %d bytes is wanted", MACHINE_MAX);
+	return 0;
+}
+
+/* What can be wrong with the options without asking anybody. */
+static int check_options(const struct destination *destination, struct choice *choice,
+			 struct generation *generation, struct mfd_params *params,
+			 struct mfd_error *err)
+{
+	if (!destination->to)
+		return wrong(err, "--to is missing");
+	if (mfd_address_check(destination->to, err)) {
+		mfd_error_prefix(err, "--to");
+		return -EINVAL;
+	}
+	if (check_words(destination, choice, err) || check_ring(destination->ring, err))
+		return -EINVAL;
+	if (destination->machine && check_machine(destination->machine, err))
+		return -EINVAL;
+	if (destination->uuid && mfd_uuid_parse(params->uuid, destination->uuid, err))
+		return -EINVAL;
+	generation->known = destination->compat;
+	return destination->compat ?
+	       mfd_compat_parse(&generation->compat, destination->compat, err) : 0;
+}
+
+static int check_channels(const struct destination *destination, const struct mfd_peer *peer,
+			  struct mfd_error *err)
+{
+	if (!peer->multifd)
+		return wrong(err, "the destination's multifd capability is off: switch it on with migrate-set-capabilities before migrate-incoming");
+	if (destination->channels && destination->channels != peer->channels)
+		return wrong(err, "--channels %u: the destination's multifd-channels are %u: set them with migrate-set-parameters, or leave the option out",
+			     destination->channels, peer->channels);
+	return 0;
+}
+
+static int take_method(const struct destination *destination, const struct mfd_peer *peer,
+		       struct choice *choice, struct mfd_error *err)
+{
+	if (destination->method && strcmp(destination->method, peer->method))
+		return wrong(err, "--method %s: the destination's multifd-compression is %s: set it with migrate-set-parameters, or leave the option out",
+			     destination->method, peer->method);
+	if (choose("method", peer->method, methods, &choice->method, err))
+		return wrong(err, "the destination's multifd-compression is %s, which is not possible here: set none, zlib or zstd with migrate-set-parameters",
+			     peer->method);
+	return 0;
+}
+
+static int take_uuid(const struct destination *destination, const struct mfd_peer *peer,
+		     struct mfd_params *params, struct mfd_error *err)
+{
+	if (destination->uuid && memcmp(params->uuid, peer->uuid, sizeof(peer->uuid)))
+		return wrong(err, "--uuid: the destination's -uuid is another one");
+	memcpy(params->uuid, peer->uuid, sizeof(params->uuid));
+	return 0;
+}
+
+/* Nobody can say what it asks for but the user, who may have. */
+static int check_known(const struct destination *destination, const struct choice *choice,
+		       const struct mfd_peer *peer, struct mfd_error *err)
+{
+	const char *machine = destination->machine ? destination->machine : peer->machine;
+
+	if (choice->flush == FLUSH_SECTION ||
+	    (choice->flush != FLUSH_AUTO && choice->zero != ZERO_AUTO))
+		return 0;
+	return wrong(err, "it is not known which QEMU the destination's machine type %.64s is like: say so with --compat X.Y (its vendor tells, or the hw_compat_X_Y in its source)",
+		     machine);
+}
+
+static int take_generation(const struct destination *destination, const struct choice *choice,
+			   const struct mfd_peer *peer, struct generation *generation,
+			   struct mfd_error *err)
+{
+	if (generation->known)
+		return 0;
+	if (!peer->compat_major)
+		return check_known(destination, choice, peer, err);
+	generation->known = true;
+	return mfd_compat_version(&generation->compat, peer->compat_major, peer->compat_minor);
+}
+
+/*
+ * Ask the destination, and take its word for what the options do not say. Return: 0, or the
+ * program's exit status.
+ */
+static int ask_peer(const struct destination *destination, struct choice *choice,
+		    struct generation *generation, struct mfd_params *params,
+		    struct mfd_error *err)
+{
+	static struct mfd_peer peer;
+	int ret;
+
+	peer.size = sizeof(peer);
+	ret = mfd_peer_query(&peer, destination->peer_qmp, QMP_TIMEOUT_MS, err);
+	/* that is no address */
+	if (ret == -EINVAL || ret == -ENAMETOOLONG)
+		return 2;
+	if (ret || check_channels(destination, &peer, err) ||
+	    take_method(destination, &peer, choice, err) ||
+	    take_uuid(destination, &peer, params, err) ||
+	    take_generation(destination, choice, &peer, generation, err))
+		return 1;
+	params->channels = peer.channels;
+	params->machine = peer.machine;
+	return 0;
+}
+
+static void choose_flush(const struct choice *choice, const struct generation *generation,
+			 struct mfd_params *params)
+{
+	if (choice->flush != FLUSH_AUTO)
+		params->flush = choice->flush == FLUSH_ROUND ? MFD_FLUSH_ROUND : MFD_FLUSH_SECTION;
+	else if (generation->known)
+		params->flush = generation->compat.flush;
+}
+
+static int choose_detection(const struct choice *choice, const struct generation *generation,
 			    struct mfd_params *params, struct mfd_error *err)
 {
-	static const char *const names[] = { "none", "legacy", "multifd", "auto", NULL };
 	static const enum mfd_detection modes[] = {
-		MFD_DETECTION_NONE, MFD_DETECTION_LEGACY, MFD_DETECTION_MULTIFD,
+		[ZERO_NONE] = MFD_DETECTION_NONE,
+		[ZERO_LEGACY] = MFD_DETECTION_LEGACY,
+		[ZERO_MULTIFD] = MFD_DETECTION_MULTIFD,
 	};
-	int chosen = 3;
-	int ret = 0;
 
-	if (destination->zero)
-		ret = choose("zero", destination->zero, names, &chosen, err);
-	if (ret)
-		return ret;
-	if (chosen < 3)
-		params->detection = modes[chosen];
+	if (choice->zero != ZERO_AUTO)
+		params->detection = modes[choice->zero];
 	else if (generation->known)
 		params->detection = generation->compat.detection;
 	else if (params->flush == MFD_FLUSH_SECTION)
 		/* told to drive an old destination, but not how old: play safe */
 		params->detection = MFD_DETECTION_LEGACY;
-	if (generation->known)
-		ret = mfd_compat_detection(&generation->compat, params->detection, err);
-	return ret;
-}
-
-static int choose_method(const struct destination *destination, struct mfd_params *params,
-			 struct mfd_error *err)
-{
-	static const char *const names[] = { "none", "zlib", "zstd", NULL };
-	int chosen = MFD_METHOD_NONE;
-	int ret = 0;
-
-	if (destination->method)
-		ret = choose("method", destination->method, names, &chosen, err);
-	if (!ret && destination->level && chosen == MFD_METHOD_NONE)
-		ret = wrong(err, "--level needs a --method that has levels");
-	params->method = chosen;
-	if (destination->level)
-		params->level = destination->level;
-	return ret;
-}
-
-static int check_peer(const struct destination *destination, const struct mfd_peer *peer,
-		      struct mfd_error *err)
-{
-	if (!peer->multifd)
-		return wrong(err, "the destination's multifd capability is off: switch it on with migrate-set-capabilities before migrate-incoming");
-	if (destination->channels && destination->channels != peer->channels)
-		return wrong(err, "--channels %u: the destination's multifd-channels are %u",
-			     destination->channels, peer->channels);
-	return 0;
-}
-
-static int ask_peer(const struct destination *destination, struct generation *generation,
-		    struct mfd_params *params, char *machine, size_t size,
-		    struct mfd_error *err)
-{
-	struct mfd_peer peer = { .size = sizeof(peer) };
-
-	if (mfd_peer_query(&peer, destination->peer_qmp, QMP_TIMEOUT_MS, err))
-		return 1;
-	if (check_peer(destination, &peer, err))
-		return 1;
-	params->channels = peer.channels;
-	snprintf(machine, size, "%s", peer.machine);
-	params->machine = machine;
-	generation->known = true;
-	return mfd_compat_version(&generation->compat, peer.compat_major, peer.compat_minor) ? 1 : 0;
-}
-
-static int choose_generation(const struct destination *destination,
-			     struct generation *generation, struct mfd_params *params,
-			     struct mfd_error *err)
-{
-	static char machine[64];
-	int ret = 0;
-
-	if (destination->peer_qmp)
-		ret = ask_peer(destination, generation, params, machine, sizeof(machine), err);
-	if (ret || !destination->compat)
-		return ret;
-	generation->known = true;
-	return mfd_compat_parse(&generation->compat, destination->compat, err) ? 2 : 0;
+	return generation->known ?
+	       mfd_compat_detection(&generation->compat, params->detection, err) : 0;
 }
 
 int destination_params(const struct destination *destination, struct mfd_params *params,
 		       struct mfd_error *err)
 {
 	struct generation generation = { .compat.size = sizeof(generation.compat) };
-	int ret;
+	struct choice choice;
+	int status = 0;
 
 	mfd_params_init(params);
-	if (!destination->to) {
-		wrong(err, "--to is missing");
+	if (check_options(destination, &choice, &generation, params, err))
+		return 2;
+	if (destination->peer_qmp)
+		status = ask_peer(destination, &choice, &generation, params, err);
+	if (status)
+		return status;
+	choose_flush(&choice, &generation, params);
+	if (choose_detection(&choice, &generation, params, err))
+		return 2;
+	params->method = choice.method;
+	if (destination->level && params->method == MFD_METHOD_NONE) {
+		wrong(err, "--level needs a --method that has levels");
 		return 2;
 	}
-	ret = choose_generation(destination, &generation, params, err);
-	if (ret)
-		return ret;
-	if (choose_flush(destination, &generation, params, err) ||
-	    choose_detection(destination, &generation, params, err) ||
-	    choose_method(destination, params, err))
-		return 2;
-	if (destination->uuid && mfd_uuid_parse(params->uuid, destination->uuid, err))
-		return 2;
+	if (destination->level)
+		params->level = destination->level;
 	if (destination->channels)
 		params->channels = destination->channels;
 	if (destination->machine)
@@ -268,4 +352,61 @@ int destination_params(const struct destination *destination, struct mfd_params 
 	if (destination->timeout)
 		params->stall_ms = destination->timeout * 1000;
 	return 0;
+}
+
+static bool gone(int ret)
+{
+	return ret == -ECONNREFUSED || ret == -ENOENT || ret == -ECONNRESET;
+}
+
+/* The migration has failed, or not even begun. */
+static int explain(const struct destination *destination, int ret, struct mfd_error *err)
+{
+	struct mfd_outcome outcome = { .size = sizeof(outcome) };
+	char text[sizeof(err->text)];
+	int asked;
+
+	/* would the destination know? */
+	if (err->kind != MFD_ERROR_NETWORK && err->kind != MFD_ERROR_PEER &&
+	    err->kind != MFD_ERROR_TIMEOUT)
+		return ret;
+	asked = mfd_peer_outcome(&outcome, destination->peer_qmp, REASON_TIMEOUT_MS, NULL);
+	memcpy(text, err->text, sizeof(text));
+	if (gone(asked))
+		snprintf(err->text, sizeof(err->text), "%.150s; the destination's QEMU has ended",
+			 text);
+	else if (!asked && outcome.state == MFD_OUTCOME_FAILED && *outcome.reason)
+		snprintf(err->text, sizeof(err->text), "%.100s; the destination says: %.120s", text,
+			 outcome.reason);
+	return ret;
+}
+
+/* It has taken everything. */
+static int confirm(const struct destination *destination, struct mfd_error *err)
+{
+	struct mfd_outcome outcome = { .size = sizeof(outcome) };
+	int ret = mfd_peer_outcome(&outcome, destination->peer_qmp, QMP_TIMEOUT_MS, err);
+
+	if (gone(ret))
+		return wrong(err, "the destination has been sent everything, but then its QEMU has ended; its own log says why");
+	if (ret) {
+		fprintf(stderr, "%s: the destination has taken everything; how it ended cannot be asked: %s\n",
+			program_invocation_short_name, err->text);
+		return 0;
+	}
+	switch (outcome.state) {
+	case MFD_OUTCOME_FAILED:
+		return wrong(err, "the destination has been sent everything, but its migration failed: %.120s",
+			     *outcome.reason ? outcome.reason : "its own log says why");
+	case MFD_OUTCOME_ACTIVE:
+		return wrong(err, "the destination has been sent everything, but its migration does not complete");
+	}
+	return 0;
+}
+
+int destination_ended(const struct destination *destination, int ret, struct mfd_error *err)
+{
+	if (!destination->peer_qmp)
+		return ret;
+	return ret ? explain(destination, ret, err) : confirm(destination, err);
 }

@@ -75,4 +75,10 @@ int destination_option(struct destination *destination, int option, const char *
 int destination_params(const struct destination *destination, struct mfd_params *params,
 		       struct mfd_error *err);
 
+/*
+ * The migration has returned @ret, with an error in @err. Ask the destination, if it can
+ * be asked, how it sees that. Return: @ret, or a negative errno if it has failed there.
+ */
+int destination_ended(const struct destination *destination, int ret, struct mfd_error *err);
+
 #endif /* DESTINATION_H */

@@ -174,6 +174,7 @@ static int run_session(struct demo *demo, const struct mfd_params *params,
 	ret = migrate(demo, params, err);
 	mfd_progress(demo->session, &end);
 	mfd_close(demo->session);
+	ret = destination_ended(&demo->options->destination, ret, err);
 	if (!ret && !demo->options->quiet) {
 		report_summary(&demo->report, &end, false);
 		printf(PROGRAM ": downtime %.1f ms\n", demo->downtime_ms);

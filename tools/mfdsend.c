@@ -257,6 +257,7 @@ static int run(const struct options *options, struct report *report,
 	ret = migrate(session, options, params, err);
 	mfd_progress(session, &end);
 	mfd_close(session);
+	ret = destination_ended(&options->destination, ret, err);
 	if (!ret && (options->json || !options->quiet))
 		report_summary(report, &end, options->json);
 	return ret;
