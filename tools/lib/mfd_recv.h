@@ -222,7 +222,8 @@ MFD_API int mfd_recv_block_add_fd(struct mfd_recv *recv, const char *idstr, int 
  * mfd_recv_listen - let the source connect
  * @recv: with all its blocks
  * @address: ``tcp:HOST:PORT`` (an IPv6 host in brackets; an empty HOST: all of
- *	this machine's addresses; PORT 0: any) or ``unix:PATH``
+ *	this machine's addresses; PORT 0: any), ``unix:PATH``, ``unix:@NAME`` (abstract) or
+ *	``vsock:CID:PORT``
  * @err: out: what went wrong, or NULL
  *
  * Return: 0, or the error of the address or the socket.
