@@ -405,6 +405,12 @@ for _size, _blocks in (("", ONE), (" (small)", SMALL)):
     case(f"the wrong way of flushing{_size}", _blocks, (*THREE, "--flush", "section"))(wrong)
 case("fewer channels than --peer-qmp says", ONE, ("--channels", 2, *PEER), None, None,
      r"channels")(wrong)
+case("another method than --peer-qmp says", ONE, ("--method", "zstd", *PEER), None, None,
+     r"multifd-compression is none")(wrong)
+case("another UUID than --peer-qmp says", ONE, ("--uuid", UUID, *PEER), None, None,
+     r"-uuid is another one")(wrong)
+case("wrong idstr, and --peer-qmp tells the end", ONE, PEER, None, {"ramX": ONE[0]},
+     r"QEMU has ended")(wrong)
 case("nobody listens", ONE, (*THREE, "--to", "tcp:127.0.0.1:9"))(wrong)
 
 
