@@ -115,7 +115,7 @@ static int listen_inet(struct mfd_recv_listener *listener, int backlog, struct m
 			freeaddrinfo(list);
 	}
 	if (ret)
-		return mfd_error_set(err, EADDRNOTAVAIL, ret == EAI_SERVICE ?
+		return mfd_error_set(err, EADDRNOTAVAIL, "%s", ret == EAI_SERVICE ?
 				     "there is no TCP service of that name here: give the port as a number" :
 				     gai_strerror(ret));
 	if (fd < 0)
