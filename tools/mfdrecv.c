@@ -384,6 +384,14 @@ static void trace_packet(const struct mfd_recv_packet *packet, void *opaque)
 		packet->zero_pages, packet->flags, packet->payload_size);
 }
 
+static void tell_stranger(const struct mfd_error *why, void *opaque)
+{
+	struct run *run = opaque;
+
+	report_clear(&run->report);
+	fprintf(stderr, PROGRAM ": a connection was turned away: %s\n", why->text);
+}
+
 /* To the line that all programs draw. */
 static void show_progress(const struct mfd_recv_progress *now, void *opaque)
 {
@@ -411,6 +419,7 @@ static void set_params(const struct options *options, struct run *run,
 	params->device_state = keep_device_state;
 	params->packet = options->trace ? trace_packet : NULL;
 	params->progress = show_progress;
+	params->stranger = options->quiet ? NULL : tell_stranger;
 	params->switchover_ack = options->switchover_ack;
 	params->opaque = run;
 }

@@ -69,6 +69,7 @@ static struct json_object *json_all(const struct received *received)
 	add(all, "syncs", sum.syncs);
 	add(all, "bytes", sum.bytes);
 	add(all, "device_bytes", sum.device_bytes);
+	add(all, "strangers", sum.strangers);
 	json_object_object_add(all, "seconds", json_object_new_double(received->seconds));
 	json_object_object_add(all, "channels", json_channels(received));
 	return all;

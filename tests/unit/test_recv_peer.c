@@ -47,6 +47,7 @@ static struct {
 	char devices[4096];
 	size_t devices_size;
 	_Atomic unsigned int packets;
+	_Atomic unsigned int strangers;
 } it;
 
 static unsigned int entries(const char *of)
@@ -79,6 +80,13 @@ static void count_packet(const struct mfd_recv_packet *packet, void *opaque)
 
 static int (*take_devices)(const void *data, size_t size, void *opaque) = keep_devices;
 
+static void count_stranger(const struct mfd_error *why, void *opaque)
+{
+	assert_ptr_equal(opaque, &it);
+	assert_int_not_equal(why->code, 0);
+	it.strangers++;
+}
+
 static void *run(void *unused)
 {
 	it.ret = mfd_recv_run(it.recv, &it.err);
@@ -101,6 +109,7 @@ static void open_with(const char *where, unsigned int stall_ms, enum mfd_method 
 	params.method = method;
 	params.device_state = take_devices;
 	params.packet = count_packet;
+	params.stranger = count_stranger;
 	params.opaque = &it;
 	if (mfd_recv_open(&it.recv, &params, &it.err) ||
 	    mfd_recv_block_add(it.recv, "ram0", it.memory, PAGES * PAGE, MFD_RECV_FRESH,
@@ -306,6 +315,28 @@ static void wait_for(bool (*condition)(void))
 		usleep(1000);
 }
 
+static bool source_is_there(void)
+{
+	struct mfd_recv_progress now = { .size = sizeof(now) };
+
+	mfd_recv_progress(it.recv, &now);
+	return now.state == MFD_RECV_RECEIVING;
+}
+
+/* The source is there, and then there is somebody else. */
+static void arrive(void)
+{
+	source.main = dial();
+	SAY(source.main, HEAD);
+	wait_for(source_is_there);
+}
+
+static void say_wrong(void)
+{
+	arrive();
+	SAY(dial(), "HTTP");
+}
+
 /* --- what must work */
 
 TEST(a_migration)
@@ -416,7 +447,7 @@ TEST(over_tcp)
 	assert_memory_equal(mfd_recv_address(it.recv), "tcp:127.0.0.1:", 14);
 	assert_string_not_equal(mfd_recv_address(it.recv), any_port);
 	launch();
-	SAY(dial(), "HTTP");
+	say_wrong();
 	finish_refused(RECV_MAGIC);
 }
 
@@ -449,7 +480,7 @@ TEST(over_tcp_to_any_address)
 		open_at("tcp::0", PATIENCE_MS);
 		assert_memory_equal(mfd_recv_address(it.recv), "tcp:[::]:", 9);
 		launch();
-		SAY(dial(), "HTTP");
+		say_wrong();
 		finish_refused(RECV_MAGIC);
 	}
 	setns(before, CLONE_NEWNET);
@@ -469,8 +500,8 @@ TEST(reset_without_a_word)
 	setsockopt(fd, SOL_SOCKET, SO_LINGER, &at_once, sizeof(at_once));
 	drop(fd);
 	/* who comes next is listened to */
-	SAY(dial(), "HTTP");
 	launch();
+	say_wrong();
 	finish_refused(RECV_MAGIC);
 }
 
@@ -567,6 +598,83 @@ TEST(parameters)
 	mfd_recv_close(NULL);
 }
 
+/* --- who is not the source */
+
+static bool two_strangers(void)
+{
+	struct mfd_recv_progress now = { .size = sizeof(now) };
+
+	mfd_recv_progress(it.recv, &now);
+	return now.strangers == 2 && it.strangers == 2;
+}
+
+/* They come and go, and then the source comes. */
+static void turned_away_then_migrate(void)
+{
+	wait_for(two_strangers);
+	begin();
+	SAY(source.main, LAST END FINISH);
+	hang_up();
+	finish(0, NULL);
+}
+
+TEST(strangers_that_speak)
+{
+	start();
+	SAY(dial(), "GET / HTTP/1.0\r\n");
+	SAY(dial(), "\x16\x03\x01\x02");
+	turned_away_then_migrate();
+}
+
+TEST(strangers_that_leave)
+{
+	int fd;
+
+	start();
+	drop(dial());
+	fd = dial();
+	SAY(fd, "\x11\x22\x33\x44\0\0");
+	drop(fd);
+	turned_away_then_migrate();
+}
+
+/* Whoever is silent for too long loses his place, and the first who is, if there is no other. */
+TEST(strangers_that_are_silent)
+{
+	unsigned int i;
+
+	open_at(address, 10 * NO_PATIENCE_MS);
+	dial();
+	SAY(dial(), "\x11\x22\x33\x44\0\0");
+	launch();
+	turned_away_then_migrate();
+	start();
+	for (i = 0; i < 5; i++)
+		dial();
+	wait_for(two_strangers);
+	/* the source finds a place, also for its last connection */
+	source.main = dial();
+	source.channel[0] = channel(0);
+	source.channel[1] = channel(1);
+	set_up();
+	SAY(source.main, LAST END FINISH);
+	hang_up();
+	finish(0, NULL);
+}
+
+/* That is a source, but another one. */
+TEST(another_uuid)
+{
+	struct mzp_wire_init init = {
+		.magic = htobe32(MZP_WIRE_MAGIC), .version = htobe32(MZP_WIRE_VERSION),
+		.uuid = { 1 },
+	};
+
+	start();
+	say(dial(), &init, sizeof(init));
+	finish_refused(RECV_UUID);
+}
+
 /* --- who must not connect */
 
 TEST(the_same_id_twice)
@@ -590,7 +698,8 @@ TEST(one_connection_too_many)
 	unsigned int i;
 
 	start();
-	for (i = 0; i < 4; i++)
+	arrive();
+	for (i = 0; i < 3; i++)
 		dial();
 	finish_refused(RECV_CONNECTIONS);
 }
@@ -600,6 +709,7 @@ TEST(leaves_before_it_says_who_it_is)
 	int fd;
 
 	start();
+	arrive();
 	fd = dial();
 	SAY(fd, "\x11\x22\x33\x44\0\0");
 	drop(fd);
@@ -611,6 +721,7 @@ TEST(leaves_before_it_says_who_it_is)
 TEST(says_nothing)
 {
 	open_at(address, NO_PATIENCE_MS);
+	SAY(dial(), HEAD);
 	dial();
 	launch();
 	finish(-ETIMEDOUT, "");
@@ -619,6 +730,7 @@ TEST(says_nothing)
 TEST(says_half_of_who_it_is)
 {
 	open_at(address, NO_PATIENCE_MS);
+	SAY(dial(), HEAD);
 	SAY(dial(), "\x11\x22\x33\x44\0\0");
 	launch();
 	finish(-ETIMEDOUT, "");
@@ -1080,6 +1192,10 @@ int main(void)
 		cmocka_unit_test(listening),
 		cmocka_unit_test(a_file_in_the_way),
 		cmocka_unit_test(parameters),
+		cmocka_unit_test(strangers_that_speak),
+		cmocka_unit_test(strangers_that_leave),
+		cmocka_unit_test(strangers_that_are_silent),
+		cmocka_unit_test(another_uuid),
 		cmocka_unit_test(the_same_id_twice),
 		cmocka_unit_test(two_main_connections),
 		cmocka_unit_test(one_connection_too_many),

@@ -48,6 +48,7 @@ enum mfd_recv_state {
  * @cleared: those of @zero that held data here, so had to be written
  * @bytes: bytes received, on all connections
  * @device_bytes: bytes of them that are the state of devices
+ * @strangers: connections that were turned away before the source was there
  */
 struct mfd_recv_progress {
 	uint32_t size;
@@ -59,6 +60,7 @@ struct mfd_recv_progress {
 	uint64_t cleared;
 	uint64_t bytes;
 	uint64_t device_bytes;
+	uint64_t strangers;
 };
 
 /**
@@ -108,9 +110,9 @@ struct mfd_recv_packet {
  * @size: sizeof(struct mfd_recv_params), set by the caller
  * @channels: 1 to 255; the source's ``multifd-channels``
  * @method: of enum mfd_method; the source's ``multifd-compression``
- * @stall_ms: give up if nothing comes on any connection for so long, once the
- *	first one was made; or if a connection does not say for so long what it
- *	is. 0: never. A source may pause between rounds.
+ * @stall_ms: give up if nothing comes on any connection for so long, once the source is
+ *	there; or if a connection does not say for so long what it is. 0: never. A
+ *	source may pause between rounds.
  * @compat: the generation of the source's machine type, so that the stream is
  *	held to it: the way of flushing must be its, and from 9.0 on no packet may
  *	carry the stale sizes of older sources. NULL: not known, the stream
@@ -131,6 +133,8 @@ struct mfd_recv_packet {
  *	by round are told so in any case. 0 if it is older than 8.1, to which that is
  *	an error
  * @reserved: 0
+ * @stranger: called for each connection that is turned away since it is not the
+ *	source, with the reason; by mfd_recv_run, in its thread. Or NULL
  */
 struct mfd_recv_params {
 	uint32_t size;
@@ -146,6 +150,7 @@ struct mfd_recv_params {
 	void *opaque;
 	uint32_t switchover_ack;
 	uint32_t reserved;
+	void (*stranger)(const struct mfd_error *why, void *opaque);
 };
 
 /**
@@ -245,8 +250,9 @@ MFD_API const char *mfd_recv_address(struct mfd_recv *recv);
  * @recv: listening
  * @err: out: what went wrong, or NULL
  *
- * Waits for the source as long as it takes, then for a main connection and all
- * channels, then receives until the source has ended all of them. Serves the
+ * Waits for the source as long as it takes, turning others away, then for a main
+ * connection and all channels, then receives until the source has ended all of them, or has
+ * been told on a return path that it may. Serves the
  * main connection in the caller's thread, and each channel in one of its own,
  * which blocks all signals but those of its own faults (SIGBUS and the like), and
  * is gone when the function returns, whatever it returns. All that arrives is

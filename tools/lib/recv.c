@@ -401,6 +401,7 @@ int mfd_recv_progress(struct mfd_recv *recv, struct mfd_recv_progress *progress)
 		.cleared = recv->main.cleared,
 		.device_bytes = recv->main.device_bytes,
 		.bytes = recv->main_socket.input.bytes,
+		.strangers = recv->strangers,
 	};
 	struct mfd_recv_channel_stats of = { .size = sizeof(of) };
 	unsigned int i;

@@ -47,7 +47,8 @@ struct mfd_recv {
 	uint64_t told;			/* when progress was last called, ns */
 
 	int cancel;			/* eventfd */
-	_Atomic uint64_t heard;		/* when something last came, ns; 0: nothing yet */
+	_Atomic uint64_t heard;		/* when the source last said something, ns; 0: not yet */
+	_Atomic uint64_t strangers;	/* connections that were not the source */
 
 	pthread_mutex_t lock;
 	pthread_cond_t changed;		/* anything below, or of a worker's */

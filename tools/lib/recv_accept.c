@@ -3,11 +3,16 @@
  * Waiting for the source's connections.
  *
  * They come in any order, and say what they are when they like. Nobody is
- * believed to be the source just because it was first: a connection that says
- * something wrong ends the migration before any memory is touched, and so does
- * one that says nothing for as long as a source may be silent. Only who leaves
- * without having said a word, politely or by a reset, is forgotten: that was
- * somebody who looked whether anybody is at home.
+ * believed to be the source just because it was first. Before anybody has said
+ * that he is, others may come to the door: scanners, health checkers, a browser.
+ * Whoever leaves, says something that no source says, or says nothing for as long
+ * as a source may be silent, is a stranger and is forgotten, and so is who has been
+ * silent for longest when there is no place for the next.
+ *
+ * From the first good word on, the source is there. All that is wrong then ends the
+ * migration, before any memory is touched: it most likely is the source that is
+ * wrong, and would wait for ever. Only who was there before it and has not said a word
+ * is a stranger still.
  */
 #include <errno.h>
 #include <poll.h>
@@ -22,6 +27,7 @@
 struct newcomer {
 	int fd;			/* -1: nobody */
 	uint64_t since;		/* ns */
+	bool early;		/* was there before the source was */
 	struct mfd_recv_hello hello;
 };
 
@@ -34,10 +40,61 @@ struct reception {
 	struct pollfd *fds;	/* theirs, then the listener's and the cancel eventfd */
 };
 
-static struct newcomer *free_place(struct reception *all)
+/* Is the source there? Then it has begun to speak. */
+static bool begun(const struct reception *all)
+{
+	return all->recv->heard;
+}
+
+static void forget(struct reception *all, struct newcomer *newcomer)
+{
+	newcomer->fd = -1;
+	all->waiting--;
+}
+
+/* Not the source, as @why says. */
+static void dismiss(struct reception *all, struct newcomer *newcomer, const struct mfd_error *why)
+{
+	struct mfd_recv *recv = all->recv;
+
+	close(newcomer->fd);
+	forget(all, newcomer);
+	recv->strangers++;
+	if (recv->params.stranger)
+		recv->params.stranger(why, recv->params.opaque);
+}
+
+/* It was there before the source was, and has not even said what kind it is. */
+static bool silent_stranger(const struct newcomer *newcomer)
+{
+	return newcomer->fd >= 0 && newcomer->early &&
+	       newcomer->hello.used < sizeof(newcomer->hello.init.magic);
+}
+
+/* Make room at the cost of who has been silent for longest; NULL: there is none. */
+static struct newcomer *make_place(struct reception *all)
+{
+	struct mfd_error why = MFD_ERROR_NONE;
+	struct newcomer *oldest = NULL;
+	unsigned int i;
+
+	for (i = 0; i < all->wanted; i++)
+		if (silent_stranger(&all->newcomers[i]) &&
+		    (!oldest || all->newcomers[i].since < oldest->since))
+			oldest = &all->newcomers[i];
+	if (oldest) {
+		mfd_error_set(&why, ETIMEDOUT, "it was silent, and its place was needed");
+		dismiss(all, oldest, &why);
+	}
+	return oldest;
+}
+
+static struct newcomer *find_place(struct reception *all)
 {
 	struct newcomer *newcomer = all->newcomers;
 
+	if (all->known + all->waiting == all->wanted)
+		return make_place(all);
 	while (newcomer->fd >= 0)
 		newcomer++;
 	return newcomer;
@@ -58,22 +115,18 @@ static int turn_away(struct reception *all, int fd, struct mfd_error *err)
 static int greet(struct reception *all, struct mfd_error *err)
 {
 	int fd = mfd_recv_listener_accept(&all->recv->listener, err), ret;
+	struct newcomer *place;
 
 	if (fd < 0)
 		return fd == -EAGAIN ? 0 : fd;
-	if (all->known + all->waiting == all->wanted) {
+	place = find_place(all);
+	if (!place) {
 		ret = turn_away(all, fd, err);
 		return ret ? ret : 1;
 	}
-	*free_place(all) = (struct newcomer) { .fd = fd, .since = mfd_now() };
+	*place = (struct newcomer) { .fd = fd, .since = mfd_now(), .early = !begun(all) };
 	all->waiting++;
 	return 1;
-}
-
-static void forget(struct reception *all, struct newcomer *newcomer)
-{
-	newcomer->fd = -1;
-	all->waiting--;
 }
 
 static int introduce(struct reception *all, struct newcomer *newcomer, enum mfd_recv_kind kind,
@@ -89,52 +142,85 @@ static int introduce(struct reception *all, struct newcomer *newcomer, enum mfd_
 	mfd_recv_socket_init(socket, recv, newcomer->fd,
 			     kind == MFD_RECV_MAIN ? MFD_RECV_TICK_MS : -1);
 	socket->input.bytes = newcomer->hello.used;
+	recv->heard = mfd_now();
 	forget(all, newcomer);
 	all->known++;
+	return 0;
+}
+
+/* Return: 1: it has said more, 0: nothing now; an error, also if it has left. */
+static int hear_out(struct newcomer *newcomer, size_t need, struct mfd_error *err)
+{
+	struct mfd_recv_hello *hello = &newcomer->hello;
+	ssize_t n = read(newcomer->fd, hello->bytes + hello->used, need);
+
+	if (n < 0 && (errno == EAGAIN || errno == EINTR))
+		return 0;
+	if (n < 0)
+		return mfd_error_errno(err, errno, "a new connection");
+	if (!n)
+		return mfd_recv_reject(err, RECV_HANDSHAKE, "after %zu bytes", hello->used);
+	hello->used += n;
+	return 1;
+}
+
+/*
+ * @newcomer said something wrong, or has left. Return: 0: it is a stranger, and was
+ * dismissed; or the error, if it may be the source. Who has said the whole of a channel's
+ * first message is: it is only the wrong one.
+ */
+static int judge(struct reception *all, struct newcomer *newcomer, const struct mfd_error *why,
+		 struct mfd_error *err)
+{
+	const struct mfd_recv_hello *hello = &newcomer->hello;
+
+	if (hello->used == sizeof(hello->bytes) ||
+	    (begun(all) && hello->used && !silent_stranger(newcomer))) {
+		mfd_error_copy(err, why);
+		return -why->code;
+	}
+	dismiss(all, newcomer, why);
 	return 0;
 }
 
 /* Not a byte more than what it says of itself is read. */
 static int listen_to(struct reception *all, struct newcomer *newcomer, struct mfd_error *err)
 {
-	struct mfd_recv_hello *hello = &newcomer->hello;
+	struct mfd_error why = MFD_ERROR_NONE;
 	enum mfd_recv_kind kind;
 	unsigned int id = 0;
-	ssize_t n;
-	int need;
+	int ret;
 
-	while ((need = mfd_recv_hello_parse(hello, &all->recv->params, &kind, &id, err)) > 0) {
-		n = read(newcomer->fd, hello->bytes + hello->used, need);
-		if (n < 0 && (errno == EAGAIN || errno == EINTR))
+	while ((ret = mfd_recv_hello_parse(&newcomer->hello, &all->recv->params, &kind, &id,
+					   &why)) > 0) {
+		ret = hear_out(newcomer, ret, &why);
+		if (!ret)
 			return 0;
-		if (n < 0 && errno == ECONNRESET && !hello->used)
-			n = 0;
-		if (n < 0)
-			return mfd_error_errno(err, errno, "a new connection");
-		if (!n && hello->used)
-			return mfd_recv_reject(err, RECV_HANDSHAKE, "after %zu bytes",
-					       hello->used);
-		if (!n) {
-			close(newcomer->fd);
-			forget(all, newcomer);
-			return 0;
-		}
-		hello->used += n;
-		all->recv->heard = mfd_now();
+		if (ret < 0)
+			break;
 	}
-	return need ? need : introduce(all, newcomer, kind, id, err);
+	return ret ? judge(all, newcomer, &why, err) : introduce(all, newcomer, kind, id, err);
 }
 
 static int check_patience(struct reception *all, struct mfd_error *err)
 {
 	uint64_t patience = all->recv->params.stall_ms * 1000000ull, now = mfd_now();
+	struct mfd_error why = MFD_ERROR_NONE;
+	struct newcomer *newcomer;
 	unsigned int i;
 
-	for (i = 0; patience && i < all->wanted; i++)
-		if (all->newcomers[i].fd >= 0 && now - all->newcomers[i].since > patience)
-			return mfd_error_set(err, ETIMEDOUT,
-					     "a connection has not said for %.1f s what it is",
-					     all->recv->params.stall_ms / 1e3);
+	mfd_error_set(&why, ETIMEDOUT, "a connection has not said for %.1f s what it is",
+		      all->recv->params.stall_ms / 1e3);
+	for (i = 0; patience && i < all->wanted; i++) {
+		newcomer = &all->newcomers[i];
+		if (newcomer->fd < 0 || now - newcomer->since <= patience)
+			continue;
+		if (begun(all) && !silent_stranger(newcomer)) {
+			mfd_error_copy(err, &why);
+			return -ETIMEDOUT;
+		}
+		dismiss(all, newcomer, &why);
+	}
 	return 0;
 }
 

@@ -153,9 +153,24 @@ int mfd_recv_listener_accept(struct mfd_recv_listener *listener, struct mfd_erro
 
 	if (fd >= 0)
 		return fd;
-	/* a peer that is gone again before it was taken is no error of ours */
-	if (errno == EAGAIN || errno == ECONNABORTED || errno == EINTR)
+	switch (errno) {
+	case EAGAIN:
+	case EINTR:
+	/* of a peer that is gone again before it was taken, which is no error of ours */
+	case ECONNABORTED:
+	case EPROTO:
+	case ENOPROTOOPT:
+	case EOPNOTSUPP:
+	case EPERM:
+	case ENETDOWN:
+	case ENETUNREACH:
+	case ENONET:
+	case EHOSTDOWN:
+	case EHOSTUNREACH:
 		return -EAGAIN;
+	case EMFILE:
+		return mfd_error_errno(err, EMFILE, "no file descriptor for a connection (RLIMIT_NOFILE)");
+	}
 	return mfd_error_errno(err, errno, "cannot accept a connection");
 }
 
