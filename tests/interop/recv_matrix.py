@@ -312,7 +312,29 @@ def guest(version, machine, method, keep, live):
         devices(counters["device_bytes"])
 
 
-def devices(size):
+def virtio_mem(version, machine):
+    """A device whose section comes ahead of RAM; and a return path, since nothing else waits."""
+    fresh_folder()
+    memory, size = f"{FOLDER}/guest", 64 << 20
+    options = ["-machine", f"{machine},memory-backend=pc.ram", "-m", f"{size}B,maxmem=1G", "-S",
+               "-object", f"memory-backend-file,id=pc.ram,size={size},share=on,mem-path={memory}",
+               "-object", "memory-backend-ram,id=more,size=128M", "-device",
+               "virtio-mem-pci,id=vm,memdev=more,block-size=2M,requested-size=64M"]
+    with source(version, 2, "none", capabilities=(("return-path", True),),
+                options=options) as sender:
+        blocks = [(idstr, length // PAGE) for idstr, length in ram_blocks(sender.qmp)]
+        with Receiver("--machine", machine, "--device-state", f"{FOLDER}/devices",
+                      blocks=blocks) as receiver:
+            sender.migrate(receiver.address)
+            counters = receiver.must_work()
+            sender.wait()
+            what = difference(receiver.memory("pc.ram"), memory)
+            if what:
+                raise Failed(f"pc.ram: {what}")
+    devices(counters["device_bytes"], r".*virtio-mem-device-early")
+
+
+def devices(size, expected="timer"):
     """What was captured is the devices' part of a QEMU stream."""
     with open(f"{FOLDER}/devices", "rb") as state:
         data = state.read()
@@ -326,13 +348,17 @@ def devices(size):
     names = [device["name"] for device in description["devices"]]
     # the first section that is no RAM, with its header: type, id, name
     first = data[6:6 + data[5]].decode()
-    if data[0] != 4 or first != names[0] or "cpu" not in names:
+    if data[0] != 4 or first != names[0] or not re.fullmatch(expected, first) or \
+            "cpu" not in names:
         raise Failed(f"it begins with {first}, and describes {names}")
 
 
 if not IN_VM:
     case("a guest at work in QEMU 10.0, device state kept",
          "10.0", "pc-q35-10.0", "none", True, True)(guest)
+    case("virtio-mem in QEMU 10.0, return path", "10.0", "pc-q35-10.0")(virtio_mem)
+    case("virtio-mem in QEMU 11.1 as pc-i440fx-8.1, return path",
+         "11.1", "pc-i440fx-8.1")(virtio_mem)
     case("a guest at work in QEMU 11.1 as pc-i440fx-8.0, zlib",
          "11.1", "pc-i440fx-8.0", "zlib", False, True)(guest)
     case("a stopped guest in QEMU 7.2, zstd, device state dropped",

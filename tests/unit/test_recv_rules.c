@@ -430,6 +430,13 @@ static int flush_fine(struct mfd_recv_main *in, struct mfd_error *err)
 #define DEVICE		"04 00000002 05 'timer' 00000000 00000002 'state' 7e 00000002 "
 #define OPEN		"08 0001 0000 "
 #define PING		"08 0002 0004 deadbeef "
+/* virtio-mem with 64, and with 65 blocks of 2 MiB */
+#define EARLY_HEAD	"04 00000005 1d 'dev/0/virtio-mem-device-early' 00000000 00000001 "
+#define EARLY_64	"0000000100000000 0000000008000000 0000000000200000 00000000 " \
+			"0000000000200000 "
+#define EARLY_65	"0000000100000000 0000000008200000 0000000000200000 00000000 " \
+			"0000000008200000 "
+#define EARLY_FOOTER	"7e 00000005 "
 #define ROUND_START	HEAD SETUP LIST FLUSH END FOOTER
 
 static const uint8_t *ram0;	/* what the last stream left in it */
@@ -450,6 +457,20 @@ static int listen_to(struct mfd_recv_main *in, const void *data, size_t size,
 	assert_true(size <= sizeof(source.said) - source.size);
 	memcpy(source.said + source.size, data, size);
 	source.size += size;
+	return 0;
+}
+
+static struct {
+	uint8_t bytes[1024];
+	size_t size;
+} devices;			/* what was handed over */
+
+static int take_devices(const void *data, size_t size, void *opaque)
+{
+	assert_ptr_equal(opaque, &devices);
+	assert_true(size <= sizeof(devices.bytes) - devices.size);
+	memcpy(devices.bytes + devices.size, data, size);
+	devices.size += size;
 	return 0;
 }
 
@@ -477,8 +498,11 @@ static int run_bytes(const uint8_t *bytes, size_t size, unsigned int known, size
 	in->flush = flush_fine;
 	in->switchover_ack = source.acknowledge;
 	in->reply = listen_to;
+	in->device_state = take_devices;
+	in->opaque = &devices;
 	feed.open = source.open;
 	source.size = 0;
+	devices.size = 0;
 	ret = mfd_recv_main_run(in, err);
 	if (!ret)
 		assert_int_equal(feed.left, 0);
@@ -546,6 +570,21 @@ TEST(main_connection)
 		{ RECV_SECTION_ID, START "02 00000002 " },
 		{ RECV_SECTION_EARLY, HEAD "01 00000001 06 'bitmap' 00000000 00000001 " },
 		{ RECV_SECTION_EARLY, START DEVICE },
+		{ RECV_EARLY_FORMAT, HEAD "04 00000005 17 'virtio-mem-device-early' 00000000 "
+			"00000002 " },
+		{ RECV_EARLY_FORMAT, HEAD EARLY_HEAD "0000000100000000 0000000000000000 "
+			"0000000000200000 00000000 0000000000000000 " },
+		{ RECV_EARLY_FORMAT, HEAD EARLY_HEAD "0000000100000000 0000000000200001 "
+			"0000000000200000 00000000 0000000000000000 " },
+		{ RECV_EARLY_FORMAT, HEAD EARLY_HEAD "0000000100000000 0000000000200000 "
+			"0000000000000001 00000000 0000000000000000 " },
+		{ RECV_EARLY_FORMAT, HEAD EARLY_HEAD "0000000100000000 0000000000600000 "
+			"0000000000300000 00000000 0000000000000000 " },
+		{ RECV_EARLY_FORMAT, HEAD EARLY_HEAD "0000000100000000 0000000000200000 "
+			"0000000000200000 00000000 0000000000400000 " },
+		{ RECV_SECTION_FOOTER, HEAD EARLY_HEAD EARLY_64 "0000000000000001 7e 00000006 " },
+		{ RECV_SECTION_FOOTER, HEAD EARLY_HEAD EARLY_65 "0000000000000001 7e 00000005 "
+			"000000 0000000000 " },
 		{ RECV_SECTION_FOOTER, HEAD SETUP LIST END "7e 00000002 " },
 		{ RECV_SECTION_FOOTER, START PART END "02 00000001 " },
 		{ RECV_RAM_FORMAT, HEAD "01 00000001 03 'ram' 00000000 00000005 " },
@@ -647,6 +686,29 @@ TEST(ends_that_are_no_end_of_the_connection)
 	source.open = false;
 }
 
+/* It is handed over to the byte, wherever it is, and then the rest. */
+TEST(early_sections)
+{
+	static const char early[] = EARLY_HEAD EARLY_64 "00000000000000ff " EARLY_FOOTER,
+		larger[] = EARLY_HEAD EARLY_65 "7e000000057e0000 057e000000057e00 " EARLY_FOOTER;
+	struct mfd_error err = { .size = sizeof(err) };
+	uint8_t expected[1024];
+	char *text, *told;
+	size_t piece;
+
+	assert_true(asprintf(&text, "%s%s%s%s%s%s", HEAD, early, SETUP LIST END FOOTER, larger,
+			     LAST END FOOTER, DEVICE FINISH) > 0);
+	assert_true(asprintf(&told, "%s%s%s", early, larger, DEVICE FINISH) > 0);
+	for (piece = 1; piece < 1000; piece += 111) {
+		if (run_main(text, 0, piece, &err))
+			fail_msg("%s", err.text);
+		assert_int_equal(devices.size, bytes_of(told, expected, sizeof(expected)));
+		assert_memory_equal(devices.bytes, expected, devices.size);
+	}
+	free(text);
+	free(told);
+}
+
 /* Who is refused is told what it is that the source wants. */
 TEST(wants_are_called_by_their_names)
 {
@@ -657,6 +719,9 @@ TEST(wants_are_called_by_their_names)
 		{ START "08 0009 0000 ", "resume postcopy" },
 		{ START "08 000a 0005 ", "resume postcopy" },
 		{ START "08 000c 0000 ", "unknown, command 12" },
+		{ START "01 00000003 0c 'dirty-bitmap' 00000000 00000001 ",
+		  "capability dirty-bitmaps" },
+		{ START "01 00000003 06 'a/vfio' 00000000 00000001 ", "precopy" },
 		{ START PART "0000000000001001 ", "flags 0x1" },
 		{ START PART "0000000000001040 ", "capability xbzrle" },
 		{ START PART "0000000000001080 ", "RDMA" },
@@ -742,6 +807,7 @@ int main(void)
 		cmocka_unit_test(main_connection),
 		cmocka_unit_test(return_path),
 		cmocka_unit_test(ends_that_are_no_end_of_the_connection),
+		cmocka_unit_test(early_sections),
 		cmocka_unit_test(wants_are_called_by_their_names),
 		cmocka_unit_test(plain_pages),
 		cmocka_unit_test(main_connection_ends_early),

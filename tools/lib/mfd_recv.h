@@ -119,10 +119,12 @@ struct mfd_recv_packet {
  *	shows how it flushes. Copied by mfd_recv_open.
  * @uuid: the VM's; all zero if it has none
  * @machine: the machine type that the source must have, NULL: any. Copied.
- * @device_state: called by mfd_recv_run, in its thread, with what follows RAM in
- *	the stream, beginning with the header of the first section that is not
- *	RAM, up to and including the end marker and the description behind it. Returns
- *	0, or a negative errno that fails the migration. NULL: it is dropped
+ * @device_state: called by mfd_recv_run, in its thread, with what is not RAM in the
+ *	stream: sections that come early (of virtio-mem), each from its header to its
+ *	footer, while RAM is under way; then what follows RAM, beginning with the header
+ *	of the first section, up to and including the end marker and the description
+ *	behind it. Returns 0, or a negative errno that fails the migration. NULL: it is
+ *	dropped
  * @packet: called for each packet, in the thread of its channel, so for several
  *	at the same time; or NULL
  * @progress: called about ten times a second by mfd_recv_run, in its thread, or

@@ -56,6 +56,7 @@
 	CHECK(SECTION_TYPE, "unknown kind of section") \
 	CHECK(SECTION_ID, "a section that was not begun") \
 	CHECK(SECTION_EARLY, "a section that is not RAM, ahead of the end of RAM") \
+	CHECK(EARLY_FORMAT, "an early section in an unknown format") \
 	CHECK(SECTION_FOOTER, "a section without its footer") \
 	CHECK(NAME_NUL, "a name with a NUL byte in it") \
 	CHECK(RAM_FORMAT, "an unknown format of RAM") \

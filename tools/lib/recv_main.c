@@ -7,7 +7,8 @@
  * comes behind RAM, so from the first such section on, everything is handed to
  * the VMM as it is, that section's header first. A section of something else
  * that comes before the end of RAM (a disk's dirty bitmaps, a VFIO device's
- * precopy) makes what is behind it unreadable, so it is refused by its name.
+ * precopy) makes what is behind it unreadable, so it is refused by its name. Only
+ * that of virtio-mem, which newer machine types send early, says how long it is.
  *
  * Channels wait at each SYNC until the main connection says go on. Whether it
  * does so at each end of a section or with a record of its own is for the source
@@ -396,16 +397,17 @@ static int record(struct mfd_recv_main *in, bool setup, struct mfd_error *err)
 	}
 }
 
-static int footer(struct mfd_recv_main *in, struct mfd_error *err)
+/* @id: the section's. */
+static int footer(struct mfd_recv_main *in, uint32_t id, struct mfd_error *err)
 {
-	uint32_t id;
+	uint32_t found;
 	uint8_t type;
 	int ret = get_8(in, &type, err);
 
 	if (!ret)
-		ret = get_32(in, &id, err);
-	if (!ret && (type != MZP_SECTION_FOOTER || id != in->ram_id))
-		return mfd_recv_reject(err, RECV_SECTION_FOOTER, "0x%02x %u", type, id);
+		ret = get_32(in, &found, err);
+	if (!ret && (type != MZP_SECTION_FOOTER || found != id))
+		return mfd_recv_reject(err, RECV_SECTION_FOOTER, "0x%02x %u", type, found);
 	return ret;
 }
 
@@ -426,7 +428,7 @@ static int ram_section(struct mfd_recv_main *in, bool setup, struct mfd_error *e
 				       in->compat->major, in->compat->minor,
 				       in->compat->flush == MFD_FLUSH_ROUND ? "round" : "section");
 	ret = in->flush_by == MFD_FLUSH_SECTION ? flush(in, err) : 0;
-	return ret ? ret : footer(in, err);
+	return ret ? ret : footer(in, in->ram_id, err);
 }
 
 static int ram_setup(struct mfd_recv_main *in, uint32_t id, uint32_t instance,
@@ -465,17 +467,21 @@ static int ram_part(struct mfd_recv_main *in, bool last, struct mfd_error *err)
 
 /* --- what is not RAM */
 
-static int give_device_state(struct mfd_recv_main *in, const void *data, size_t size,
-			     struct mfd_error *err)
+static int give(struct mfd_recv_main *in, const void *data, size_t size, struct mfd_error *err)
 {
-	int ret;
+	int ret = in->device_state ? in->device_state(data, size, in->opaque) : 0;
 
 	in->device_bytes += size;
-	mfd_recv_tail_add(&in->tail, data, size);
-	ret = in->device_state ? in->device_state(data, size, in->opaque) : 0;
 	if (ret)
 		return mfd_error_errno(err, -ret, "the state of devices cannot be taken");
 	return 0;
+}
+
+static int give_device_state(struct mfd_recv_main *in, const void *data, size_t size,
+			     struct mfd_error *err)
+{
+	mfd_recv_tail_add(&in->tail, data, size);
+	return give(in, data, size, err);
 }
 
 /* All the rest of the stream, as it is. */
@@ -513,6 +519,15 @@ static void keep_32(struct mfd_recv_main *in, uint32_t value)
 	keep(in, &value, sizeof(value));
 }
 
+static void keep_footer(struct mfd_recv_main *in, uint32_t id)
+{
+	uint8_t type = MZP_SECTION_FOOTER;
+
+	in->section_used = 0;
+	keep(in, &type, 1);
+	keep_32(in, id);
+}
+
 static void keep_header(struct mfd_recv_main *in, uint8_t type, uint32_t id, const char *name,
 			uint32_t instance, uint32_t version)
 {
@@ -525,6 +540,82 @@ static void keep_header(struct mfd_recv_main *in, uint8_t type, uint32_t id, con
 	keep(in, name, length);
 	keep_32(in, instance);
 	keep_32(in, version);
+}
+
+/* Hand over @size bytes as they come. */
+static int pass(struct mfd_recv_main *in, uint64_t size, struct mfd_error *err)
+{
+	uint8_t part[256];
+	size_t n;
+	int ret = 0;
+
+	for (; size && !ret; size -= n) {
+		n = size < sizeof(part) ? size : sizeof(part);
+		ret = get(in, part, n, err);
+		if (!ret)
+			ret = give(in, part, n, err);
+	}
+	return ret;
+}
+
+/*
+ * Which blocks of a virtio-mem device are plugged: the address, the length and the block size
+ * of its memory (8 each), its node (4), the plugged bytes (8), and a bit for each block, in
+ * words of 8 bytes.
+ */
+static int virtio_mem(struct mfd_recv_main *in, struct mfd_error *err)
+{
+	struct __attribute__((packed)) {
+		uint64_t addr, length, block;
+		uint32_t node;
+		uint64_t plugged;
+	} head;
+	uint64_t length, block;
+	int ret = get(in, &head, sizeof(head), err);
+
+	if (ret)
+		return ret;
+	length = be64toh(head.length);
+	block = be64toh(head.block);
+	if (block < MFD_RECV_PAGE || block & (block - 1) || !length || length % block ||
+	    be64toh(head.plugged) > length)
+		return mfd_recv_reject(err, RECV_EARLY_FORMAT, "virtio-mem of 0x%llx bytes by 0x%llx",
+				       (unsigned long long)length, (unsigned long long)block);
+	ret = give(in, &head, sizeof(head), err);
+	return ret ? ret : pass(in, (length / block + 63) / 64 * 8, err);
+}
+
+/* Is it @name, maybe behind the path of a device? */
+static bool is_called(const char *section, const char *name)
+{
+	const char *slash = strrchr(section, '/');
+
+	return !strcmp(slash ? slash + 1 : section, name);
+}
+
+/* A section, whose header was kept, that comes ahead of the end of RAM. */
+static int early_section(struct mfd_recv_main *in, uint8_t type, uint32_t id, const char *name,
+			 uint32_t version, struct mfd_error *err)
+{
+	const char *what = "";
+	int ret;
+
+	if (type != MZP_SECTION_FULL || !is_called(name, "virtio-mem-device-early")) {
+		if (is_called(name, "dirty-bitmap"))
+			what = ": switch off the capability dirty-bitmaps";
+		else if (is_called(name, "vfio"))
+			what = ": the device can only be migrated without its precopy";
+		return mfd_recv_reject(err, RECV_SECTION_EARLY, "%.64s%s", name, what);
+	}
+	if (version != 1)
+		return mfd_recv_reject(err, RECV_EARLY_FORMAT, "%.64s, version %u", name, version);
+	ret = give(in, in->section, in->section_used, err);
+	if (!ret)
+		ret = virtio_mem(in, err);
+	if (!ret)
+		ret = footer(in, id, err);
+	keep_footer(in, id);
+	return ret ? ret : give(in, in->section, in->section_used, err);
 }
 
 /* Return: 1: it was the state of devices, and so all the rest; 0: go on. */
@@ -544,9 +635,9 @@ static int begin_section(struct mfd_recv_main *in, uint8_t type, struct mfd_erro
 		return ret;
 	if (type == MZP_SECTION_START && !strcmp(name, "ram"))
 		return ram_setup(in, id, instance, version, err);
-	if (in->ram != MFD_RECV_RAM_ENDED)
-		return mfd_recv_reject(err, RECV_SECTION_EARLY, "%.64s", name);
 	keep_header(in, type, id, name, instance, version);
+	if (in->ram != MFD_RECV_RAM_ENDED)
+		return early_section(in, type, id, name, version, err);
 	ret = device_state(in, err);
 	return ret ? ret : 1;
 }
