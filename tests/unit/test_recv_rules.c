@@ -528,6 +528,8 @@ TEST(good_streams)
 		ROUND_START LAST FLUSH END FOOTER FINISH,
 		HEAD "05 12 'configuration/uuid' 00000001 01000000000000000000000000000000 "
 			SETUP LIST END FOOTER LAST END FOOTER FINISH,
+		HEAD "05 1e 'configuration/target-page-bits' 00000001 0000000c "
+			SETUP LIST END FOOTER LAST END FOOTER FINISH,
 	};
 	struct mfd_error err = { .size = sizeof(err) };
 	size_t i;
@@ -555,6 +557,8 @@ TEST(main_connection)
 		{ RECV_MACHINE_NAME, FILE_3 "07 00000100 " },
 		{ RECV_MACHINE, FILE_3 "07 00000002 'pc' " },
 		{ RECV_SUBSECTION, HEAD "05 1a 'configuration/capabilities' " },
+		{ RECV_PAGE_SIZE, HEAD "05 1e 'configuration/target-page-bits' 00000001 0000000d " },
+		{ RECV_PAGE_SIZE, HEAD "05 1e 'configuration/target-page-bits' 00000001 0000002c " },
 		{ RECV_UUID, HEAD "05 12 'configuration/uuid' 00000001 "
 			"02000000000000000000000000000000 " },
 		{ RECV_NAME_NUL, HEAD "01 00000001 04 'ram' 00 " },

@@ -48,6 +48,7 @@
 	CHECK(NO_CONFIGURATION, "the stream does not start with a configuration") \
 	CHECK(MACHINE_NAME, "the machine type's name is too long") \
 	CHECK(MACHINE, "the source has another machine type") \
+	CHECK(PAGE_SIZE, "the source has another page size") \
 	CHECK(SUBSECTION, "the configuration asks for something that is not supported here") \
 	CHECK(COMMAND, "the source uses something that is not supported here") \
 	CHECK(DEAF, "the source does not read what it is told on its return path") \

@@ -192,22 +192,43 @@ static int acknowledge(struct mfd_recv_main *in, struct mfd_error *err)
 
 /* --- the beginning */
 
-static int configuration_part(struct mfd_recv_main *in, struct mfd_error *err)
+static int check_uuid(struct mfd_recv_main *in, struct mfd_error *err)
 {
-	uint32_t version;
 	uint8_t uuid[16];
-	char name[256];
-	int ret = get_name(in, name, err);
+	int ret = get(in, uuid, sizeof(uuid), err);
 
-	if (!ret && strcmp(name, "configuration/uuid"))
-		return mfd_recv_reject(err, RECV_SUBSECTION, "%.64s", name);
-	if (!ret)
-		ret = get_32(in, &version, err);
-	if (!ret)
-		ret = get(in, uuid, sizeof(uuid), err);
 	if (!ret && memcmp(uuid, in->uuid, sizeof(uuid)))
 		return mfd_recv_reject(err, RECV_UUID, "%s", "");
 	return ret;
+}
+
+/* Sources whose page size can vary say it. */
+static int check_page_bits(struct mfd_recv_main *in, struct mfd_error *err)
+{
+	uint32_t bits;
+	int ret = get_32(in, &bits, err);
+
+	if (!ret && (bits > 31 || 1u << bits != MFD_RECV_PAGE))
+		return mfd_recv_reject(err, RECV_PAGE_SIZE, "2^%u bytes", bits);
+	return ret;
+}
+
+static int configuration_part(struct mfd_recv_main *in, struct mfd_error *err)
+{
+	uint32_t version;
+	char name[256];
+	int ret = get_name(in, name, err);
+	bool uuid;
+
+	if (ret)
+		return ret;
+	uuid = !strcmp(name, "configuration/uuid");
+	if (!uuid && strcmp(name, "configuration/target-page-bits"))
+		return mfd_recv_reject(err, RECV_SUBSECTION, "%.64s", name);
+	ret = get_32(in, &version, err);
+	if (ret)
+		return ret;
+	return uuid ? check_uuid(in, err) : check_page_bits(in, err);
 }
 
 /* The configuration with its parts, and the type of what follows. */
