@@ -174,6 +174,103 @@ static void frozen(void **state)
 	nothing_left();
 }
 
+/* How long a wait may take, when in it the freeze begins, and what comes of it. */
+enum { WAIT_MS = 3000, FREEZE_AT_MS = 2000, WAIT_PAGES = 100 };
+
+struct sleeper {
+	struct thread thread;
+	int fd;
+	uint64_t job;		/* for WAIT; 0: it is WAIT_PENDING, until nothing is pending */
+	int64_t timeout_ns;
+	int err;
+	double took;
+};
+
+static void *sleeper(void *arg)
+{
+	struct sleeper *s = arg;
+	struct mzp_wait_pending p;
+	struct mzp_wait w = { 0 };
+	double start = now_ms();
+
+	s->err = s->job ? mzp_wait(s->fd, s->job, s->timeout_ns, &w) :
+			  mzp_wait_pending(s->fd, 0, 0, s->timeout_ns, &p);
+	s->took = now_ms() - start;
+	return NULL;
+}
+
+static void sleeper_start(struct sleeper *s)
+{
+	thread_start(&s->thread, sleeper, s);
+	until_blocked_in(getpid(), s->thread.tid, SYS_ioctl);
+}
+
+/*
+ * Whoever waits goes on waiting when all tasks are thawed, and for what was left then:
+ * the time in which they are frozen does not count, as that in which a process is stopped
+ * does not. (Frozen tasks' system calls are left and begun again.)
+ */
+static void waits_over_a_freeze(void **state)
+{
+	struct mzp_setup setup = setup_for(1);
+	struct sleeper sleepers[4];
+	struct session s;
+	struct sink sink;
+	double frozen;
+	struct mem m;
+	uint64_t job;
+
+	(void)state;
+	if (access("/sys/power/pm_test", W_OK))
+		skip_since("the kernel cannot test suspend");
+	setup.ring_packets = 2;
+	setup.packet_pages = 8;
+	session_open(&s, &setup);
+	mem_init(&m, "ram", WAIT_PAGES);
+	mem_add(&m, &s, NULL);
+	mem_set_range(&m, 0, WAIT_PAGES, DATA);
+	job = session_send(&s, m.block_id, 0, WAIT_PAGES, 0);
+	file_put("/sys/module/suspend/parameters/pm_test_delay", (char[]){ '0' + FROZEN_S, 0 });
+	file_put("/sys/power/pm_test", "freezer");
+	for (unsigned int i = 0; i < 4; i++) {
+		sleepers[i] = (struct sleeper){
+			.fd = s.fd, .job = i % 2 ? job : 0,
+			.timeout_ns = i / 2 ? WAIT_MS * 1000000ll : -1,
+		};
+		sleeper_start(&sleepers[i]);
+	}
+	usleep(FREEZE_AT_MS * 1000);
+	frozen = now_ms();
+	file_put("/sys/power/state", "freeze");
+	frozen = now_ms() - frozen;
+	file_put("/sys/power/pm_test", "none");
+	print_message("# frozen for %.0f ms\n", frozen);
+	must(frozen >= FROZEN_S * 1000);
+	for (unsigned int i = 2; i < 4; i++) {
+		double took;
+
+		thread_join(&sleepers[i].thread);
+		took = sleepers[i].took;
+		print_message("# a wait of %u ms took %.0f ms\n", WAIT_MS, took);
+		gives(ETIMEDOUT, sleepers[i].err);
+		/* all of it anew would take FREEZE_AT_MS more */
+		must(took >= WAIT_MS + FROZEN_S * 1000 &&
+		     took < WAIT_MS + frozen + 0.8 * FREEZE_AT_MS);
+	}
+	for (unsigned int i = 0; i < 2; i++)
+		must(blocked_in(getpid(), sleepers[i].thread.tid, SYS_ioctl));
+	sink_start(&sink, s.ch[0]);
+	for (unsigned int i = 0; i < 2; i++) {
+		thread_join(&sleepers[i].thread);
+		works(sleepers[i].err);
+	}
+	works(mzp_end(s.fd));
+	gives(0, sink_end(&sink));
+	session_close(&s);
+	mem_free(&m);
+	nothing_left();
+}
+
 /* --- a thread that does not give its CPU away */
 
 enum { RT_PAGES = 10, RT_CHANNELS = 4, RT_MS = 1000 };
@@ -625,6 +722,7 @@ int main(int argc, char **argv)
 {
 	static const struct CMUnitTest tests[] = {
 		cmocka_unit_test(frozen),
+		cmocka_unit_test(waits_over_a_freeze),
 		cmocka_unit_test(real_time),
 		cmocka_unit_test(cgroup),
 		cmocka_unit_test(numa),

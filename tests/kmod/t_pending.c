@@ -476,23 +476,32 @@ static void no_result_refused(void **state)
 #define LONG 3000
 #define STOPPED_AFTER 2000
 
-/* What a process that was stopped meanwhile sees of its waiting. */
+/*
+ * What a process that was stopped meanwhile sees of its waiting: one thread waits without
+ * an end, and one for some time.
+ */
 static void waits_on(void *arg)
 {
+	struct waiter endless = { .jobs = *(bool *)arg, .timeout_ns = -1 };
 	struct mzp_wait_pending p;
 	struct mzp_wait w = { 0 };
 	struct fix f;
 	double took;
 
 	fix_open_full(&f);
+	endless.fd = f.fd;
+	thread_start(&endless.thread, waiter, &endless);
 	took = now_ms();
-	if (*(bool *)arg)
+	if (endless.jobs)
 		gives(ETIMEDOUT, mzp_wait(f.fd, 0, LONG * MS, &w));
 	else
 		gives(ETIMEDOUT, mzp_wait_pending(f.fd, 0, 0, LONG * MS, &p));
 	took = now_ms() - took;
 	/* all of it anew would take STOPPED_AFTER more */
 	must(took >= LONG && took < LONG + 0.8 * STOPPED_AFTER, "%.0f ms", took);
+	must(blocked_in(getpid(), endless.thread.tid, SYS_ioctl));
+	drain(&f);
+	gives(0, waiter_end(&endless));
 	fix_close(&f);
 }
 
