@@ -116,6 +116,8 @@ void close_fd(int *fd)
 
 void state_free(struct state *st)
 {
+	if (st->stage == DONE)
+		works(mzp_end(st->s.fd));
 	close_fd(&st->s.fd);
 	if (st->stage == DONE)
 		rx_end(&st->rx);

@@ -9,6 +9,7 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 
 static int act_open(struct state *st)
 {
@@ -84,6 +85,40 @@ static void setup_with_listener(void **state)
 	(void)state;
 	sweep(&(struct sweep){ .from = OPEN, .prepare = prepare_events, .act = act_setup,
 			       .to = SET_UP });
+}
+
+/* Four times of what may be locked is asked for, and all that may be locked is given. */
+static void prepare_fit(struct state *st)
+{
+	st->s.setup.flags = MZP_SETUP_FIT | MZP_SETUP_DEFAULT_LEVEL;
+	st->s.setup.ring_packets *= 4;
+}
+
+static int act_setup_fit(struct state *st)
+{
+	struct mzp_setup setup = st->s.setup;
+	int err = mzp(st->s.fd, MZP_IOC_SETUP, &setup);
+
+	if (!err)
+		st->s.setup = setup;
+	return err;
+}
+
+static void finish_setup_fit(struct state *st)
+{
+	struct rlimit limit;
+
+	sys(getrlimit(RLIMIT_MEMLOCK, &limit));
+	must(st->s.setup.locked_bytes == limit.rlim_cur);
+	must(st->s.setup.ring_packets == state_setup().ring_packets);
+	advance_to(st, DONE);
+}
+
+static void setup_fit(void **state)
+{
+	(void)state;
+	sweep(&(struct sweep){ .from = OPEN, .prepare = prepare_fit, .act = act_setup_fit,
+			       .to = SET_UP, .finish = finish_setup_fit });
 }
 
 static int act_channel(struct state *st)
@@ -224,6 +259,29 @@ static void send_ranges(void **state)
 			       .act = act_send_ranges, .finish = finish_send });
 }
 
+static int act_send_blind(struct state *st)
+{
+	return mzp_send_blind(st->s.fd, st->extra, 0, 1);
+}
+
+/* Neither a failure nor a job that is done leaves anything behind. */
+static void finish_send_blind(struct state *st)
+{
+	struct mzp_status status;
+
+	drain_round(st);
+	status = mzp_status(st->s.fd);
+	must(status.submitted == 1 && !status.pending_pages && !status.jobs);
+	works(mzp_block_remove(st->s.fd, st->extra));
+}
+
+static void send_no_result(void **state)
+{
+	(void)state;
+	sweep(&(struct sweep){ .from = READABLE, .prepare = prepare_extra,
+			       .act = act_send_blind, .finish = finish_send_blind });
+}
+
 static int act_sync(struct state *st)
 {
 	return mzp_sync(st->s.fd, &st->sync);
@@ -233,6 +291,18 @@ static void sync_(void **state)
 {
 	(void)state;
 	sweep(&(struct sweep){ .from = SENT, .act = act_sync, .to = SYNCED });
+}
+
+/* WAIT for all, with id 0, waits for it, too. */
+static int act_sync_blind(struct state *st)
+{
+	return mzp_sync_blind(st->s.fd);
+}
+
+static void sync_no_result(void **state)
+{
+	(void)state;
+	sweep(&(struct sweep){ .from = SENT, .act = act_sync_blind, .to = SYNCED });
 }
 
 /* All that was handed over has been received, and nobody has asked for the results. */
@@ -344,6 +414,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(setup_zlib),
 		cmocka_unit_test(setup_zstd),
 		cmocka_unit_test(setup_with_listener),
+		cmocka_unit_test(setup_fit),
 		cmocka_unit_test(channel),
 		cmocka_unit_test(block_add),
 		cmocka_unit_test(block_add_fd),
@@ -351,7 +422,9 @@ int main(int argc, char **argv)
 		cmocka_unit_test(send_all),
 		cmocka_unit_test(send_bitmap),
 		cmocka_unit_test(send_ranges),
+		cmocka_unit_test(send_no_result),
 		cmocka_unit_test(sync_),
+		cmocka_unit_test(sync_no_result),
 		cmocka_unit_test(wait_one),
 		cmocka_unit_test(wait_all),
 		cmocka_unit_test(cancel),
