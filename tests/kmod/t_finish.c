@@ -128,6 +128,9 @@ static void nothing_follows(void **state)
 		gives(ESHUTDOWN, mzp_sync(o.s.fd, NULL));
 		gives(ESHUTDOWN, mzp_inject(o.s.fd, 0, "x", 1));
 		gives(ESHUTDOWN, mzp_block_add(o.s.fd, "more", o.m.base, PAGE, NULL));
+		gives(ESHUTDOWN, mzp_block_remove(o.s.fd, o.m.block_id));
+		gives(ESHUTDOWN, mzp_block_remove(o.s.fd, o.m.block_id + 1));
+		gives(EBUSY, mzp_setup(o.s.fd, &o.s.setup));
 		gives(ESHUTDOWN, mzp_channel(o.s.fd, 0, 0, &ch));
 		must(mzp_status(o.s.fd).jobs == 2);
 		gives(ETIMEDOUT, mzp_wait_pending(o.s.fd, 0, 0, 0, &p));
@@ -138,6 +141,103 @@ static void nothing_follows(void **state)
 		works(mzp_wait_pending(o.s.fd, 0, 0, -1, &p));
 		one_check(&o);
 		session_wait(&o.s, 0);
+		sys(close(o.s.fd));
+		one_free(&o);
+	}
+}
+
+/* Each job's result can be had as before, once; before or after it is done. */
+static void wait_after_end(void **state)
+{
+	(void)state;
+	for (unsigned int ending = 0; ending < 2; ending++) {
+		struct mzp_wait w = { 0 };
+		struct taker t;
+		struct one o;
+
+		one_open(&o, 100, ending ? 2 : 16, 10);
+		one_send(&o);
+		if (!ending)
+			until(!mzp_status(o.s.fd).jobs_unfinished);
+		works(mzp_end(o.s.fd));
+		if (ending) {
+			gives(ETIMEDOUT, mzp_wait(o.s.fd, o.sent.job, 0, &w));
+			gives(ETIMEDOUT, mzp_wait(o.s.fd, 0, 0, &w));
+			must(mzp_status(o.s.fd).jobs == 2);
+		}
+		taker_start(&t, o.ch, BY_READ, feed_one, &o.rx.chan[0]);
+		works(mzp_wait(o.s.fd, o.sent.job, -1, &w));
+		must(!w.error && w.submitted == 100 && w.normal + w.zero == 100);
+		gives(ENOENT, mzp_wait(o.s.fd, o.sent.job, 0, &w));
+		works(mzp_wait(o.s.fd, 0, -1, &w));
+		must(!w.error && !w.submitted && !mzp_status(o.s.fd).jobs);
+		works(mzp_wait(o.s.fd, 0, 0, &w));
+		gives(0, taker_end(&t));
+		mem_check(&o.m);
+		sys(close(o.s.fd));
+		one_free(&o);
+	}
+}
+
+/* It can be changed at any time, and so it can hold up the end, and let it come. */
+static void rate_after_end(void **state)
+{
+	(void)state;
+	for (unsigned int i = 0; i < WAYS; i++) {
+		struct taker t;
+		struct one o;
+
+		one_open(&o, 100, 2, 10);
+		one_send(&o);
+		works(mzp_end(o.s.fd));
+		works(mzp_rate(o.s.fd, 1));
+		must(mzp_status(o.s.fd).rate == 1);
+		taker_start(&t, o.ch, i, feed_one, &o.rx.chan[0]);
+		/* all but the SYNC, and pages that are not in a packet yet */
+		until(mzp_status(o.s.fd).pending_bytes == sizeof(struct mzp_wire_packet));
+		taker_sleeps(&t);
+		must(mzp_status(o.s.fd).pending_pages && state_of(o.s.fd) == MZP_STATE_ENDING);
+		works(mzp_rate(o.s.fd, 0));
+		gives(0, taker_end(&t));
+		must(state_of(o.s.fd) == MZP_STATE_ENDED);
+		works(mzp_rate(o.s.fd, 5));
+		must(mzp_status(o.s.fd).rate == 5);
+		one_check(&o);
+		sys(close(o.s.fd));
+		one_free(&o);
+	}
+}
+
+/* It ends what has not ended by itself, and nothing else. */
+static void cancel_after_end(void **state)
+{
+	(void)state;
+	for (unsigned int i = 0; i < 2 * WAYS; i++) {
+		bool ending = i & 1;
+		struct mzp_wait_pending p;
+		struct taker t;
+		struct one o;
+
+		one_open(&o, 100, ending ? 2 : 16, 10);
+		one_send(&o);
+		if (!ending)
+			until(!mzp_status(o.s.fd).jobs_unfinished);
+		works(mzp_end(o.s.fd));
+		for (unsigned int n = 0; n < 2; n++)
+			works(mzp_cancel(o.s.fd));
+		must(state_of(o.s.fd) == (ending ? MZP_STATE_FAILED : MZP_STATE_ENDED));
+		must(mzp_status(o.s.fd).error == (ending ? ECANCELED : 0));
+		gives(ending ? ECANCELED : ESHUTDOWN, mzp_end(o.s.fd));
+		gives(ending ? ECANCELED : ESHUTDOWN, mzp_sync(o.s.fd, NULL));
+		gives(ending ? ECANCELED : ESHUTDOWN, mzp_inject(o.s.fd, 0, "x", 1));
+		gives(ending ? ECANCELED : ESHUTDOWN, mzp_block_remove(o.s.fd, o.m.block_id));
+		gives(ending ? ECANCELED : ETIMEDOUT, mzp_wait_pending(o.s.fd, 0, 0, 0, &p));
+		gives(EBUSY, mzp_setup(o.s.fd, &o.s.setup));
+		works(mzp_rate(o.s.fd, 1 << 30));
+		taker_start(&t, o.ch, i / 2, ending ? NULL : feed_one, &o.rx.chan[0]);
+		gives(ending ? ECANCELED : 0, taker_end(&t));
+		if (!ending)
+			one_check(&o);
 		sys(close(o.s.fd));
 		one_free(&o);
 	}
@@ -382,6 +482,9 @@ int main(int argc, char **argv)
 		cmocka_unit_test(ends),
 		cmocka_unit_test(close_after_end),
 		cmocka_unit_test(nothing_follows),
+		cmocka_unit_test(wait_after_end),
+		cmocka_unit_test(rate_after_end),
+		cmocka_unit_test(cancel_after_end),
 		cmocka_unit_test(end_arguments),
 		cmocka_unit_test(end_after_failure),
 		cmocka_unit_test(failure_after_end),

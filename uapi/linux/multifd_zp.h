@@ -41,8 +41,10 @@
  *  - ENXIO: the session has not been set up. Not for INFO and SETUP.
  *  - ECANCELED: the session was cancelled, or closed without END.
  *  - EPIPE: a channel was closed by its reader, so the stream is incomplete
- *    and the session is over. As ECANCELED, not for INFO, WAIT, STATUS and CANCEL;
- *    WAIT and STATUS tell it as an error of jobs.
+ *    and the session is over. As ECANCELED, not for INFO, SETUP, WAIT, STATUS, RATE and
+ *    CANCEL; WAIT and STATUS tell it as an error of jobs.
+ *  - ESHUTDOWN: END was called. For BLOCK_ADD, BLOCK_REMOVE, CHANNEL, SEND, SYNC, INJECT
+ *    and END.
  *
  * Commands other than WAIT, WAIT_PENDING and PUMP do not wait for I/O or for the
  * reader of a channel.
@@ -607,7 +609,7 @@ struct mzp_sync {
  *
  * Errors: ETIMEDOUT: not done within @timeout_ns. EINTR: a signal handler ran
  * (without a handler, or with SA_RESTART, WAIT goes on by itself, as it does when the
- * process was stopped or frozen).
+ * process was stopped or frozen; the time for which it was does not count).
  * ENOSPC: @zero_bitmap_pages does not suffice; ENODATA: a zero bitmap is wanted
  * but was not kept (both at once, without waiting; the job can still be waited
  * for).
@@ -638,9 +640,9 @@ struct mzp_wait {
  * @flags: must be 0
  *
  * End the session at once: jobs that are not done end with ECANCELED, rings are
- * emptied, and readers get ECANCELED. BLOCK_ADD, BLOCK_REMOVE, CHANNEL, SEND and
- * SYNC fail with ECANCELED from now on. Never fails on a session that was set
- * up, however often it is called.
+ * emptied, and readers get ECANCELED. BLOCK_ADD, BLOCK_REMOVE, CHANNEL, SEND, SYNC,
+ * WAIT_PENDING, INJECT and END fail with ECANCELED from now on. Never fails on a session
+ * that was set up, however often it is called, and does nothing to one that has ended.
  */
 struct mzp_cancel {
 	__u32 size;
@@ -761,6 +763,9 @@ struct mzp_wait_pending {
  * all jobs are done, each channel ends behind its last byte. The device may be closed
  * at once, but the address space must stay until the jobs are done. A job that fails
  * after this ends the session with ECANCELED.
+ *
+ * Blocks stay as they are, and no channel can be fetched any more. WAIT, WAIT_PENDING,
+ * STATUS and RATE go on as before.
  *
  * Closing the device without END is a failure for every reader, so that a VMM that
  * dies is never taken for one that has finished.
