@@ -29,7 +29,7 @@ void mzp_limit_init(struct mzp_limit *limit)
  * @whose: its @own or @given
  * @rate: bytes per second; 0: no limit
  *
- * The caller kicks the session afterwards.
+ * The caller has the session's channels looked at afterwards.
  *
  * Context: process.
  */

@@ -448,10 +448,8 @@ int multifd_zp_nl_session_limit_doit(struct sk_buff *request, struct genl_info *
 		return PTR_ERR(session);
 	if (info->attrs[MZP_A_SESSION_CPUS])
 		err = mzp_nl_limit_cpus(session, info);
-	if (!err && rate) {
-		mzp_limit_set(&session->limit, &session->limit.given, nla_get_u64(rate));
-		mzp_session_kick(session);
-	}
+	if (!err && rate)
+		mzp_session_set_rate(session, &session->limit.given, nla_get_u64(rate));
 	mzp_session_put(session);
 	return err;
 }

@@ -3,7 +3,6 @@
  * RATE: the limit that a VMM sets itself.
  */
 #include "cmd.h"
-#include "limit.h"
 #include "rate.h"
 #include "session.h"
 
@@ -21,7 +20,6 @@ int mzp_ioctl_rate(struct mzp_cmd *cmd)
 
 	if (arg->flags)
 		return -EINVAL;
-	mzp_limit_set(&session->limit, &session->limit.own, arg->rate);
-	mzp_session_kick(session);
+	mzp_session_set_rate(session, &session->limit.own, arg->rate);
 	return 0;
 }

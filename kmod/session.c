@@ -257,6 +257,25 @@ void mzp_session_kick(struct mzp_session *session)
 }
 
 /**
+ * mzp_session_set_rate - set one of a session's limits, from now on
+ * @session: the session
+ * @whose: the limit's @own or @given
+ * @rate: bytes per second; 0: no limit
+ *
+ * Context: process.
+ */
+void mzp_session_set_rate(struct mzp_session *session, u64 *whose, u64 rate)
+{
+	unsigned int i;
+
+	mzp_limit_set(&session->limit, whose, rate);
+	mzp_session_kick(session);
+	/* Who polls has waited for time to pass, also if a worker was to run the channel. */
+	for (i = 0; i < session->nr_channels; i++)
+		mzp_channel_wake(session->channel[i]);
+}
+
+/**
  * mzp_session_note_error - remember what went wrong first, for those who ask
  * @session: the session
  * @error: negative errno
