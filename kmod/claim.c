@@ -160,6 +160,8 @@ bool mzp_claim_take(struct mzp_channel *channel)
  * mzp_claim_take_or_kick - run a channel, or have its runner look again
  * @channel: as for mzp_claim_take()
  *
+ * The caller wakes the runner afterwards, which may sleep until the rate allows more.
+ *
  * Context: as mzp_claim_take().
  * Return: as mzp_claim_take().
  */
@@ -170,8 +172,6 @@ bool mzp_claim_take_or_kick(struct mzp_channel *channel)
 			return true;
 		/* It may have become idle meanwhile. */
 	} while (atomic_cmpxchg(&channel->claim.state, MZP_RUNNING, MZP_KICKED) < MZP_RUNNING);
-	/* It may sleep until the rate allows more. */
-	mzp_channel_wake(channel);
 	return false;
 }
 
