@@ -3,11 +3,13 @@
  * The claim of a channel (kmod/claim.c), with all that wakes and is woken by it: a model
  * for spin. Names are those of the code.
  *
- * One channel, with a ring of SIZE packets; two threads that kick it; a worker, which may
- * rest, or not get to run any more; a reader, which may be interrupted, and may read no
- * more at any time; and the end of the session. They are interleaved step by step, in all
- * orders. A step is an access to something that others use, or what is done under a
- * spinlock, if all that is looked at is under that lock, but for one exchange of the state.
+ * One channel, with a ring of SIZE packets; two threads that hand pages over; a worker, which
+ * may rest, or not get to run any more; a reader, which may be interrupted, and may read no
+ * more at any time, or PUMP, whose socket may be full; the rate; and the end of the session,
+ * of either kind. They are interleaved step by step, in all orders. A step is an access to
+ * something that others use, or what is done under a spinlock, if all that is looked at is
+ * under that lock, but for one exchange of the state. A condition that looks at the session's
+ * phase and at the ring is one step, too.
  *
  * Memory is sequentially consistent here. In the code that is so where it matters, since
  * what the proofs rest on are stores, full barriers and loads: the exchanges of the state;
@@ -16,15 +18,16 @@
  * wq_has_sleeper(). Whether one of these is missing, the model does not see.
  *
  * What must hold is at the end, when nobody can go on; and, always, that one at most runs
- * the channel, that it is in a queue if and only if it is QUEUED, and that what is taken out
- * of the ring or put there is there, or has room.
+ * the channel, that it is in a queue if and only if it is QUEUED, that what is taken out of
+ * the ring or put there is there, or has room, and that neither PUMP nor the worker goes
+ * round and round though nothing happens.
  *
  * Each rule can be left out, one by one (WITHOUT_…), which must make the model fail.
+ * tests/model/run has the sizes and parts that are gone through, and the rules. The way to a
+ * fault is found by hand, where a copy of this is:
  *
- * To be run by hand, it is not part of `make check` yet: going through all of it takes
- * longer than that may.
- *
- *	spin -a [-DPUMP] [-DSIGNAL] [-DREST] … claim.pml && gcc -DSAFETY -o pan pan.c && ./pan
+ *	spin -a -DSECOND=0 -DWITHOUT_KICKED claim.pml && gcc -w -DSAFETY -DBFS -o pan pan.c
+ *	./pan; spin -t -p -g -DSECOND=0 -DWITHOUT_KICKED claim.pml
  */
 #ifndef FIRST
 #define FIRST 1		/* pages that each of the two threads hands over */
@@ -36,7 +39,7 @@
 #define SIZE 1
 #endif
 #ifndef HARD
-#define HARD 0		/* whether there is a page that only the reader can get */
+#define HARD 0		/* which page only the reader can get, or 0 */
 #endif
 #ifdef NO_WORKERS
 #define WORKERS false
@@ -60,7 +63,7 @@ bool starved;
 /* what there is to do, and what the channel has of it */
 byte pages;
 bool job;
-bool hard = HARD;
+byte hard = HARD;	/* pages up to the one that only the reader can get; 0: there is none */
 #ifdef RATE
 bool limited = true;	/* the session's rate allows no more */
 #else
@@ -78,10 +81,17 @@ bool read_lock;
 #define UNLOCK	skip
 #endif
 
-/* the reader's task: in the wait queue readable; asleep; what for */
+#ifdef END
+bool ending;		/* END was called: no job will follow */
+bool ended;
+#else
+#define ending	false
+#define ended	false
+#endif
+
+/* the reader's task: waits for readable; asleep; reads no more */
 bool hooked;
 bool asleep;
-bool fault;
 bool gone;
 #ifdef SIGNAL
 bool signal;
@@ -92,47 +102,92 @@ bool signal;
 #endif
 
 #ifdef PUMP
-/* struct mzp_socket_pump, but for @asleep */
+/* struct mzp_socket_pump; its @asleep is sleeps */
+bool pumps;		/* its entry is in the wait queue readable */
 bool woken;
 bool sleeps;
 bool owed;
-byte pumper;
-byte turns;		/* of PUMP, one after the other, in which nothing has happened */
+bool stuck;		/* it sleeps until there is room in the socket */
+#else
+#define sleeps	false
+#define stuck	false
 #endif
 
 bool stopped;		/* the worker does not get to run any more */
+#ifdef REST
+bool busy;		/* it runs the channel */
+#define BUSY(is)	busy = is
+#else
+#define BUSY(is)	skip
+#endif
 byte runners;
 
 #define OPEN	(state == LEFT || state == QUEUED)
-#define READY	(ring > 0 || OPEN || failed)
-#ifdef PUMP
-#define HAPPENED	turns = (_pid == pumper -> turns : 0)
+
+/* Turns of PUMP, or of the worker, one after the other, in which nothing has happened. */
+#if defined(PUMP) || defined(RATE) || HARD > 0
+byte turns;
+byte turner;
+#define TURN		turns++; assert(turns < 4)
+#define HAPPENED	turns = (_pid == turner -> turns : 0)
+#define PROGRESS	turns = 0
 #else
+#define TURN		skip
 #define HAPPENED	skip
+#define PROGRESS	skip
 #endif
+
 #define RUN	runners++; assert(runners == 1 && !queued); state = RUNNING; HAPPENED
 
 /* mzp_channel_wake() */
 inline wake()
 {
 	atomic {
-		if
 #ifdef PUMP
-		:: hooked -> woken = true; HAPPENED;
-			if
-			:: sleeps -> asleep = false
-			:: else
-			fi
-#else
-		:: hooked -> asleep = false
+		if
+		:: pumps -> woken = true; HAPPENED
+		:: else
+		fi;
 #endif
+		if
+		:: hooked || sleeps -> asleep = false
 		:: else
 		fi
 	}
 }
 
-/* mzp_claim_for_worker(): what it reads may be old already when it returns */
-#define FOR_WORKER	(up && (!waiting || ring > 0))
+/* mzp_reader_ready(), mzp_reader_pollable() */
+inline reader_ready(ok)
+{
+	if
+	:: atomic { ring > 0 -> ok = true }
+	:: ring == 0 ->
+#ifdef WITHOUT_OPEN
+		ok = false;
+#elif defined(POLL)
+		ok = OPEN && !limited;
+#else
+		ok = OPEN;
+#endif
+		if
+		:: ok
+		:: else -> ok = failed || ended
+		fi
+	fi
+}
+
+/* mzp_claim_for_worker() */
+inline for_worker(ok)
+{
+	if
+	:: atomic { !up -> ok = false }
+	:: up ->
+		if
+		:: atomic { !waiting -> ok = true }
+		:: waiting -> ok = (ring > 0)
+		fi
+	fi
+}
 
 /* mzp_runqueue_add(), by who runs it */
 inline runqueue_add(ok)
@@ -140,7 +195,7 @@ inline runqueue_add(ok)
 	atomic {
 		if
 		:: up -> assert(!queued && runners == 1);
-			queued = true; state = QUEUED; runners--; ok = true
+			queued = true; state = QUEUED; runners--; HAPPENED; ok = true
 		:: else -> ok = false
 		fi
 	}
@@ -195,45 +250,58 @@ inline drain(ok)
 }
 
 /* mzp_claim_take_left() */
-inline pass_on(ok)
+inline take_left(ok)
 {
-	ok = (state == LEFT && !needs_reader && FOR_WORKER);
 	if
-	:: ok -> claim_take(ok)
-	:: else
+	:: atomic { state != LEFT -> ok = false }
+	:: state == LEFT ->
+		if
+		:: atomic { needs_reader -> ok = false }
+		:: !needs_reader ->
+			for_worker(ok);
+			if
+			:: ok -> claim_take(ok)
+			:: else
+			fi
+		fi
 	fi
 }
 
 /* mzp_claim_take_or_kick() */
 inline take_or_kick(ok)
 {
-#ifdef WITHOUT_KICK_AT_END
-	claim_take(ok)
-#else
 	atomic {
 		if
+#ifdef WITHOUT_KICK_AT_END
+		:: state == RUNNING || state == KICKED -> ok = false
+#else
 		:: state == RUNNING || state == KICKED -> state = KICKED; ok = false
+#endif
 		:: else -> claim_take(ok)
 		fi
-	};
+	}
+}
+
+/* mzp_channel_let_go() */
+inline let_go(ok)
+{
+	take_or_kick(ok);
 	if
-	:: ok
-	:: else -> wake()
-	fi
+	:: ok -> job = false; drain(ok); ok = true
+	:: else -> drain(ok); ok = false
+	fi;
+#ifndef WITHOUT_WAKE_AT_END
+	wake()
 #endif
 }
 
-/*
- * mzp_claim_release(), whose mzp_claim_take_left() and mzp_channel_let_go() take the
- * channel again.
- */
-inline claim_release(result, ok)
+/* mzp_claim_give_up(), but that ok is whether it was given to somebody else */
+inline give_up(result, ok)
 {
-	do
-	:: atomic {
 #ifndef WITHOUT_NEED
-		needs_reader = (result == NEEDS_READER);
+	needs_reader = (result == NEEDS_READER);
 #endif
+	atomic {
 		ok = false;
 		if
 #ifdef WITHOUT_KICKED
@@ -244,34 +312,41 @@ inline claim_release(result, ok)
 #endif
 		:: else
 		fi
-	   };
+	};
+	if
+	:: !ok ->
+		if
+		:: result == SOME -> for_worker(ok)
+		:: else
+		fi;
+		if
+		:: ok -> runqueue_add(ok)
+		:: else
+		fi;
+		if
+#ifdef WITHOUT_WAKE_AT_QUEUE
+		:: ok
+#else
+		:: ok -> wake()
+#endif
+		:: else -> atomic { state = LEFT; runners--; HAPPENED }
+		fi
+	:: else
+	fi
+}
+
+/* mzp_claim_release() */
+inline claim_release(result, ok)
+{
+	do
+	:: give_up(result, ok);
 	   if
 	   :: ok -> break
-	   :: !ok && result == SOME ->
-		if
-		:: FOR_WORKER -> runqueue_add(ok)
-		:: else
-		fi
-	   :: else
-	   fi;
-	   if
-	   :: ok -> wake(); break
-	   :: else -> atomic { state = LEFT; runners-- }
-	   fi;
-	   if
-#ifndef WITHOUT_END_AT_LEAVE
-	   :: failed ->
-		take_or_kick(ok);
-		if
-		:: ok -> job = false; drain(ok); wake(); result = NOTHING
-		:: else -> drain(ok); wake(); break
-		fi
-#endif
-	   :: else ->
+	   :: !ok && !failed ->
 #ifdef WITHOUT_LOOK_AT_LEAVE
 		ok = false;
 #else
-		pass_on(ok);
+		take_left(ok);
 #endif
 		if
 		:: ok -> result = SOME
@@ -281,45 +356,80 @@ inline claim_release(result, ok)
 #endif
 			break
 		fi
+	   :: !ok && failed ->
+#ifdef WITHOUT_END_AT_LEAVE
+		wake(); break
+#else
+		let_go(ok);
+		if
+		:: ok -> result = NOTHING
+		:: else -> break
+		fi
+#endif
 	   fi
 	od
 }
 
-/* mzp_claim_kick() */
+/* mzp_claim_pass_on() */
+inline pass_on(result, ok)
+{
+	take_left(ok);
+	if
+	:: ok -> result = SOME; claim_release(result, ok)
+	:: else
+	fi
+}
+
+inline wake_at_kick()
+{
+#ifdef WITHOUT_WAKE_AT_KICK
+	skip
+#else
+	wake()
+#endif
+}
+
+/*
+ * mzp_claim_kick(). When its loop ends, the caller runs the channel (ok), or has left it to
+ * the reader (NEEDS_READER), or all is done. That it wakes the reader also after having
+ * passed it on is left out here: the release has done that.
+ */
 inline claim_kick(result, ok)
 {
-	ok = false;
+	atomic { result = 0; ok = false };
 	do
-	:: atomic { state == QUEUED || state == KICKED -> ok = false; break }
-	:: atomic { state == RUNNING -> state = KICKED }; wake(); ok = false; break
-	:: state == IDLE || state == LEFT ->
-		if
-		:: FOR_WORKER ->
-			atomic {
-				if
-				:: state == IDLE || state == LEFT -> RUN; ok = true; break
-				:: else
-				fi
-			}
-		:: else ->
-			atomic {
-				if
-				:: state == IDLE || state == LEFT -> state = LEFT; ok = true
-				:: else -> ok = false
-				fi
-			};
+	:: atomic { state == QUEUED || state == KICKED -> break }
+	:: atomic { state == RUNNING -> state = KICKED; HAPPENED }; wake_at_kick(); break
+	:: state == IDLE ->
+		for_worker(ok);
+		atomic {
 			if
-			:: ok ->
-#ifdef WITHOUT_LOOK_AT_KICK
-				ok = false;
-#else
-				pass_on(ok);
-#endif
-				wake(); break
-			:: else
+			:: state == IDLE && ok -> RUN; break
+			:: state == IDLE && !ok -> state = LEFT; HAPPENED; result = NEEDS_READER; break
+			:: else -> ok = false
 			fi
-		fi
+		}
+	:: state == LEFT ->
+		for_worker(ok);
+		atomic {
+			if
+			:: state == LEFT && ok -> RUN; break
+			:: !ok -> result = NEEDS_READER; break
+			:: else -> ok = false
+			fi
+		}
 	od;
+	if
+	:: result == NEEDS_READER ->
+#ifndef WITHOUT_LOOK_AT_KICK
+		take_left(ok);
+#endif
+		if
+		:: ok
+		:: else -> wake_at_kick()
+		fi
+	:: else
+	fi;
 	if
 	:: ok -> result = SOME; claim_release(result, ok)
 	:: else
@@ -342,6 +452,75 @@ inline ring_room(ok)
 #endif
 	:: else
 	fi
+}
+
+/*
+ * What a reader waits for in mzp_classify(): a page that a userfaultfd handler brings. It may
+ * need what is in the ring for that. The wait looks at nothing of ours.
+ */
+inline wait_for_page(result)
+{
+	asleep = true;
+	if
+	:: atomic { ring == 0 -> hard = 0; result = SOME }
+	:: atomic { !asleep -> result = SOME }
+	:: signal
+#ifdef STOP
+	:: skip ->	/* it does not come at all */
+		if
+		:: atomic { !asleep -> result = SOME }
+		:: signal
+		fi
+#endif
+	fi;
+	asleep = false
+}
+
+/* mzp_producer_limited() */
+inline wait_for_rate(result)
+{
+	atomic { hooked = true; asleep = true };
+	do
+	:: atomic { state == KICKED || failed -> result = SOME; break }
+	:: else ->
+		if
+		:: atomic { !asleep -> asleep = true }
+		:: atomic { signal -> break }
+		fi
+	od;
+	atomic { hooked = false; asleep = false }
+}
+
+/* mzp_session_finished(), if ok */
+inline finished(ok)
+{
+#if defined(END) && !defined(WITHOUT_WAKE_AT_ENDED)
+	if
+	:: ok -> wake()
+	:: else
+	fi
+#else
+	skip
+#endif
+}
+
+/*
+ * What the job has more, or mzp_queue_account(): what was taken of it is done, and so may be
+ * the session.
+ */
+inline account(ok)
+{
+	atomic {
+		if
+		:: pages > 0 -> pages--
+		:: job = false
+		fi;
+#ifdef END
+		ok = ending && !failed && pages == 0 && !job;
+		ended = ended || ok
+#endif
+	};
+	finished(ok)
 }
 
 /* mzp_producer_run(), by the worker or by the reader */
@@ -370,51 +549,46 @@ inline producer_run(reader, result, made, ok)
 			:: else
 			fi;
 			if
-			:: hard -> result = NEEDS_READER
+			:: hard == 1 -> result = NEEDS_READER
 			:: else
 			fi
 		}
 	   fi;
 	   if
 	   :: result == SOME ->
-		job = false;
-		atomic { assert(ring < SIZE); ring++; made = true }
+		atomic {
+			if
+			:: assert(ring < SIZE); ring++; made = true
+#ifdef END
+			:: skip		/* none of its pages is there */
+#endif
+			fi;
+			if
+			:: hard > 1 -> hard--
+			:: else
+			fi;
+			PROGRESS
+		};
+		account(ok)
 	   :: else ->
+		/* mzp_may_wait() */
 		if
 #ifdef WITHOUT_RING_FIRST
-		:: reader && job ->
+		:: reader && job -> wait_for_page(result)
 #else
-		:: reader && job && ring == 0 ->
+		:: reader && job && ring == 0 -> wait_for_page(result)
 #endif
-			/* handle_userfault(): it looks at nothing of ours */
-			atomic { fault = true; asleep = true };
-			if
-			:: atomic { hard = false; fault = false }	/* it is there */
-			:: atomic { !asleep || signal -> fault = false }
-			fi
-		:: reader && !job && ring == 0 ->
-			/* mzp_producer_limited() */
-			atomic { hooked = true; asleep = true };
-			do
-			:: state == KICKED || failed -> break
-			:: else ->
-				if
-				:: atomic { !asleep -> asleep = true }
-				:: atomic { signal -> break }
-				fi
-			od;
-			atomic { hooked = false; asleep = false }
-		:: else -> break
-		fi;
-		if
-		:: signal -> break
-		:: else -> result = SOME
+#ifndef POLL
+		:: reader && !job && ring == 0 -> wait_for_rate(result)
+#endif
+		:: else
 		fi
 	   fi;
 	   /* mzp_producer_over() */
 	   if
-	   :: !reader || made || signal -> break
-	   :: !(reader && signal)
+	   :: result != SOME -> break
+	   :: result == SOME && (!reader || made || signal) -> break
+	   :: result == SOME && !(reader && signal)
 	   fi
 	od;
 	if
@@ -428,19 +602,28 @@ inline producer_run(reader, result, made, ok)
 	fi
 }
 
-/* SEND; with @limit, then the rate is lifted */
-proctype sender(byte nr; bool limit)
+/* SEND; and then, with @rate, mzp_session_set_rate() */
+proctype sender(byte nr; bool rate)
 {
 	mtype result;
 	bool ok;
 
 	do
-	:: nr > 0 -> atomic { nr--; pages++ }; claim_kick(result, ok)
-#ifdef RATE
-	:: nr == 0 && limit -> atomic { limit = false; limited = false }; claim_kick(result, ok)
-#endif
+	:: atomic { nr > 0 && !ending -> nr--; pages++ };
+	   claim_kick(result, ok)
 	:: else -> break
-	od
+	od;
+#ifdef RATE
+	if
+	:: rate ->
+		limited = false;
+		claim_kick(result, ok);
+#ifndef WITHOUT_WAKE_AT_RATE
+		wake()
+#endif
+	:: else
+	fi
+#endif
 }
 
 /* mzp_worker_fn() */
@@ -451,16 +634,21 @@ proctype worker()
 
 end:	do
 	:: queued ->
-		runqueue_remove(ok);
+		atomic { runqueue_remove(ok); BUSY(ok) };
 		if
-		:: ok -> producer_run(false, result, made, ok); claim_release(result, ok)
+		:: ok ->
+#ifndef PUMP
+			TURN;
+#endif
+			producer_run(false, result, made, ok); claim_release(result, ok)
 		:: else
 		fi;
-		atomic { result = 0; made = false; ok = false }
+		atomic { result = 0; made = false; ok = false; BUSY(false) }
 	:: atomic { stopped = true; break }
 	od
 }
 
+#ifdef REST
 /* mzp_workers_rest(), mzp_workers_go_on(): also what parks a worker */
 proctype rest()
 {
@@ -475,11 +663,13 @@ proctype rest()
 	:: else
 	fi;
 #endif
-	up = true;
+	!busy;
+	atomic { assert(!busy); up = true };
 #ifndef WITHOUT_KICK_AT_OPEN
 	claim_kick(result, ok)
 #endif
 }
+#endif
 
 #ifdef STOP
 /* mzp_session_stop(), and mzp_session_rouse_fn() */
@@ -490,14 +680,14 @@ proctype stop()
 
 	failed = true;
 #ifdef WITHOUT_STOP
-	ok = false;
+	wake();
 #else
-	take_or_kick(ok);
-#endif
+	let_go(ok);
 	if
-	:: ok -> job = false; drain(ok); wake(); result = NOTHING; claim_release(result, ok)
-	:: else -> drain(ok); wake()
+	:: ok -> result = NOTHING; claim_release(result, ok)
+	:: else
 	fi;
+#endif
 #ifdef WITHOUT_REPETITION
 	if
 	:: noted -> asleep = false
@@ -506,10 +696,21 @@ proctype stop()
 #else
 end:	do
 	:: atomic { noted && asleep -> asleep = false }
+	:: !noted -> break
 	od
 #endif
 }
+#endif
 
+#ifdef END
+/* END */
+proctype no_more()
+{
+	bool ok;
+
+	atomic { ending = true; ok = !failed && pages == 0 && !job; ended = ok };
+	finished(ok)
+}
 #endif
 
 #ifdef SIGNAL
@@ -563,32 +764,46 @@ inline reader_produce(result, made, ok)
 	fi
 }
 
-/* mzp_claim_wait_end() */
+/* mzp_claim_wait_end(), with ok: it comes */
 inline wait_end(result, ok)
 {
 	waiting--;
 #ifndef WITHOUT_LOOK_AT_WAIT_END
 	if
-	:: comes -> ok = false
-	:: else ->
-		pass_on(ok);
-		if
-		:: ok -> result = SOME; claim_release(result, ok)
-		:: else
-		fi
+	:: ok
+	:: else -> pass_on(result, ok)
 	fi
 #endif
+}
+
+/*
+ * mzp_channel_lock(). Takes the place of an if's conditions; over: the session's phase
+ * was MZP_ENDED before the ring was looked at.
+ */
+inline channel_lock(over)
+{
+	LOCK;
+#ifndef WITHOUT_PHASE_FIRST
+	over = ended
+#endif
+}
+
+/* The stream has been read to its end. */
+inline read_to_end(ok)
+{
+	channel_unlock(ok);
+	assert(ring == 0)
 }
 
 /* read(2), time and again: mzp_file_read_iter(), mzp_reader_fill(), mzp_reader_wait() */
 proctype reader()
 {
 	mtype result;
-	bool made, ok, err, comes;
+	bool made, ok, err, over;
 
 	do
 	:: atomic { gone = true; break }
-	:: LOCK;
+	:: channel_lock(over);
 	   if
 	   :: failed -> channel_unlock(ok); atomic { gone = true; break }
 	   :: !failed && ring > 0 ->
@@ -599,15 +814,24 @@ proctype reader()
 		fi;
 		channel_unlock(ok)
 	   :: !failed && ring == 0 ->
+#ifdef WITHOUT_PHASE_FIRST
+		over = ended;
+#endif
 		channel_unlock(ok);
 		do
-		:: reader_produce(result, made, ok);
+		:: over -> break
+		:: else ->
+		   reader_produce(result, made, ok);
 		   if
 		   :: ring > 0 || failed -> break
 		   :: else
 		   fi;
 		   if
+#ifdef POLL
+		   :: ok && (result == SOME || (result == NEEDS_READER && signal)) ->
+#else
 		   :: ok && result != NOTHING ->
+#endif
 			atomic { err = signal; DELIVER; break }
 		   :: else
 		   fi;
@@ -616,12 +840,9 @@ proctype reader()
 #endif
 		   do
 		   :: atomic { hooked = true; asleep = true };
+		      reader_ready(ok);
 		      if
-#ifdef WITHOUT_OPEN
-		      :: ring > 0 || failed -> break
-#else
-		      :: READY -> break
-#endif
+		      :: ok -> break
 		      :: else ->
 end:			if
 			:: atomic { !asleep }
@@ -630,94 +851,122 @@ end:			if
 		      fi
 		   od;
 		   atomic { hooked = false; asleep = false };
-		   comes = !err && ring == 0;
 #ifndef POLL
+		   ok = !err && ring == 0;
 		   wait_end(result, ok);
 #endif
 		   if
-		   :: err || ring > 0 || failed -> break
-		   :: else -> atomic { result = 0; made = false; ok = false; comes = false }
+		   :: err || ring > 0 || failed || ended -> break
+		   :: else -> atomic { result = 0; made = false; ok = false }
 		   fi
 		od;
-		atomic { result = 0; made = false; ok = false; err = false; comes = false }
-	   fi
+		if
+		:: over -> assert(ring == 0); atomic { gone = true; break }
+		:: else
+		fi;
+		atomic { result = 0; made = false; ok = false; err = false }
+	   fi;
+	   over = false
 	od
 }
 
 #ifdef PUMP
+/* mzp_socket_sleep() */
+inline socket_sleep()
+{
+	atomic { asleep = true; sleeps = true };
+	if
+	:: woken
+	:: else ->
+end:		if
+		:: !asleep
+		:: signal
+		fi
+	fi;
+	atomic { sleeps = false; asleep = false }
+}
+
+/* mzp_socket_settle() */
+inline settle(result, ok)
+{
+	if
+	:: owed -> owed = false; claim_kick(result, ok)
+	:: else
+	fi
+}
+
 /* PUMP, which others end: mzp_socket_run() */
 proctype pump()
 {
 	mtype result;
-	bool made, ok, comes;
+	bool made, ok, over;
 
-	hooked = true;
+	pumps = true;
 	do
 	:: break	/* a signal, @max, a socket that fails */
-	:: atomic { woken = false; turns++; assert(turns < 4) };
-	   LOCK;
+	:: atomic { !signal -> woken = false; TURN };
+	   channel_lock(over);
 	   if
 	   :: failed -> channel_unlock(ok); break
 	   :: !failed && ring > 0 ->
 		do
-		:: ring > 0 -> ring_release(ok); turns = 0;
-			if
-			:: ok -> owed = true
-			:: else
-			fi
-		:: turns = 0; break	/* the socket is full */
+		:: ring > 0 ->
+			ring_release(ok);
+			atomic { owed = owed || ok; ok = false; PROGRESS }
+		:: atomic { PROGRESS; stuck = (ring > 0); break }
 		od;
 		channel_unlock(ok);
+		/* mzp_socket_wait_room() */
 		if
-		:: ring > 0 && owed -> owed = false; claim_kick(result, ok)
+		:: stuck ->
+#ifndef WITHOUT_SETTLING_IN_WAIT
+			settle(result, ok);
+#endif
+			if
+			:: skip		/* there is room meanwhile */
+			:: socket_sleep()
+			fi;
+			stuck = false
 		:: else
 		fi
 	   :: !failed && ring == 0 ->
 		channel_unlock(ok);
-		reader_produce(result, made, ok);
-#ifndef WITHOUT_SETTLING
 		if
-		:: !ok && owed -> claim_kick(result, ok); result = NOTHING
-		:: !ok && !owed -> result = NOTHING
+		:: over -> assert(ring == 0); break
 		:: else
 		fi;
+		reader_produce(result, made, ok);
+		if
+		:: !ok ->
+#ifndef WITHOUT_SETTLING
+			settle(result, ok);
 #endif
+			atomic { result = NOTHING; ok = true }
+		:: else -> ok = (ring == 0 && !failed)
+		fi;
 		owed = false;
 		if
-		:: result == NOTHING && ring == 0 && !failed ->
+		:: result == NOTHING && ok ->
+			/* mzp_socket_wait_packet() */
 			waiting++;
+			reader_ready(ok);
 			if
-			:: READY
-			:: else ->
-				atomic { asleep = true; sleeps = true };
-				if
-				:: woken
-				:: else ->
-end:					if
-					:: !asleep
-					:: signal
-					fi
-				fi;
-				atomic { sleeps = false; asleep = false }
+			:: ok
+			:: else -> socket_sleep()
 			fi;
-			comes = !signal && ring == 0;
+			ok = !signal && ring == 0;
 			wait_end(result, ok)
 		:: else
 		fi
 	   fi;
-	   atomic { result = 0; made = false; ok = false; comes = false }
+	   atomic { result = 0; made = false; ok = false; over = false }
 	od;
-	hooked = false;
-	if
-	:: owed -> claim_kick(result, ok)
-	:: else
-	fi;
+	pumps = false;
+#ifndef WITHOUT_SETTLING_AT_PUMP_END
+	settle(result, ok);
+#endif
 #ifndef WITHOUT_LOOK_AT_PUMP_END
-	pass_on(ok);
-	if
-	:: ok -> result = SOME; claim_release(result, ok)
-	:: else
-	fi;
+	pass_on(result, ok);
 #endif
 	gone = true
 }
@@ -726,14 +975,14 @@ end:					if
 active proctype monitor()
 {
 	atomic {
-#ifdef RATE
 		run sender(FIRST, true);
-#else
-		run sender(FIRST, false);
-#endif
 		run sender(SECOND, false);
 #ifndef NO_WORKERS
+#if !defined(PUMP) && (defined(RATE) || HARD > 0)
+		turner = run worker();
+#else
 		run worker();
+#endif
 #endif
 #ifdef REST
 		run rest();
@@ -741,11 +990,14 @@ active proctype monitor()
 #ifdef STOP
 		run stop();
 #endif
+#ifdef END
+		run no_more();
+#endif
 #ifdef SIGNAL
 		run interrupt();
 #endif
 #ifdef PUMP
-		pumper = run pump()
+		turner = run pump()
 #else
 		run reader()
 #endif
@@ -754,10 +1006,15 @@ active proctype monitor()
 	assert(queued == (state == QUEUED));
 	assert(runners == 0);
 	/* no reader sleeps though there is something for it */
-	assert(gone || (ring == 0 && pages == 0 && !job));
+	assert(gone || stuck || (ring == 0 && pages == 0 && !job));
+	assert(gone || stuck || !(failed || ended));
 	/* what can be done without a reader is done */
-	assert(!gone || failed || ring == SIZE || (pages == 0 && !job) ||
+	assert(!(gone || stuck) || failed || ring == SIZE || (pages == 0 && !job) ||
 	       (state == QUEUED && stopped) || (state == LEFT && (needs_reader || !up)));
 	/* nothing is held any more when it is over */
-	assert(!failed || (gone && !job && ring == 0) || (state == QUEUED && stopped))
+	assert(!failed || (gone && !job && ring == 0) || (state == QUEUED && stopped));
+#ifdef END
+	/* it has ended if it can */
+	assert(!ending || failed || ended || pages > 0 || job)
+#endif
 }
