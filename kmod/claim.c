@@ -57,7 +57,8 @@
  * Channels in a queue hold a reference on their session, which whoever takes them out
  * of there takes over.
  *
- * tests/model has this as a model for a model checker.
+ * tests/model has this as a model, which a model checker goes through with `make check`, whole
+ * and without each rule.
  */
 #include <linux/sched.h>
 #include <linux/spinlock.h>
