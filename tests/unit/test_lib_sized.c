@@ -101,10 +101,10 @@ PADLESS(mfd_convergence, expected_downtime_ms);
 PADLESS(mfd_params, opaque);
 PADLESS(mfd_round, ns);
 PADLESS(mfd_compat, detection);
-PADLESS(mfd_recv_progress, device_bytes);
+PADLESS(mfd_recv_progress, strangers);
 PADLESS(mfd_recv_channel_stats, bytes);
 PADLESS(mfd_recv_packet, payload_size);
-PADLESS(mfd_recv_params, reserved);
+PADLESS(mfd_recv_params, opaque);
 
 TEST(an_error_without_a_size_is_left_alone)
 {

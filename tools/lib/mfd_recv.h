@@ -113,6 +113,11 @@ struct mfd_recv_packet {
  * @stall_ms: give up if nothing comes on any connection for so long, once the source is
  *	there; or if a connection does not say for so long what it is. 0: never. A
  *	source may pause between rounds.
+ * @switchover_ack: the source has the capability ``switchover-ack``: not 0: say at once
+ *	that nothing here holds up its last round, which it waits for. Those that flush
+ *	by round are told so in any case. 0 if it is older than 8.1, to which that is
+ *	an error
+ * @reserved: 0
  * @compat: the generation of the source's machine type, so that the stream is
  *	held to it: the way of flushing must be its, and from 9.0 on no packet may
  *	carry the stale sizes of older sources. NULL: not known, the stream
@@ -129,36 +134,31 @@ struct mfd_recv_packet {
  *	at the same time; or NULL
  * @progress: called about ten times a second by mfd_recv_run, in its thread, or
  *	NULL. It may call mfd_recv_cancel.
- * @opaque: passed to these functions
- * @switchover_ack: the source has the capability ``switchover-ack``: not 0: say at once
- *	that nothing here holds up its last round, which it waits for. Those that flush
- *	by round are told so in any case. 0 if it is older than 8.1, to which that is
- *	an error
- * @reserved: 0
  * @stranger: called for each connection that is turned away since it is not the
  *	source, with the reason; by mfd_recv_run, in its thread. Or NULL
+ * @opaque: passed to these functions
  */
 struct mfd_recv_params {
 	uint32_t size;
 	uint32_t channels;
 	uint32_t method;
 	uint32_t stall_ms;
+	uint32_t switchover_ack;
+	uint32_t reserved;
 	const struct mfd_compat *compat;
 	uint8_t uuid[16];
 	const char *machine;
 	int (*device_state)(const void *data, size_t size, void *opaque);
 	void (*packet)(const struct mfd_recv_packet *packet, void *opaque);
 	void (*progress)(const struct mfd_recv_progress *now, void *opaque);
-	void *opaque;
-	uint32_t switchover_ack;
-	uint32_t reserved;
 	void (*stranger)(const struct mfd_error *why, void *opaque);
+	void *opaque;
 };
 
 /**
  * mfd_recv_params_init - the defaults
- * @params: its size is set; the rest is filled in: two channels, as QEMU's default, method none, any source,
- *	a minute's patience
+ * @params: its size is set; the rest is filled in: two channels, as QEMU's default,
+ *	method none, any source, a minute's patience
  *
  * Context: any thread.
  * Return: 0; -EINVAL: that is no size.
