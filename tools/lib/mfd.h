@@ -287,8 +287,9 @@ struct mfd_params {
 
 /**
  * mfd_params_init - the defaults: a destination of the newest QEMU
- * @params: its size is set; the rest is filled in: two channels, as QEMU's default, method none, detection
- *	multifd, flush by round, machine "none", a return path, a minute's patience
+ * @params: its size is set; the rest is filled in: two channels, as QEMU's default,
+ *	method none, detection multifd, flush by round, machine "none", a return path, a
+ *	minute's patience
  *
  * Context: any thread.
  * Return: 0; -EINVAL: that is no size.
