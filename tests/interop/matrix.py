@@ -451,6 +451,26 @@ case("mfddemo to 11.1, zlib", "11.1", "zlib")(demo)
 case("mfddemo to 11.1, zstd", "11.1", "zstd")(demo)
 
 
+def own(*arguments):
+    """libmfd to libmfd-recv, in one program of the tests' (own.c)."""
+    os.makedirs(FOLDER, exist_ok=True)
+    status, text = finish(start(f"{BUILD}/interop/own", *arguments), 120)
+    if status:
+        raise Failed(text)
+
+
+for _kind in ("tcp", "unix", "socketpair", "vsock"):
+    for _how in ("", "threads", "splice"):
+        case(f"own sockets, {_kind} {_how}".strip(), _kind, *_how.split())(own)
+case("a child that closes the session", "fork")(own)
+case("wrong arguments on the way", "hotplug")(own)
+case("every wait can be cancelled", "cancel")(own)
+for _bytes in (10_000_000, 100_000_000):
+    for _channels in (1, 8):
+        case(f"bandwidth, {_bytes // 1_000_000} MB/s, {_channels} channels",
+             "rate", _bytes, _channels, quick=False)(own)
+
+
 @case("the documentation's VMM in 30 lines")
 def example():
     with qemu("10.0", (("ram0", (64 << 20) // PAGE),), 2, "tcp") as destination:

@@ -758,9 +758,8 @@ MFD_API int mfd_wait_pending(struct mfd_session *session, uint64_t max_pages,
  * mfd_device_state - send the state of devices, behind RAM
  * @session: connected, with a main connection; the guest has stopped, and its last round
  *	has been handed over
- * @data: the next part of what is to stand between RAM and the end of the stream. It
- *	begins with the type of a section, as in QEMU's stream; mfd_device_section writes
- *	one.
+ * @data: the next part of what is to stand between RAM and the end of the stream: sections
+ *	as in QEMU's stream, each with a header. mfd_device_section writes a whole one.
  * @size: bytes
  * @err: out: what went wrong, or NULL
  *
