@@ -116,6 +116,40 @@ static void wait_pending(void **state)
 	close_full(&o);
 }
 
+/* Pages that need no packet: whoever waits for them is told, though no byte is taken. */
+static void wait_without_bytes(void **state)
+{
+	struct mzp_setup setup = setup_for(1);
+	struct mzp_send send = {
+		.size = sizeof(send), .flags = MZP_SEND_FRESH | MZP_SEND_NO_RESULT,
+		.page_count = 300,
+	};
+	struct waiter w;
+	struct taker t;
+	struct one o;
+
+	(void)state;
+	/* so that nothing is found out before the channel is read */
+	setup.flags = MZP_SETUP_NO_WORKERS;
+	one_open_as(&o, 300, &setup);
+	sys(madvise(o.m.base, 300 * PAGE, MADV_DONTNEED));
+	read_exactly(o.ch, (char[GREETING]){ 0 }, GREETING);
+	send.block_id = o.m.block_id;
+	works(mzp(o.s.fd, MZP_IOC_SEND, &send));
+	waiter_start(&w, o.s.fd, 0, 0, -1);
+	must(blocked_in(getpid(), w.thread.tid, SYS_ioctl));
+	must(mzp_status(o.s.fd).pending_pages == 300);
+	taker_start(&t, o.ch, BY_READ, NULL, NULL);
+	gives(0, waiter_end(&w));
+	must(!w.p.pages && !w.p.bytes && mzp_status(o.s.fd).absent == 300);
+	works(mzp_end(o.s.fd));
+	gives(0, taker_end(&t));
+	must(!t.bytes);
+	close(o.s.fd);
+	rx_free(&o.rx);
+	mem_free(&o.m);
+}
+
 /* Whoever waits is told when it was in vain. */
 static void wait_fails(void **state)
 {
@@ -568,6 +602,7 @@ int main(int argc, char **argv)
 {
 	static const struct CMUnitTest tests[] = {
 		cmocka_unit_test(wait_pending),
+		cmocka_unit_test(wait_without_bytes),
 		cmocka_unit_test(wait_fails),
 		cmocka_unit_test(polled),
 		cmocka_unit_test(event_loop),
