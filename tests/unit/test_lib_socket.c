@@ -5,6 +5,7 @@
 #include <arpa/inet.h>
 #include <dlfcn.h>
 #include <errno.h>
+#include <linux/vm_sockets.h>
 #include <netdb.h>
 #include <netinet/tcp.h>
 #include <pthread.h>
@@ -12,6 +13,7 @@
 #include <unistd.h>
 
 #include "error.h"
+#include "recv_listener.h"
 #include "socket.h"
 
 /* Long enough for everything that does not wait for it. */
@@ -444,6 +446,72 @@ TEST(an_abstract_socket)
 	assert_int_equal(refused(text, PATIENCE_MS), -ECONNREFUSED);
 }
 
+/* --- the other side: a receiver's listener has the same addresses */
+
+static int listen_at(struct mfd_recv_listener *listener, const char *text)
+{
+	err = MFD_ERROR_NONE;
+	memset(listener, 0, sizeof(*listener));
+	listener->fd = -1;
+	return mfd_recv_listener_open(listener, text, 1, &err);
+}
+
+TEST(an_abstract_listener)
+{
+	struct mfd_recv_listener listener, second;
+	struct mfd_endpoint endpoint;
+	char text[128], file[128];
+	int fd;
+
+	snprintf(text, sizeof(text), "unix:@/tmp/test_lib_socket.%d", getpid());
+	snprintf(file, sizeof(file), "/tmp/test_lib_socket.%d", getpid());
+	assert_int_equal(listen_at(&listener, text), 0);
+	assert_string_equal(listener.text, text);
+	assert_int_equal(access(file, F_OK), -1);
+	assert_int_equal(connect_at(text, PATIENCE_MS, &endpoint, &fd), 0);
+	close(fd);
+	assert_int_equal(listen_at(&second, text), -EADDRINUSE);
+	/* a file that is called the same is another thing */
+	fclose(fopen(file, "w"));
+	mfd_recv_listener_close(&listener);
+	assert_int_equal(unlink(file), 0);
+	assert_int_equal(listen_at(&listener, text), 0);
+	mfd_recv_listener_close(&listener);
+}
+
+TEST(ports_of_listeners)
+{
+	struct mfd_recv_listener listener;
+	struct mfd_endpoint endpoint;
+	int fd;
+
+	assert_int_equal(listen_at(&listener, "tcp:127.0.0.1:0"), 0);
+	assert_non_null(strstr(listener.text, "tcp:127.0.0.1:"));
+	assert_int_equal(connect_at(listener.text, PATIENCE_MS, &endpoint, &fd), 0);
+	close(fd);
+	mfd_recv_listener_close(&listener);
+	assert_int_equal(listen_at(&listener, "tcp::22222222"), -EINVAL);
+	assert_int_equal(listen_at(&listener, "tcp::nosuchservice"), -EADDRNOTAVAIL);
+	assert_non_null(strstr(err.text, "no TCP service"));
+}
+
+/* As far as the kernel has it: containers may not. */
+TEST(a_vsock)
+{
+	struct mfd_recv_listener listener;
+	char text[64];
+	int ret;
+
+	snprintf(text, sizeof(text), "vsock:%u:%u", VMADDR_CID_ANY, VMADDR_PORT_ANY);
+	ret = listen_at(&listener, text);
+	if (ret == -EAFNOSUPPORT || ret == -EADDRNOTAVAIL || ret == -EPERM)
+		skip();
+	assert_int_equal(ret, 0);
+	assert_string_not_equal(listener.text, text);
+	assert_int_equal(mfd_address_check(listener.text, NULL), 0);
+	mfd_recv_listener_close(&listener);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -460,6 +528,9 @@ int main(void)
 		cmocka_unit_test_setup(peers_that_vanish, reset),
 		cmocka_unit_test_setup(once_more, reset),
 		cmocka_unit_test_setup(an_abstract_socket, reset),
+		cmocka_unit_test_setup(an_abstract_listener, reset),
+		cmocka_unit_test_setup(ports_of_listeners, reset),
+		cmocka_unit_test_setup(a_vsock, reset),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

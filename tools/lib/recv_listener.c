@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 /* Listening at tcp:HOST:PORT, unix:PATH or vsock:CID:PORT. */
 #include <errno.h>
+#include <linux/vm_sockets.h>
 #include <netdb.h>
 #include <netinet/in.h>
 #include <stdio.h>
@@ -59,6 +60,16 @@ static bool is_file(const struct mfd_address *address)
 	return address->local && !address->abstract;
 }
 
+/* The port that it really got. */
+static void name_vsock(struct mfd_recv_listener *listener, int fd)
+{
+	struct sockaddr_vm vm = { .svm_cid = listener->address.cid };
+	socklen_t size = sizeof(vm);
+
+	getsockname(fd, (struct sockaddr *)&vm, &size);
+	snprintf(listener->text, sizeof(listener->text), "vsock:%u:%u", vm.svm_cid, vm.svm_port);
+}
+
 /* Where no name has to be looked up. */
 static int listen_fixed(struct mfd_recv_listener *listener, const char *text,
 			const struct mfd_endpoint *endpoint, int backlog)
@@ -70,7 +81,9 @@ static int listen_fixed(struct mfd_recv_listener *listener, const char *text,
 	if (fd == -EADDRINUSE && is_file(&listener->address) && abandoned(un) &&
 	    !unlink(un->sun_path))
 		fd = listen_at(addr, endpoint->size, false, backlog);
-	if (fd >= 0)
+	if (fd >= 0 && listener->address.vsock)
+		name_vsock(listener, fd);
+	else if (fd >= 0)
 		snprintf(listener->text, sizeof(listener->text), "%s", text);
 	return fd;
 }
