@@ -36,7 +36,7 @@ class Receiver:
         self.stats_file = f"{FOLDER}/stats"
         self.messages = f"{FOLDER}/receiver.messages"
         arguments = [f"{BUILD}/mfdrecv", "--stats-json", self.stats_file, "--listen",
-                     f"unix:{FOLDER}/migration" if uri == "unix" else "tcp:127.0.0.1:0"]
+                     {"unix": f"unix:{FOLDER}/migration", "tcp": "tcp:127.0.0.1:0"}.get(uri, uri)]
         for idstr, pages in blocks:
             arguments += ["--block", f"{idstr}={self.memory(idstr)}:{pages * PAGE}"]
         with open(self.messages, "wb") as log:
@@ -523,6 +523,16 @@ def ours(method, zero, flush, channels):
         raise Failed(f"{counters['zero']} zero pages, {announced} of them on channels")
 
 
+def abstract():
+    fresh_folder()
+    with Receiver(uri="unix:@migration") as receiver:
+        run_sender(receiver)
+        receiver.must_work()
+        receiver.compare(usual)
+    if os.path.exists("@migration"):
+        raise Failed("it is a file")
+
+
 def holes(receiver):
     """What the source never touched is not allocated here either."""
     for idstr, pages in receiver.blocks:
@@ -591,6 +601,9 @@ for _program in ("mfdsend", "mfddemo"):
     if IN_VM:
         case(f"255 channels of {_program}", _program)(many_channels)
 
+
+if IN_VM:
+    case("from mfdsend, at an abstract socket")(abstract)
 
 # Without --full, of one and four channels only one in turn, and rounds that change
 # memory not with all that compresses.
