@@ -24,7 +24,8 @@ const char destination_help[] =
 	"  --channels N         its multifd-channels (default: what --peer-qmp says, or 2)\n"
 	"  --compat X.Y         the version of its machine type (pc-q35-8.2: 8.2); for one\n"
 	"                       without a version, like none, that of QEMU itself.\n"
-	"                       Default: as new as 9.0. Picks --zero and --flush.\n"
+	"                       Default: what --machine tells, or as new as 9.0. Picks\n"
+	"                       --zero and --flush.\n"
 	"  --peer-qmp ADDRESS   ask the running destination instead, at this QMP socket: a\n"
 	"                       path or tcp:HOST:PORT. Also tells how the migration ended.\n"
 	"  --method none|zlib|zstd       its multifd-compression\n"
@@ -186,6 +187,39 @@ static int check_machine(const char *machine, struct mfd_error *err)
 	return 0;
 }
 
+/* Nobody can say what it asks for but the user, who may have. */
+static int check_known(const struct choice *choice, const char *machine, struct mfd_error *err)
+{
+	if (choice->flush == FLUSH_SECTION ||
+	    (choice->flush != FLUSH_AUTO && choice->zero != ZERO_AUTO))
+		return 0;
+	return wrong(err, "it is not known which QEMU the destination's machine type %.64s is like: say so with --compat X.Y (its vendor tells, or the hw_compat_X_Y in its source)",
+		     machine);
+}
+
+/* Without being told, as new as mfd_params_init() assumes. */
+#define DEFAULT_MAJOR 9
+#define DEFAULT_MINOR 0
+
+/* What the options say of it. */
+static int told_generation(const struct destination *destination, const struct choice *choice,
+			   struct generation *generation, struct mfd_error *err)
+{
+	struct mfd_compat *compat = &generation->compat;
+	const char *machine = destination->machine;
+
+	if (destination->compat) {
+		generation->known = true;
+		return mfd_compat_parse(compat, destination->compat, err);
+	}
+	generation->known = machine && !mfd_compat_machine(compat, machine, 0, 0, NULL);
+	/* one without a version tells nothing, and what is left is not known */
+	if (generation->known || !machine || destination->peer_qmp ||
+	    !mfd_compat_machine(compat, machine, DEFAULT_MAJOR, DEFAULT_MINOR, NULL))
+		return 0;
+	return check_known(choice, machine, err);
+}
+
 /* What can be wrong with the options without asking anybody. */
 static int check_options(const struct destination *destination, struct choice *choice,
 			 struct generation *generation, struct mfd_params *params,
@@ -203,9 +237,7 @@ static int check_options(const struct destination *destination, struct choice *c
 		return -EINVAL;
 	if (destination->uuid && mfd_uuid_parse(params->uuid, destination->uuid, err))
 		return -EINVAL;
-	generation->known = destination->compat;
-	return destination->compat ?
-	       mfd_compat_parse(&generation->compat, destination->compat, err) : 0;
+	return told_generation(destination, choice, generation, err);
 }
 
 static int check_channels(const struct destination *destination, const struct mfd_peer *peer,
@@ -240,27 +272,13 @@ static int take_uuid(const struct destination *destination, const struct mfd_pee
 	return 0;
 }
 
-/* Nobody can say what it asks for but the user, who may have. */
-static int check_known(const struct destination *destination, const struct choice *choice,
-		       const struct mfd_peer *peer, struct mfd_error *err)
-{
-	const char *machine = destination->machine ? destination->machine : peer->machine;
-
-	if (choice->flush == FLUSH_SECTION ||
-	    (choice->flush != FLUSH_AUTO && choice->zero != ZERO_AUTO))
-		return 0;
-	return wrong(err, "it is not known which QEMU the destination's machine type %.64s is like: say so with --compat X.Y (its vendor tells, or the hw_compat_X_Y in its source)",
-		     machine);
-}
-
-static int take_generation(const struct destination *destination, const struct choice *choice,
-			   const struct mfd_peer *peer, struct generation *generation,
-			   struct mfd_error *err)
+static int take_generation(const struct choice *choice, const struct mfd_peer *peer,
+			   struct generation *generation, struct mfd_error *err)
 {
 	if (generation->known)
 		return 0;
 	if (!peer->compat_major)
-		return check_known(destination, choice, peer, err);
+		return check_known(choice, peer->machine, err);
 	generation->known = true;
 	return mfd_compat_version(&generation->compat, peer->compat_major, peer->compat_minor);
 }
@@ -284,7 +302,7 @@ static int ask_peer(const struct destination *destination, struct choice *choice
 	if (ret || check_channels(destination, &peer, err) ||
 	    take_method(destination, &peer, choice, err) ||
 	    take_uuid(destination, &peer, params, err) ||
-	    take_generation(destination, choice, &peer, generation, err))
+	    take_generation(choice, &peer, generation, err))
 		return 1;
 	params->channels = peer.channels;
 	params->machine = peer.machine;

@@ -270,7 +270,7 @@ static void help(void)
 	       "  --downtime MS        how long the guest may stop (default 300)\n"
 	       "  --min-rounds N       rounds before it may stop (default 1)\n"
 	       "  --max-rounds N       stop it after so many in any case (default 30)\n"
-	       "  --quiet, --help, --version\n"
+	       "  --quiet, -h, --help, -V, --version\n"
 	       "\n"
 	       "%s"
 	       "\n"

@@ -114,7 +114,7 @@ static void help(void)
 	      "                       multifd_recv has it\n"
 	      "  --quiet              no progress, no summary\n"
 	      "  --json               the summary as a JSON object\n"
-	      "  --help, --version\n"
+	      "  -h, --help, -V, --version\n"
 	      "\n"
 	      "Exit status: 0: all blocks are complete and the stream ended properly; 1: not so,\n"
 	      "and the files hold a part of the guest; 2: usage.\n"

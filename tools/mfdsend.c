@@ -62,7 +62,7 @@ static void help(void)
 	       "\n"
 	       "  --quiet              no progress, no summary\n"
 	       "  --json               the summary as a JSON object\n"
-	       "  --help, --version\n"
+	       "  -h, --help, -V, --version\n"
 	       "\n"
 	       "Exit status: 0: the destination has taken everything; 1: it has not; 2: usage.\n"
 	       "\n"

@@ -399,7 +399,7 @@ for _size, _blocks in (("", ONE), (" (small)", SMALL)):
          {"ram0": _block, "ram1": _block})(wrong)
     case(f"wrong UUID{_size}", _blocks, (*THREE, "--uuid", UUID))(wrong)
     case(f"no UUID where one is needed{_size}", _blocks, THREE, UUID)(wrong)
-    case(f"wrong machine type{_size}", _blocks, (*THREE, "--machine", "pc"))(wrong)
+    case(f"wrong machine type{_size}", _blocks, (*THREE, "--machine", "pc-i440fx-10.0"))(wrong)
     case(f"more channels than the destination{_size}", _blocks, ("--channels", 5))(wrong)
     case(f"fewer channels than the destination{_size}", _blocks, ("--channels", 2))(wrong)
     case(f"the wrong way of flushing{_size}", _blocks, (*THREE, "--flush", "section"))(wrong)

@@ -95,7 +95,7 @@ TEST(wrong_usage)
 	assert_int_equal(PARSE(.level = 3), PROGRAM_USAGE);
 	assert_int_equal(PARSE(.zero = "multifd", .compat = "8.2"), PROGRAM_USAGE);
 	machine[255] = '\0';
-	assert_int_equal(PARSE(.machine = machine, .ring = 4), 0);
+	assert_int_equal(PARSE(.machine = machine, .ring = 4, .compat = "9.0"), 0);
 }
 
 TEST(by_hand)
@@ -109,6 +109,21 @@ TEST(by_hand)
 	assert_int_equal(PARSE(.flush = "section"), 0);
 	assert_int_equal(params.flush, MFD_FLUSH_SECTION);
 	assert_int_equal(params.detection, MFD_DETECTION_LEGACY);
+	/* its name may tell, as far as it is known */
+	assert_int_equal(PARSE(.machine = "pc-q35-rhel8.6.0"), 0);
+	assert_int_equal(params.flush, MFD_FLUSH_SECTION);
+	assert_int_equal(params.detection, MFD_DETECTION_LEGACY);
+	assert_int_equal(PARSE(.machine = "pc-q35-8.2"), 0);
+	assert_int_equal(params.flush, MFD_FLUSH_ROUND);
+	assert_int_equal(params.detection, MFD_DETECTION_LEGACY);
+	assert_int_equal(PARSE(.machine = "pc-q35-8.2", .compat = "9.0"), 0);
+	assert_int_equal(params.detection, MFD_DETECTION_MULTIFD);
+	assert_int_equal(PARSE(.machine = "pc-q35-acme4"), PROGRAM_USAGE);
+	assert_non_null(strstr(err.text, "--compat X.Y"));
+	assert_int_equal(PARSE(.machine = "pc-q35-acme4", .compat = "8.0"), 0);
+	assert_int_equal(PARSE(.machine = "pc-q35-acme4", .flush = "round", .zero = "none"), 0);
+	assert_int_equal(PARSE(.machine = "none"), 0);
+	assert_int_equal(params.detection, MFD_DETECTION_MULTIFD);
 	assert_int_equal(qemu.asked, 0);
 }
 
@@ -129,6 +144,11 @@ TEST(its_word)
 	assert_int_equal(params.flush, MFD_FLUSH_SECTION);
 	assert_int_equal(params.detection, MFD_DETECTION_LEGACY);
 	/* it has been asked, and yet people know better */
+	assert_int_equal(PARSE(.peer_qmp = "q", .machine = "acme"), 0);
+	assert_string_equal(params.machine, "acme");
+	assert_int_equal(params.flush, MFD_FLUSH_SECTION);
+	assert_int_equal(PARSE(.peer_qmp = "q", .machine = "none"), 0);
+	assert_int_equal(params.flush, MFD_FLUSH_SECTION);
 	assert_int_equal(PARSE(.peer_qmp = "q", .compat = "8.1", .machine = "other"), 0);
 	assert_int_equal(params.flush, MFD_FLUSH_ROUND);
 	assert_int_equal(params.detection, MFD_DETECTION_LEGACY);
