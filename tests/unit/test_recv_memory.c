@@ -47,7 +47,7 @@ TEST(holes_stay_holes)
 	uint64_t offset;
 
 	for (offset = 0; offset < 1ull << 40; offset += 997 * PAGE)
-		assert_false(mfd_recv_block_clear(block, offset));
+		assert_false(mfd_recv_block_clear(block, offset, NULL));
 	assert_int_equal(allocated(fd), 0);
 	mfd_recv_blocks_free(&blocks);
 	close(fd);
@@ -60,10 +60,10 @@ TEST(received_pages_are_cleared)
 
 	mfd_recv_block_touch(block, 5 * PAGE);
 	block->memory[6 * PAGE - 1] = 1;
-	assert_true(mfd_recv_block_clear(block, 5 * PAGE));
+	assert_true(mfd_recv_block_clear(block, 5 * PAGE, NULL));
 	assert_int_equal(block->memory[6 * PAGE - 1], 0);
 	/* it is zero now, so it is not written again */
-	assert_false(mfd_recv_block_clear(block, 5 * PAGE));
+	assert_false(mfd_recv_block_clear(block, 5 * PAGE, NULL));
 	assert_int_equal(allocated(fd), PAGE);
 	mfd_recv_blocks_free(&blocks);
 	close(fd);
@@ -89,7 +89,7 @@ TEST(data_of_before_is_cleared)
 		block = map("ram", fd, start * PAGE, (63 - start) * PAGE);
 		assert_int_equal(lseek(fd, 0, SEEK_CUR), position);
 		for (offset = 0, nr = 0; offset < block->length; offset += PAGE)
-			nr += mfd_recv_block_clear(block, offset);
+			nr += mfd_recv_block_clear(block, offset, NULL);
 		assert_int_equal(nr, 5);
 		assert_int_equal(allocated(fd), first);
 		for (offset = 0; offset < 63 * PAGE; offset += PAGE) {
@@ -115,11 +115,59 @@ TEST(unknown_memory_is_read)
 	memory[PAGE] = 1;
 	assert_int_equal(mfd_recv_blocks_add(&blocks, "ram", memory, 3 * PAGE, false, NULL), 0);
 	block = mfd_recv_blocks_find(&blocks, "ram");
-	assert_false(mfd_recv_block_clear(block, 0));
-	assert_true(mfd_recv_block_clear(block, PAGE));
+	assert_false(mfd_recv_block_clear(block, 0, NULL));
+	assert_true(mfd_recv_block_clear(block, PAGE, NULL));
 	assert_int_equal(memory[PAGE], 0);
 	mfd_recv_blocks_free(&blocks);
 	free(memory);
+}
+
+static void assert_no_memory(int ret, const struct mfd_error *err, uint64_t offset)
+{
+	assert_int_equal(ret, -EFAULT);
+	assert_int_equal(err->kind, MFD_ERROR_MEMORY);
+	assert_string_equal(err->block, "ram");
+	assert_int_equal(err->offset, offset);
+}
+
+/* Where there is none, it is said: where a file ends, as where a file system is full. */
+TEST(memory_that_is_not_there)
+{
+	int fd = new_file(2 * PAGE);
+	uint8_t *memory = mmap(NULL, 4 * PAGE, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	struct mfd_error err = { .size = sizeof(err) };
+	struct mfd_recv_block *block;
+
+	assert_ptr_not_equal(memory, MAP_FAILED);
+	memory[PAGE] = 1;
+	assert_int_equal(mfd_recv_blocks_add(&blocks, "ram", memory, 4 * PAGE, false, NULL), 0);
+	block = mfd_recv_blocks_find(&blocks, "ram");
+	assert_int_equal(mfd_recv_block_clear(block, PAGE, &err), 1);
+	assert_no_memory(mfd_recv_block_clear(block, 3 * PAGE, &err), &err, 3 * PAGE);
+	assert_int_equal(mfd_recv_block_populate(block, 0, 2 * PAGE, true, &err), 0);
+	assert_no_memory(mfd_recv_block_populate(block, 0, 4 * PAGE, true, &err), &err, 2 * PAGE);
+	mfd_recv_blocks_free(&blocks);
+	munmap(memory, 4 * PAGE);
+	close(fd);
+}
+
+/* Huge pages that were not reserved, of which there are none. */
+TEST(no_huge_pages)
+{
+	size_t size = 2ull << 20;
+	uint8_t *memory = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS |
+			       MAP_HUGETLB | MAP_NORESERVE, -1, 0);
+	struct mfd_error err = { .size = sizeof(err) };
+	struct mfd_recv_block *block;
+
+	if (memory == MAP_FAILED)
+		skip();
+	assert_int_equal(mfd_recv_blocks_add(&blocks, "ram", memory, size, false, NULL), 0);
+	block = mfd_recv_blocks_find(&blocks, "ram");
+	assert_no_memory(mfd_recv_block_populate(block, size - PAGE, PAGE, true, &err), &err,
+			 size - PAGE);
+	mfd_recv_blocks_free(&blocks);
+	munmap(memory, size);
 }
 
 TEST(wrong_blocks)
@@ -158,6 +206,8 @@ int main(void)
 		cmocka_unit_test(received_pages_are_cleared),
 		cmocka_unit_test(data_of_before_is_cleared),
 		cmocka_unit_test(unknown_memory_is_read),
+		cmocka_unit_test(memory_that_is_not_there),
+		cmocka_unit_test(no_huge_pages),
 		cmocka_unit_test(wrong_blocks),
 	};
 

@@ -93,6 +93,8 @@ static void *run(void *unused)
 	return unused;
 }
 
+static unsigned int block_flags = MFD_RECV_FRESH;
+
 static void open_with(const char *where, unsigned int stall_ms, enum mfd_method method)
 {
 	struct mfd_recv_params params = { .size = sizeof(params) };
@@ -112,7 +114,7 @@ static void open_with(const char *where, unsigned int stall_ms, enum mfd_method 
 	params.stranger = count_stranger;
 	params.opaque = &it;
 	if (mfd_recv_open(&it.recv, &params, &it.err) ||
-	    mfd_recv_block_add(it.recv, "ram0", it.memory, PAGES * PAGE, MFD_RECV_FRESH,
+	    mfd_recv_block_add(it.recv, "ram0", it.memory, PAGES * PAGE, block_flags,
 			       &it.err) ||
 	    mfd_recv_listen(it.recv, where, &it.err))
 		fail_msg("%s", it.err.text);
@@ -849,13 +851,32 @@ static void renew_memory(void)
 		abort();
 }
 
+static void assert_memory_is_to_blame(const char *where)
+{
+	char text[128];
+
+	snprintf(text, sizeof(text), "%s: guest memory cannot be written (0x1000 in ram0)", where);
+	pthread_join(it.thread, NULL);
+	assert_int_equal(it.ret, -EFAULT);
+	assert_string_equal(it.err.text, text);
+	assert_int_equal(it.err.kind, MFD_ERROR_MEMORY);
+	assert_string_equal(it.err.block, "ram0");
+	assert_int_equal(it.err.offset, PAGE);
+	mfd_recv_close(it.recv);
+	hang_up();
+	renew_memory();
+	free(it.memory);
+}
+
 /* As when a tmpfs is full. */
-static void fail_to_write(enum mfd_method method)
+static void fail_to_write(enum mfd_method method, unsigned int flags)
 {
 	z_stream stream = { 0 };
 
 	assert_int_equal(deflateInit(&stream, 1), Z_OK);
+	block_flags = flags;
 	open_with(address, PATIENCE_MS, method);
+	block_flags = MFD_RECV_FRESH;
 	shorten_memory();
 	launch();
 	begin();
@@ -864,24 +885,43 @@ static void fail_to_write(enum mfd_method method)
 	else
 		page(source.channel[1], 1, 'x');
 	deflateEnd(&stream);
-	pthread_join(it.thread, NULL);
-	assert_int_equal(it.ret, -EFAULT);
-	assert_string_equal(it.err.text,
-			    "channel 1, packet 2: guest memory cannot be written");
-	mfd_recv_close(it.recv);
-	hang_up();
-	renew_memory();
-	free(it.memory);
+	assert_memory_is_to_blame("channel 1, packet 2");
 }
 
 TEST(no_memory_to_read_into)
 {
-	fail_to_write(MFD_METHOD_NONE);
+	fail_to_write(MFD_METHOD_NONE, MFD_RECV_FRESH);
 }
 
 TEST(no_memory_to_decompress_into)
 {
-	fail_to_write(MFD_METHOD_ZLIB);
+	fail_to_write(MFD_METHOD_ZLIB, MFD_RECV_FRESH);
+	/* nothing is known of it, not even that it is there */
+	fail_to_write(MFD_METHOD_ZLIB, 0);
+}
+
+/* Pages that are sent as they are on the main connection, and those that are to be zero. */
+TEST(no_memory_for_records)
+{
+	static const char records[][16] = {
+		"\0\0\0\0\0\0\x10\x8\4ram0", "\0\0\0\0\0\0\x10\2\4ram0\0",
+	};
+	char data[PAGE] = "";
+	unsigned int i;
+
+	for (i = 0; i < 2; i++) {
+		block_flags = 0;
+		open_at(address, PATIENCE_MS);
+		block_flags = MFD_RECV_FRESH;
+		shorten_memory();
+		launch();
+		begin();
+		SAY(source.main, PART);
+		say(source.main, records[i], 13 + i);
+		say(source.main, data, sizeof(data));
+		assert_memory_is_to_blame(i ? "main connection, byte 95" :
+					  "main connection, byte 94");
+	}
 }
 
 static volatile sig_atomic_t faults;
@@ -1213,6 +1253,7 @@ int main(void)
 		cmocka_unit_test(a_channel_is_wrong),
 		cmocka_unit_test(no_memory_to_read_into),
 		cmocka_unit_test(no_memory_to_decompress_into),
+		cmocka_unit_test(no_memory_for_records),
 		cmocka_unit_test(memory_that_goes_away),
 		cmocka_unit_test(the_main_connection_ends_first),
 		cmocka_unit_test(a_reset_tells_of_failure),

@@ -30,6 +30,13 @@ static int check_block(struct mfd_recv_blocks *blocks, const char *idstr, uint64
 	return 0;
 }
 
+static void free_block(struct mfd_recv_block *block)
+{
+	free((void *)block->data);
+	free((void *)block->there);
+	free(block);
+}
+
 static struct mfd_recv_block *new_block(const char *idstr, void *memory, uint64_t length)
 {
 	struct mfd_recv_block *block = calloc(1, sizeof(*block));
@@ -37,8 +44,9 @@ static struct mfd_recv_block *new_block(const char *idstr, void *memory, uint64_
 	if (!block)
 		return NULL;
 	block->data = calloc(words(length), sizeof(*block->data));
-	if (!block->data) {
-		free(block);
+	block->there = calloc(words(length), sizeof(*block->there));
+	if (!block->data || !block->there) {
+		free_block(block);
 		return NULL;
 	}
 	strcpy(block->idstr, idstr);
@@ -76,12 +84,31 @@ int mfd_recv_blocks_add(struct mfd_recv_blocks *blocks, const char *idstr, void 
 	return 0;
 }
 
-static void touch_range(struct mfd_recv_block *block, uint64_t start, uint64_t end)
+static uint64_t bit(uint64_t offset)
+{
+	return 1ull << offset / MFD_RECV_PAGE % 64;
+}
+
+static bool test(_Atomic uint64_t *bits, uint64_t offset)
+{
+	return atomic_load_explicit(&bits[offset / MFD_RECV_PAGE / 64], memory_order_relaxed) &
+	       bit(offset);
+}
+
+/* Mostly it is set already, so nobody else's cache line is taken away for nothing. */
+static void set(_Atomic uint64_t *bits, uint64_t offset)
+{
+	if (!test(bits, offset))
+		atomic_fetch_or_explicit(&bits[offset / MFD_RECV_PAGE / 64], bit(offset),
+					 memory_order_relaxed);
+}
+
+static void find_range(struct mfd_recv_block *block, uint64_t start, uint64_t end)
 {
 	uint64_t offset;
 
 	for (offset = start; offset < end; offset += MFD_RECV_PAGE)
-		mfd_recv_block_touch(block, offset);
+		set(block->data, offset);
 }
 
 /*
@@ -100,11 +127,11 @@ static void find_data(struct mfd_recv_block *block, int fd, uint64_t offset)
 			break;
 		hole = start < 0 ? -1 : lseek(fd, start, SEEK_HOLE);
 		if (hole < 0) {
-			touch_range(block, 0, block->length);
+			find_range(block, 0, block->length);
 			break;
 		}
 		if (start < end)
-			touch_range(block, (start - offset) / MFD_RECV_PAGE * MFD_RECV_PAGE,
+			find_range(block, (start - offset) / MFD_RECV_PAGE * MFD_RECV_PAGE,
 				    (hole < end ? hole : end) - offset);
 	}
 	if (before >= 0)
@@ -158,8 +185,7 @@ void mfd_recv_blocks_free(struct mfd_recv_blocks *blocks)
 		blocks->first = block->next;
 		if (block->mapped)
 			munmap(block->memory, block->length);
-		free((void *)block->data);
-		free(block);
+		free_block(block);
 	}
 }
 
@@ -176,35 +202,65 @@ int mfd_recv_block_check(const struct mfd_recv_block *block, uint64_t offset,
 	return 0;
 }
 
-static uint64_t bit(uint64_t offset)
-{
-	return 1ull << offset / MFD_RECV_PAGE % 64;
-}
-
-static _Atomic uint64_t *word(struct mfd_recv_block *block, uint64_t offset)
-{
-	return &block->data[offset / MFD_RECV_PAGE / 64];
-}
-
 bool mfd_recv_block_touch(struct mfd_recv_block *block, uint64_t offset)
 {
-	_Atomic uint64_t *of = word(block, offset);
+	bool there = test(block->there, offset);
 
-	if (atomic_load_explicit(of, memory_order_relaxed) & bit(offset))
-		return false;
-	atomic_fetch_or_explicit(of, bit(offset), memory_order_relaxed);
-	return true;
+	set(block->data, offset);
+	set(block->there, offset);
+	return !there;
 }
 
-bool mfd_recv_block_clear(struct mfd_recv_block *block, uint64_t offset)
+static int no_memory(const struct mfd_recv_block *block, uint64_t offset, int code,
+		     struct mfd_error *err)
 {
-	uint8_t *page = block->memory + offset;
+	mfd_error_set(err, code, "guest memory cannot be written (0x%llx in %.64s)",
+		      (unsigned long long)offset, block->idstr);
+	mfd_error_of(err, MFD_ERROR_MEMORY);
+	mfd_error_page(err, block->idstr, offset);
+	return -code;
+}
 
-	if (!(atomic_load_explicit(word(block, offset), memory_order_relaxed) & bit(offset)))
-		return false;
+int mfd_recv_block_populate(struct mfd_recv_block *block, uint64_t offset, uint64_t size,
+			    bool write, struct mfd_error *err)
+{
+	int advice = write ? MADV_POPULATE_WRITE : MADV_POPULATE_READ;
+	uint64_t end = offset + size;
+
+	/* older kernels cannot, nor can memory that is not the kernel's to give */
+	if (!madvise(block->memory + offset, size, advice) || errno == EINVAL)
+		return 0;
+	for (; offset < end; offset += MFD_RECV_PAGE)
+		if (madvise(block->memory + offset, MFD_RECV_PAGE, advice))
+			return no_memory(block, offset, errno, err);
+	return 0;
+}
+
+static int clear(struct mfd_recv_block *block, uint64_t offset, struct mfd_error *err)
+{
+	int ret = 0;
+
+	if (mfd_recv_block_touch(block, offset))
+		ret = mfd_recv_block_populate(block, offset, MFD_RECV_PAGE, true, err);
+	if (ret)
+		return ret;
+	memset(block->memory + offset, 0, MFD_RECV_PAGE);
+	return 1;
+}
+
+int mfd_recv_block_clear(struct mfd_recv_block *block, uint64_t offset, struct mfd_error *err)
+{
+	const uint8_t *page = block->memory + offset;
+	int ret = 0;
+
+	if (!test(block->data, offset))
+		return 0;
+	if (!test(block->there, offset))
+		ret = mfd_recv_block_populate(block, offset, MFD_RECV_PAGE, false, err);
+	if (ret)
+		return ret;
 	/* all bytes are like the one before, and the first is zero */
 	if (!*page && !memcmp(page, page + 1, MFD_RECV_PAGE - 1))
-		return false;
-	memset(page, 0, MFD_RECV_PAGE);
-	return true;
+		return 0;
+	return clear(block, offset, err);
 }

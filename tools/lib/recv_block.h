@@ -16,6 +16,12 @@
  * guest fault the page in again, which most likely is about to use it: it held
  * data a moment ago.
  *
+ * A second bit for each page tells whether it has been written here. If not, there may be no
+ * memory for it: its file system is full, or there are no huge pages. A system call that
+ * writes to it says so; the processor raises SIGBUS. So whoever is about to touch such a page
+ * other than by a system call asks the kernel for it first. A page that was written once
+ * stays there, unless somebody takes it away.
+ *
  * Channels work at the same time, and share words of the bitmap, so its bits are
  * set atomically. The order does not matter there: what two channels may do to
  * one page is ordered by a SYNC.
@@ -38,6 +44,7 @@ struct mfd_recv_block {
 	bool mapped;			/* by us: to be unmapped */
 	bool listed;			/* the source has named it */
 	_Atomic uint64_t *data;		/* pages that may hold data */
+	_Atomic uint64_t *there;	/* pages that were written here */
 };
 
 /* In the order in which they were added; all zero: there is none. */
@@ -66,12 +73,22 @@ int mfd_recv_block_check(const struct mfd_recv_block *block, uint64_t offset,
 			 struct mfd_error *err);
 
 /*
- * The page at @offset, which is fine, is about to be written. Return: whether it
- * held nothing before.
+ * The page at @offset, which is fine, is about to be written. Return: whether there may be no
+ * memory for it.
  */
 bool mfd_recv_block_touch(struct mfd_recv_block *block, uint64_t offset);
 
-/* Make the page at @offset, which is fine, zero. Return: whether it was not. */
-bool mfd_recv_block_clear(struct mfd_recv_block *block, uint64_t offset);
+/*
+ * Have memory for these bytes, to write or only to read; from Linux 5.14 on. Return: 0, or the
+ * error of the first page for which there is none.
+ */
+int mfd_recv_block_populate(struct mfd_recv_block *block, uint64_t offset, uint64_t size,
+			    bool write, struct mfd_error *err);
+
+/*
+ * Make the page at @offset, which is fine, zero. Return: 1: it was not; 0: it was; or the
+ * error if there is no memory for it.
+ */
+int mfd_recv_block_clear(struct mfd_recv_block *block, uint64_t offset, struct mfd_error *err);
 
 #endif /* MFD_PRIVATE_RECV_BLOCK_H */

@@ -12,7 +12,6 @@
  */
 #include <errno.h>
 #include <stdlib.h>
-#include <sys/mman.h>
 
 #include "recv_channel.h"
 #include "recv_check.h"
@@ -61,48 +60,59 @@ static int normal_pages(struct mfd_recv_channel *channel, struct iovec *iov)
 	return count;
 }
 
-/* Kernels before 5.14 cannot, nor can memory that is not the kernel's to give. */
-static int populate(const struct iovec *run, struct mfd_error *err)
-{
-	if (run->iov_len && madvise(run->iov_base, run->iov_len, MADV_POPULATE_WRITE) &&
-	    errno != EINVAL)
-		return mfd_error_set(err, errno, "guest memory cannot be written");
-	return 0;
-}
+/* A stretch of pages in a block. */
+struct run {
+	uint64_t offset, size;
+};
 
-/* Make @run longer by @page at either end; a source that swaps zero pages away counts down. */
-static bool extend(struct iovec *run, uint8_t *page)
+/* Make @run longer by a page at either end; a source that swaps zero pages away counts down. */
+static bool extend(struct run *run, uint64_t offset)
 {
-	uint8_t *start = run->iov_base;
-
-	if (!run->iov_len || (page != start + run->iov_len && page + MFD_RECV_PAGE != start))
+	if (!run->size || (offset != run->offset + run->size &&
+			   offset + MFD_RECV_PAGE != run->offset))
 		return false;
-	run->iov_base = page < start ? page : start;
-	run->iov_len += MFD_RECV_PAGE;
+	if (offset < run->offset)
+		run->offset = offset;
+	run->size += MFD_RECV_PAGE;
 	return true;
 }
 
-/*
- * Have memory for normal pages that held nothing so far. If a file system has no
- * room for them, this is told; a decompressor that writes to them gets SIGBUS.
- */
+static int populate(struct mfd_recv_channel *channel, const struct run *run,
+		    struct mfd_error *err)
+{
+	return run->size ? mfd_recv_block_populate(channel->header.block, run->offset, run->size,
+						   true, err) : 0;
+}
+
+/* Have memory for normal pages that were not written so far. A decompressor will write to them. */
 static int populate_normal(struct mfd_recv_channel *channel, struct mfd_error *err)
 {
 	struct mfd_recv_header *header = &channel->header;
-	struct iovec run = { .iov_len = 0 };
-	uint8_t *page;
+	struct run run = { .size = 0 };
 	int ret = 0;
 	uint32_t i;
 
 	for (i = 0; i < header->packet.normal_pages && !ret; i++) {
-		page = header->block->memory + header->offset[i];
 		if (!mfd_recv_block_touch(header->block, header->offset[i]) ||
-		    extend(&run, page))
+		    extend(&run, header->offset[i]))
 			continue;
-		ret = populate(&run, err);
-		run = (struct iovec) { .iov_base = page, .iov_len = MFD_RECV_PAGE };
+		ret = populate(channel, &run, err);
+		run = (struct run) { .offset = header->offset[i], .size = MFD_RECV_PAGE };
 	}
-	return ret ? ret : populate(&run, err);
+	return ret ? ret : populate(channel, &run, err);
+}
+
+/* A read into normal pages has failed: into which? Return: the error. */
+static int blame(struct mfd_recv_channel *channel, int error, struct mfd_error *err)
+{
+	struct mfd_recv_header *header = &channel->header;
+	int ret = 0;
+	uint32_t i;
+
+	for (i = 0; i < header->packet.normal_pages && !ret; i++)
+		ret = mfd_recv_block_populate(header->block, header->offset[i], MFD_RECV_PAGE, true,
+					      err);
+	return ret ? ret : error;
 }
 
 static int truncated(struct mfd_error *err, size_t got, size_t size)
@@ -163,23 +173,31 @@ static int receive_normal(struct mfd_recv_channel *channel, struct mfd_error *er
 {
 	struct iovec pages[IOV_MAX_PACKET];
 	size_t size = channel->header.packet.payload_size;
+	int ret;
 
 	if (!channel->header.packet.normal_pages)
 		return 0;
 	if (channel->method)
 		return receive_compressed(channel, size, err);
-	return read_payload(channel, pages, normal_pages(channel, pages), size, err);
+	ret = read_payload(channel, pages, normal_pages(channel, pages), size, err);
+	return ret == -EFAULT ? blame(channel, ret, err) : ret;
 }
 
-static void receive_zero(struct mfd_recv_channel *channel)
+static int receive_zero(struct mfd_recv_channel *channel, struct mfd_error *err)
 {
 	struct mfd_recv_header *header = &channel->header;
 	uint64_t *offset = header->offset + header->packet.normal_pages;
 	uint32_t i, cleared = 0;
+	int ret;
 
-	for (i = 0; i < header->packet.zero_pages; i++)
-		cleared += mfd_recv_block_clear(header->block, offset[i]);
+	for (i = 0; i < header->packet.zero_pages; i++) {
+		ret = mfd_recv_block_clear(header->block, offset[i], err);
+		if (ret < 0)
+			return ret;
+		cleared += ret;
+	}
 	channel->cleared += cleared;
+	return 0;
 }
 
 /* Return: whether there is one; 0: the stream ended, as it may there; an error. */
@@ -209,9 +227,10 @@ static int receive_packet(struct mfd_recv_channel *channel, struct mfd_error *er
 			channel->unsynced = true;
 		ret = receive_normal(channel, err);
 	}
+	if (!ret)
+		ret = receive_zero(channel, err);
 	if (ret)
 		return ret;
-	receive_zero(channel);
 	channel->parsed = channel->input->bytes - channel->wire_used;
 	channel->normal += packet->normal_pages;
 	channel->zero += packet->zero_pages;

@@ -334,14 +334,22 @@ static int zero_page(struct mfd_recv_main *in, uint64_t offset, struct mfd_error
 		return ret;
 	if (filling)
 		return mfd_recv_reject(err, RECV_ZERO_FILL, "0x%02x", filling);
-	in->cleared += mfd_recv_block_clear(in->last, offset);
+	ret = mfd_recv_block_clear(in->last, offset, err);
+	if (ret < 0)
+		return ret;
+	in->cleared += ret;
 	in->zero++;
 	return 0;
 }
 
 static int plain_page(struct mfd_recv_main *in, uint64_t offset, struct mfd_error *err)
 {
-	mfd_recv_block_touch(in->last, offset);
+	int ret = 0;
+
+	if (mfd_recv_block_touch(in->last, offset))
+		ret = mfd_recv_block_populate(in->last, offset, MFD_RECV_PAGE, true, err);
+	if (ret)
+		return ret;
 	in->normal++;
 	return get(in, in->last->memory + offset, MFD_RECV_PAGE, err);
 }
