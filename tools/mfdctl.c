@@ -7,6 +7,7 @@
 #include "ctl/ctl.h"
 #include "ctl/text.h"
 #include "lib/error.h"
+#include "program.h"
 
 #define PROGRAM "mfdctl"
 
@@ -152,6 +153,7 @@ int main(int argc, char **argv)
 	const struct ctl_command *command = argc > 1 ? find(argv[1]) : NULL;
 	int status = 0;
 
+	program_open_standard_files();
 	if (command) {
 		status = run(command, argc - 1, argv + 1);
 	} else if (argc > 1 && !strcmp(argv[1], "help")) {

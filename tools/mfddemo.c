@@ -410,7 +410,9 @@ int main(int argc, char **argv)
 		.min_rounds = 1,
 		.max_rounds = 30,
 	};
-	int status = parse_options(&options, argc, argv);
+	int status;
 
+	program_open_standard_files();
+	status = parse_options(&options, argc, argv);
 	return status < 0 ? demonstrate(&options) : status;
 }

@@ -286,14 +286,16 @@ static int send_all(const struct options *options)
 int main(int argc, char **argv)
 {
 	struct options options = { .images = NULL };
-	int status = parse_options(&options, argc, argv);
+	int status;
 
+	program_open_standard_files();
+	status = parse_options(&options, argc, argv);
 	if (status < 0)
 		status = send_all(&options);
 	free_images(options.images);
 	if (fflush(stdout)) {
 		perror(PROGRAM);
-		return status ? status : 1;
+		return status ? status : PROGRAM_UNREPORTED;
 	}
 	return status;
 }

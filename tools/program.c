@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /* What all programs that migrate do with their command line, and about limits. */
+#include <fcntl.h>
 #include <stdio.h>
 #include <sys/resource.h>
+#include <unistd.h>
 
 #include "program.h"
 
@@ -9,6 +11,18 @@ int program_usage(const struct program *program, const char *wrong)
 {
 	fprintf(stderr, "%s: %s (see %s --help)\n", program->name, wrong, program->name);
 	return PROGRAM_USAGE;
+}
+
+void program_open_standard_files(void)
+{
+	int fd;
+
+	/* each call takes the lowest number that is free */
+	do
+		fd = open("/dev/null", O_RDWR);
+	while (fd >= 0 && fd <= STDERR_FILENO);
+	if (fd > STDERR_FILENO)
+		close(fd);
 }
 
 void program_raise_open_files(void)

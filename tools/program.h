@@ -9,6 +9,8 @@
 
 /* The exit status when a program was called wrongly. */
 #define PROGRAM_USAGE 2
+/* All is done, but that could not be written where it was to be. */
+#define PROGRAM_UNREPORTED 3
 
 /**
  * struct program - how a program is called
@@ -35,6 +37,13 @@ enum {
 #define PROGRAM_OPTIONS \
 	{ "help", no_argument, NULL, OPT_HELP }, \
 	{ "version", no_argument, NULL, OPT_VERSION }
+
+/*
+ * Open /dev/null for those of stdin, stdout and stderr that are closed. Otherwise the first
+ * files that are opened take their places, and what is printed goes there: into a guest's
+ * memory, if that is what it is.
+ */
+void program_open_standard_files(void);
 
 /* Take the command line apart. Return: -1 to go on, or the exit status. */
 int program_parse(const struct program *program, void *options, int argc, char **argv);
