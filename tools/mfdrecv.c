@@ -2,6 +2,9 @@
 /* mfdrecv: receive a QEMU migration's RAM into files. */
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -16,6 +19,8 @@
 
 #define PROGRAM "mfdrecv"
 #define PAGE 4096
+/* All is there, but that could not be told. */
+#define UNREPORTED 1
 
 struct image {
 	struct image *next;
@@ -49,7 +54,12 @@ struct options {
 /* What the library's callbacks work with. */
 struct run {
 	struct report report;
+	bool receiving;			/* the report's clock runs */
 	int device_state;		/* fd, -1: drop it */
+	FILE *stats;			/* NULL: none */
+	struct mfd_recv *recv;
+	pthread_t signals;		/* waits for them */
+	_Atomic int signal;		/* the one that cancelled it; 0: none */
 };
 
 enum {
@@ -117,7 +127,8 @@ static void help(void)
 	      "  -h, --help, -V, --version\n"
 	      "\n"
 	      "Exit status: 0: all blocks are complete and the stream ended properly; 1: not so,\n"
-	      "and the files hold a part of the guest; 2: usage.\n"
+	      "and the files hold a part of the guest; 2: usage; 3: as 0, but the summary or the\n"
+	      "counters could not be written. SIGINT and SIGTERM cancel the migration.\n"
 	      "\n"
 	      "Examples:\n"
 	      "  Receive from a QEMU started with -machine none,memory-backend=ram0 -m 1G and a\n"
@@ -338,9 +349,11 @@ static int open_images(const struct options *options, struct mfd_error *err)
 /* Pages that the source does not mention are zero, so the file has to be empty first. */
 static int clear_image(struct image *image, struct mfd_error *err)
 {
-	if (ftruncate(image->fd, 0) || ftruncate(image->fd, image->length))
-		return file_error(image->file, strerror(errno), err);
-	return 0;
+	if (!ftruncate(image->fd, 0) && !ftruncate(image->fd, image->length))
+		return 0;
+	return file_error(image->file, errno == EFBIG ?
+			  "it may not be so large (RLIMIT_FSIZE, or its file system)" :
+			  strerror(errno), err);
 }
 
 static int add_blocks(struct mfd_recv *recv, const struct options *options,
@@ -393,7 +406,7 @@ static void tell_stranger(const struct mfd_error *why, void *opaque)
 	fprintf(stderr, PROGRAM ": a connection was turned away: %s\n", why->text);
 }
 
-/* To the line that all programs draw. */
+/* To the line that all programs draw, once there is something to show. */
 static void show_progress(const struct mfd_recv_progress *now, void *opaque)
 {
 	struct run *run = opaque;
@@ -404,6 +417,13 @@ static void show_progress(const struct mfd_recv_progress *now, void *opaque)
 		.bytes = now->bytes,
 	};
 
+	if (now->state != MFD_RECV_RECEIVING)
+		return;
+	if (!run->receiving) {
+		report_clear(&run->report);
+		run->report.started = now_ns() - now->ns;
+		run->receiving = true;
+	}
 	report_progress(&progress, &run->report);
 }
 
@@ -435,9 +455,27 @@ static int listen_and_run(struct mfd_recv *recv, const struct options *options,
 	if (!options->quiet)
 		fprintf(stderr, PROGRAM ": listening at %s\n", mfd_recv_address(recv));
 	report_start(&run->report, PROGRAM, options->quiet || options->trace);
+	if (run->report.live)
+		fputs(PROGRAM ": waiting for the source", stderr);
 	for (struct image *image = options->images; image; image = image->next)
 		run->report.total += image->length / PAGE;
 	return mfd_recv_run(recv, err);
+}
+
+/* Say what the library cannot know: which signal it was, and what a file system says. */
+static void explain(const struct options *options, const struct run *run, struct mfd_error *err)
+{
+	struct image *image = options->images;
+	char *end = err->text + strlen(err->text);
+	size_t room = err->text + sizeof(err->text) - end;
+
+	if (err->code == ECANCELED && run->signal)
+		snprintf(end, room, " (%s)", run->signal == SIGINT ? "SIGINT" : "SIGTERM");
+	while (image && strcmp(image->idstr, err->block))
+		image = image->next;
+	if (image && err->kind == MFD_ERROR_MEMORY &&
+	    fallocate(image->fd, FALLOC_FL_KEEP_SIZE, err->offset, PAGE))
+		snprintf(end, room, ": %s: %s", image->file, strerror(errno));
 }
 
 static int tell(struct mfd_recv *recv, const struct options *options, struct run *run,
@@ -446,70 +484,152 @@ static int tell(struct mfd_recv *recv, const struct options *options, struct run
 	struct received received = {
 		.recv = recv,
 		.channels = options->channels,
-		.seconds = (now_ns() - run->report.started) / 1e9,
 		.error = error,
 	};
 
 	report_clear(&run->report);
-	if (options->stats_json && received_json_file(&received, options->stats_json))
+	if (run->stats && received_json(&received, run->stats))
 		return file_error(options->stats_json, strerror(errno), err);
 	if (error)
 		return 0;
 	if (options->json)
-		return received_json(&received) ? file_error("stdout", strerror(errno), err) : 0;
-	if (!options->quiet)
+		received_json(&received, stdout);
+	else if (!options->quiet)
 		received_summary(&run->report, &received);
+	return fflush(stdout) ? file_error("stdout", strerror(errno), err) : 0;
+}
+
+/* Before anything is received, so that nothing is received in vain. */
+static int open_outputs(const struct options *options, struct run *run, struct mfd_error *err)
+{
+	if (options->device_state) {
+		run->device_state = open(options->device_state,
+					 O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+		if (run->device_state < 0)
+			return file_error(options->device_state, strerror(errno), err);
+	}
+	if (options->stats_json) {
+		run->stats = fopen(options->stats_json, "we");
+		if (!run->stats)
+			return file_error(options->stats_json, strerror(errno), err);
+	}
 	return 0;
 }
 
-static int open_device_state(const struct options *options, struct run *run,
-			     struct mfd_error *err)
+/* Return: @ret, or the error of a file that turns out not to have been written. */
+static int close_outputs(const struct options *options, struct run *run, int ret,
+			 struct mfd_error *err)
 {
-	if (!options->device_state)
-		return 0;
-	run->device_state = open(options->device_state,
-				 O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
-	return run->device_state < 0 ?
-	       file_error(options->device_state, strerror(errno), err) : 0;
-}
-
-static int receive_all(const struct options *options, struct run *run, struct mfd_error *err)
-{
-	struct mfd_recv_params params = { .size = sizeof(params) };
-	struct mfd_error why = { .size = sizeof(why) };
-	struct mfd_recv *recv;
-	int ret;
-
-	set_params(options, run, &params);
-	ret = mfd_recv_open(&recv, &params, err);
-	if (ret)
-		return ret;
-	ret = add_blocks(recv, options, err);
-	if (!ret)
-		ret = open_device_state(options, run, err);
-	if (!ret) {
-		ret = listen_and_run(recv, options, run, err);
-		if (tell(recv, options, run, ret ? err : NULL, &why) && !ret) {
-			*err = why;
-			ret = -why.code;
-		}
+	if (run->stats && fclose(run->stats) && !ret) {
+		file_error(options->stats_json, strerror(errno), err);
+		ret = UNREPORTED;
 	}
-	mfd_recv_close(recv);
-	if (run->device_state >= 0 && close(run->device_state) && !ret)
+	if (run->device_state >= 0 && close(run->device_state) && ret >= 0)
 		ret = file_error(options->device_state, strerror(errno), err);
 	return ret;
 }
 
+static const int cancelling[] = { SIGINT, SIGTERM };
+
+#define NR_CANCELLING (sizeof(cancelling) / sizeof(*cancelling))
+
+/* Those that are not ignored, as by nohup. */
+static void cancelling_set(sigset_t *set)
+{
+	struct sigaction action;
+	unsigned int i;
+
+	sigemptyset(set);
+	for (i = 0; i < NR_CANCELLING; i++)
+		if (!sigaction(cancelling[i], NULL, &action) && action.sa_handler != SIG_IGN)
+			sigaddset(set, cancelling[i]);
+}
+
+static void *wait_for_signal(void *data)
+{
+	struct run *run = data;
+	sigset_t set;
+	int number;
+
+	cancelling_set(&set);
+	if (!sigwait(&set, &number)) {
+		run->signal = number;
+		mfd_recv_cancel(run->recv);
+	}
+	/* who is impatient may say so again */
+	pthread_sigmask(SIG_UNBLOCK, &set, NULL);
+	while (pause())
+		;
+	return NULL;
+}
+
+/* From here on all threads leave the signals to the one that waits for them. */
+static int start_waiting_for_signals(struct run *run, struct mfd_error *err)
+{
+	sigset_t set;
+
+	cancelling_set(&set);
+	pthread_sigmask(SIG_BLOCK, &set, NULL);
+	errno = pthread_create(&run->signals, NULL, wait_for_signal, run);
+	return errno ? file_error("signals", strerror(errno), err) : 0;
+}
+
+static void stop_waiting_for_signals(struct run *run)
+{
+	pthread_cancel(run->signals);
+	pthread_join(run->signals, NULL);
+}
+
+static int receive_and_tell(const struct options *options, struct run *run,
+			    struct mfd_error *err)
+{
+	struct mfd_error why = { .size = sizeof(why) };
+	int ret = start_waiting_for_signals(run, err);
+
+	if (ret)
+		return ret;
+	ret = listen_and_run(run->recv, options, run, err);
+	stop_waiting_for_signals(run);
+	if (ret)
+		explain(options, run, err);
+	if (tell(run->recv, options, run, ret ? err : NULL, &why) && !ret) {
+		*err = why;
+		ret = UNREPORTED;
+	}
+	return ret;
+}
+
+/* Return: 0; UNREPORTED: all is there, but @err; or another error. */
+static int receive_all(const struct options *options, struct run *run, struct mfd_error *err)
+{
+	struct mfd_recv_params params = { .size = sizeof(params) };
+	int ret;
+
+	set_params(options, run, &params);
+	ret = mfd_recv_open(&run->recv, &params, err);
+	if (ret)
+		return ret;
+	ret = add_blocks(run->recv, options, err);
+	if (!ret)
+		ret = open_outputs(options, run, err);
+	if (!ret)
+		ret = receive_and_tell(options, run, err);
+	mfd_recv_close(run->recv);
+	return close_outputs(options, run, ret, err);
+}
+
+/* Return: the exit status. */
 static int receive(const struct options *options)
 {
 	struct run run = { .device_state = -1 };
 	struct mfd_error err = { .size = sizeof(err) };
+	int ret;
 
 	report_start(&run.report, PROGRAM, options->quiet);
-	if (!receive_all(options, &run, &err))
-		return 0;
-	report_error(&run.report, &err);
-	return 1;
+	ret = receive_all(options, &run, &err);
+	if (ret)
+		report_error(&run.report, &err);
+	return ret == UNREPORTED ? PROGRAM_UNREPORTED : !!ret;
 }
 
 int main(int argc, char **argv)
@@ -519,14 +639,17 @@ int main(int argc, char **argv)
 		.compat.size = sizeof(options.compat),
 		.timeout = 60,
 	};
-	int status = parse_options(&options, argc, argv);
+	int status;
 
+	program_open_standard_files();
+	program_raise_open_files();
+	/* a file that may not grow so large is an error, not the end */
+	signal(SIGXFSZ, SIG_IGN);
+	status = parse_options(&options, argc, argv);
 	if (status < 0)
 		status = receive(&options);
+	else
+		fflush(stdout);
 	free_images(options.images);
-	if (fflush(stdout)) {
-		perror(PROGRAM);
-		return status ? status : 1;
-	}
 	return status;
 }

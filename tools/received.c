@@ -16,7 +16,7 @@ void received_summary(const struct report *report, const struct received *receiv
 	printf("%s: %ju pages received (%ju normal, %ju zero, %ju of them cleared): %.1f MB in %.2f s, %.0f MB/s\n",
 	       report->program, (uintmax_t)(sum.normal + sum.zero), (uintmax_t)sum.normal,
 	       (uintmax_t)sum.zero, (uintmax_t)sum.cleared, sum.bytes / 1e6,
-	       received->seconds, sum.bytes / 1e6 / received->seconds);
+	       sum.ns / 1e9, sum.bytes * 1e3 / sum.ns);
 	for (i = 0; i < received->channels; i++) {
 		mfd_recv_channel_stats(received->recv, i, &of);
 		printf("channel %u packets %ju normal pages %ju zero pages %ju\n", i,
@@ -70,32 +70,16 @@ static struct json_object *json_all(const struct received *received)
 	add(all, "bytes", sum.bytes);
 	add(all, "device_bytes", sum.device_bytes);
 	add(all, "strangers", sum.strangers);
-	json_object_object_add(all, "seconds", json_object_new_double(received->seconds));
+	json_object_object_add(all, "seconds", json_object_new_double(sum.ns / 1e9));
 	json_object_object_add(all, "channels", json_channels(received));
 	return all;
 }
 
-static int write_json(const struct received *received, FILE *out)
+int received_json(const struct received *received, FILE *out)
 {
 	struct json_object *all = json_all(received);
 	int ret = fprintf(out, "%s\n", json_object_to_json_string(all));
 
 	json_object_put(all);
 	return ret < 0 || fflush(out) ? -1 : 0;
-}
-
-int received_json(const struct received *received)
-{
-	return write_json(received, stdout);
-}
-
-int received_json_file(const struct received *received, const char *file)
-{
-	FILE *out = fopen(file, "we");
-	int ret;
-
-	if (!out)
-		return -1;
-	ret = write_json(received, out);
-	return fclose(out) ? -1 : ret;
 }

@@ -3,6 +3,8 @@
 #ifndef RECEIVED_H
 #define RECEIVED_H
 
+#include <stdio.h>
+
 #include "lib/mfd_recv.h"
 #include "report.h"
 
@@ -10,17 +12,13 @@
 struct received {
 	struct mfd_recv *recv;
 	unsigned int channels;
-	double seconds;
 	const struct mfd_error *error;	/* NULL: all went well */
 };
 
 /* A line on stdout, and one for each channel in the words of QEMU's traces. */
 void received_summary(const struct report *report, const struct received *received);
 
-/* A line of JSON on stdout. */
-int received_json(const struct received *received);
-
-/* The same into a file. Return: 0, or -1 with errno. */
-int received_json_file(const struct received *received, const char *file);
+/* A line of JSON. Return: 0, or -1 with errno. */
+int received_json(const struct received *received, FILE *out);
 
 #endif /* RECEIVED_H */

@@ -11,6 +11,8 @@ import os
 import re
 import resource
 import shutil
+import signal
+import socket
 import subprocess
 import sys
 import time
@@ -31,7 +33,7 @@ matrix.CASES.clear()
 class Receiver:
     """mfdrecv at work."""
 
-    def __init__(self, *options, blocks=(("ram0", PAGES),), uri="unix"):
+    def __init__(self, *options, blocks=(("ram0", PAGES),), uri="unix", stdout=None):
         self.blocks = blocks
         self.stats_file = f"{FOLDER}/stats"
         self.messages = f"{FOLDER}/receiver.messages"
@@ -39,9 +41,9 @@ class Receiver:
                      {"unix": f"unix:{FOLDER}/migration", "tcp": "tcp:127.0.0.1:0"}.get(uri, uri)]
         for idstr, pages in blocks:
             arguments += ["--block", f"{idstr}={self.memory(idstr)}:{pages * PAGE}"]
-        with open(self.messages, "wb") as log:
+        with open(self.messages, "wb") as log, open(stdout or self.messages, "ab") as out:
             self.process = subprocess.Popen([*arguments, *(str(o) for o in options)],
-                                            stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+                                            stdin=subprocess.DEVNULL, stdout=out, stderr=log)
         deadline = time.monotonic() + matrix.PROMPT
         while not (found := re.search(r"listening at (\S+)", self.said())):
             if self.process.poll() is not None or time.monotonic() > deadline:
@@ -410,6 +412,72 @@ for _name, _pattern, _settings in (
             _settings.pop(k, d) for k, d in (
                 ("receiver_options", ()), ("channels", 2), ("method", "none"), ("zero", None),
                 ("capabilities", ()), ("blocks", (("ram0", PAGES),)))))(refused)
+
+
+def stock_case(name):
+    """A case that needs no more than a stock QEMU."""
+    return case(name) if not IN_VM else lambda function: function
+
+
+@stock_case("a summary that cannot be written")
+def unreported():
+    fresh_folder()
+    with Receiver(stdout="/dev/full") as receiver, source("10.0", 2, "none") as sender:
+        sender.migrate(receiver.address)
+        sender.wait()
+        if receiver.wait() != 3 or "stdout: No space left" not in receiver.said():
+            raise Failed(f"status {receiver.wait()}: {receiver.said()}")
+        receiver.compare(usual)
+
+
+@stock_case("cancelled by a signal")
+def cancelled():
+    for number in (signal.SIGINT, signal.SIGTERM):
+        fresh_folder()
+        with Receiver() as receiver:
+            receiver.process.send_signal(number)
+            receiver.must_fail(rf"the migration was cancelled \({number.name}\)")
+            if os.path.exists(f"{FOLDER}/migration"):
+                raise Failed("the socket is left behind")
+
+
+@stock_case("strangers before the source")
+def strangers():
+    fresh_folder()
+    with Receiver() as receiver, source("10.0", 2, "none") as sender:
+        for word in (b"GET / HTTP/1.0\r\n\r\n", b""):
+            with socket.socket(socket.AF_UNIX) as stranger:
+                stranger.connect(f"{FOLDER}/migration")
+                stranger.send(word)
+        sender.migrate(receiver.address)
+        if (counters := receiver.must_work())["strangers"] != 2:
+            raise Failed(f"{counters['strangers']} strangers are counted, not 2")
+        sender.wait()
+        receiver.compare(usual)
+
+
+@stock_case("started without stdin, stdout and stderr")
+def closed():
+    """What is said goes nowhere, and above all not into memory. The buffers fill up with it."""
+    fresh_folder()
+    path, uri = f"{FOLDER}/ram0.received", f"unix:{FOLDER}/migration"
+    command = (f"exec {BUILD}/mfdrecv --listen {uri} --block ram0={path}:{PAGES * PAGE} "
+               "--channels 100 <&- >&- 2>&-")
+    with source("10.0", 100, "none") as sender, \
+            subprocess.Popen(["sh", "-c", command]) as process:
+        deadline = time.monotonic() + matrix.PROMPT
+        while not os.path.exists(f"{FOLDER}/migration"):
+            if process.poll() is not None or time.monotonic() > deadline:
+                process.kill()
+                raise Failed("mfdrecv does not listen")
+            time.sleep(0.01)
+        sender.migrate(uri)
+        sender.wait()
+        if process.wait(matrix.PROMPT):
+            raise Failed(f"mfdrecv ends with {process.returncode}")
+    what = difference(path, usual(None))
+    if what:
+        raise Failed(what)
 
 
 def killed(method):

@@ -325,6 +325,33 @@ static bool source_is_there(void)
 	return now.state == MFD_RECV_RECEIVING;
 }
 
+/* The clock begins when the source is there, and ends with the migration. */
+TEST(time_is_that_of_the_migration)
+{
+	struct mfd_recv_progress now = { .size = sizeof(now) };
+	uint64_t ns;
+
+	start();
+	dial();
+	usleep(100000);
+	mfd_recv_progress(it.recv, &now);
+	assert_int_equal(now.state, MFD_RECV_LISTENING);
+	assert_int_equal(now.ns, 0);
+	begin();
+	SAY(source.main, LAST END FINISH);
+	hang_up();
+	pthread_join(it.thread, NULL);
+	mfd_recv_progress(it.recv, &now);
+	assert_int_equal(now.state, MFD_RECV_COMPLETE);
+	ns = now.ns;
+	assert_true(ns > 0);
+	usleep(1000);
+	mfd_recv_progress(it.recv, &now);
+	assert_int_equal(now.ns, ns);
+	mfd_recv_close(it.recv);
+	free(it.memory);
+}
+
 /* The source is there, and then there is somebody else. */
 static void arrive(void)
 {
@@ -1232,6 +1259,7 @@ int main(void)
 		cmocka_unit_test(listening),
 		cmocka_unit_test(a_file_in_the_way),
 		cmocka_unit_test(parameters),
+		cmocka_unit_test(time_is_that_of_the_migration),
 		cmocka_unit_test(strangers_that_speak),
 		cmocka_unit_test(strangers_that_leave),
 		cmocka_unit_test(strangers_that_are_silent),

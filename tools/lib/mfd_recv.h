@@ -49,6 +49,7 @@ enum mfd_recv_state {
  * @bytes: bytes received, on all connections
  * @device_bytes: bytes of them that are the state of devices
  * @strangers: connections that were turned away before the source was there
+ * @ns: time since the source was there, in nanoseconds; until the end, if it has ended
  */
 struct mfd_recv_progress {
 	uint32_t size;
@@ -61,6 +62,7 @@ struct mfd_recv_progress {
 	uint64_t bytes;
 	uint64_t device_bytes;
 	uint64_t strangers;
+	uint64_t ns;
 };
 
 /**

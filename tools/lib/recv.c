@@ -380,6 +380,7 @@ int mfd_recv_run(struct mfd_recv *recv, struct mfd_error *err)
 		mfd_recv_fail(recv, &why);
 	mfd_recv_workers_join(recv);
 	ret = failed(recv, err);
+	recv->ended = mfd_now();
 	recv->state = ret ? MFD_RECV_FAILED : MFD_RECV_COMPLETE;
 	close_sockets(recv, ret);
 	return ret;
@@ -389,6 +390,13 @@ int mfd_recv_run(struct mfd_recv *recv, struct mfd_error *err)
 static uint32_t state(const struct mfd_recv *recv)
 {
 	return recv->state == MFD_RECV_RECEIVING && !recv->heard ? MFD_RECV_LISTENING : recv->state;
+}
+
+static uint64_t elapsed(const struct mfd_recv *recv)
+{
+	uint64_t begun = recv->begun, ended = recv->ended;
+
+	return begun ? (ended ? ended : mfd_now()) - begun : 0;
 }
 
 int mfd_recv_progress(struct mfd_recv *recv, struct mfd_recv_progress *progress)
@@ -402,6 +410,7 @@ int mfd_recv_progress(struct mfd_recv *recv, struct mfd_recv_progress *progress)
 		.device_bytes = recv->main.device_bytes,
 		.bytes = recv->main_socket.input.bytes,
 		.strangers = recv->strangers,
+		.ns = elapsed(recv),
 	};
 	struct mfd_recv_channel_stats of = { .size = sizeof(of) };
 	unsigned int i;

@@ -48,6 +48,8 @@ struct mfd_recv {
 
 	int cancel;			/* eventfd */
 	_Atomic uint64_t heard;		/* when the source last said something, ns; 0: not yet */
+	_Atomic uint64_t begun;		/* when it first did */
+	_Atomic uint64_t ended;		/* when all was over; 0: not yet */
 	_Atomic uint64_t strangers;	/* connections that were not the source */
 
 	pthread_mutex_t lock;

@@ -143,6 +143,8 @@ static int introduce(struct reception *all, struct newcomer *newcomer, enum mfd_
 			     kind == MFD_RECV_MAIN ? MFD_RECV_TICK_MS : -1);
 	socket->input.bytes = newcomer->hello.used;
 	recv->heard = mfd_now();
+	if (!recv->begun)
+		recv->begun = recv->heard;
 	forget(all, newcomer);
 	all->known++;
 	return 0;
