@@ -3,11 +3,14 @@
  * The main connection's stream. The first byte: bits 0 and 1 what is known of the
  * source's generation, bit 2 whether its machine type is, bits 3 to 5 how small the
  * pieces are in which it comes, bit 6 whether the VMM takes the state of devices, bit 7
- * whether it has the block b too. Then comes the magic, which is not looked at here.
+ * whether it has the block b too. Then comes the magic, which is not looked at here but for
+ * its first byte: bit 0 whether the source leaves its connection open, bit 1 whether it is
+ * said to wait for an acknowledgement.
  */
 #include <errno.h>
 #include <stdlib.h>
 
+#include "error.h"
 #include "feed.h"
 #include "recv_main.h"
 
@@ -21,6 +24,18 @@ static int flush_some(struct mfd_recv_main *in, struct mfd_error *err)
 {
 	(void)err;
 	return in->syncs > 8 ? -ECANCELED : 0;
+}
+
+/* A source that asks for ever does not listen for ever. */
+static int reply(struct mfd_recv_main *in, const void *data, size_t size, struct mfd_error *err)
+{
+	static const uint16_t sizes[] = { [2] = 8, [7] = 4 };
+	const uint8_t *bytes = data;
+
+	if (!in->return_path || size < 4 || bytes[0] || bytes[1] > 7 || sizes[bytes[1]] != size ||
+	    bytes[2] || bytes[3] != size - 4)
+		abort();
+	return in->position > 4096 ? mfd_error_set(err, EPROTO, "deaf") : 0;
 }
 
 static int take(const void *data, size_t size, void *opaque)
@@ -60,10 +75,14 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	in->compat = *data & 3 ? &compat : NULL;
 	in->flush = flush_some;
 	in->device_state = *data & 0x40 ? take : NULL;
+	in->reply = reply;
+	feed.open = data[1] & 1;
+	in->switchover_ack = data[1] & 2;
 	in->opaque = &sum;
 	ret = mfd_recv_main_run(in, &err);
 	/* it ends at the end of the input, or with a reason */
-	if (ret ? !err.text[0] : feed.left || in->begin != in->end || !in->listed)
+	if (ret ? !err.text[0] : feed.left || in->begin != in->end || !in->listed ||
+	    (in->return_path && feed.stuck))
 		abort();
 	free(in);
 	feed_done(&blocks);
