@@ -14,6 +14,8 @@
 #include <pthread.h>
 #include <sched.h>
 #include <signal.h>
+#include <stdatomic.h>
+#include <sys/file.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
@@ -45,7 +47,9 @@ static struct {
 	int ret;
 	struct mfd_error err;
 	char devices[4096];
-	size_t devices_size;
+	_Atomic size_t devices_size;
+	atomic_bool over;		/* the thread is at its end */
+	atomic_bool hold;		/* who has received an empty packet */
 	_Atomic unsigned int packets;
 	_Atomic unsigned int strangers;
 } it;
@@ -90,6 +94,7 @@ static void count_stranger(const struct mfd_error *why, void *opaque)
 static void *run(void *unused)
 {
 	it.ret = mfd_recv_run(it.recv, &it.err);
+	it.over = true;
 	return unused;
 }
 
@@ -311,10 +316,12 @@ static void begin(void)
 	set_up();
 }
 
+/* It comes, or the receiver is gone. */
 static void wait_for(bool (*condition)(void))
 {
-	while (!condition())
+	while (!condition() && !it.over)
 		usleep(1000);
+	assert_true(condition());
 }
 
 static bool source_is_there(void)
@@ -580,6 +587,70 @@ TEST(listening)
 	SAY(source.main, LAST END FINISH);
 	hang_up();
 	finish(0, NULL);
+}
+
+static void expect_listening(const char *where, int expected)
+{
+	uint8_t memory[PAGE] __attribute__((aligned(PAGE)));
+	struct mfd_recv_params params = { .size = sizeof(params) };
+	struct mfd_error err = { .size = sizeof(err) };
+	struct mfd_recv *recv;
+
+	mfd_recv_params_init(&params);
+	assert_int_equal(mfd_recv_open(&recv, &params, &err), 0);
+	assert_int_equal(mfd_recv_block_add(recv, "ram0", memory, PAGE, 0, &err), 0);
+	assert_int_equal(mfd_recv_listen(recv, where, &err), expected);
+	mfd_recv_close(recv);
+}
+
+/* Somebody has removed the path and made a socket of its own there: it stays. */
+TEST(a_path_that_changed_hands)
+{
+	struct sockaddr_un un = { .sun_family = AF_UNIX };
+	int fd;
+
+	open_at(address, PATIENCE_MS);
+	assert_int_equal(unlink(path), 0);
+	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	strcpy(un.sun_path, path);
+	assert_int_equal(bind(fd, (struct sockaddr *)&un, sizeof(un)), 0);
+	mfd_recv_close(it.recv);
+	free(it.memory);
+	assert_int_equal(access(path, F_OK), 0);
+	close(fd);
+	unlink(path);
+}
+
+/* Another one that was started at the same time, and is not done with listening yet. */
+static struct {
+	int folder, fd;
+} other;
+
+static void *listen_then_unlock(void *unused)
+{
+	usleep(50000);
+	listen(other.fd, 1);
+	close(other.folder);
+	return unused;
+}
+
+TEST(two_at_the_same_path)
+{
+	struct sockaddr_un un = { .sun_family = AF_UNIX };
+	pthread_t thread;
+
+	other.folder = open(folder, O_RDONLY | O_CLOEXEC);
+	other.fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	assert_int_equal(flock(other.folder, LOCK_EX), 0);
+	strcpy(un.sun_path, path);
+	assert_int_equal(bind(other.fd, (struct sockaddr *)&un, sizeof(un)), 0);
+	assert_int_equal(pthread_create(&thread, NULL, listen_then_unlock, NULL), 0);
+	expect_listening(address, -EADDRINUSE);
+	pthread_join(thread, NULL);
+	close(other.fd);
+	/* and when it is gone, its path is free */
+	expect_listening(address, 0);
+	assert_int_not_equal(access(path, F_OK), 0);
 }
 
 /* What is no socket is not in the way of one, whatever connecting to it says. */
@@ -1257,6 +1328,8 @@ int main(void)
 		cmocka_unit_test(reset_without_a_word),
 		cmocka_unit_test(one_too_many_that_has_left),
 		cmocka_unit_test(listening),
+		cmocka_unit_test(a_path_that_changed_hands),
+		cmocka_unit_test(two_at_the_same_path),
 		cmocka_unit_test(a_file_in_the_way),
 		cmocka_unit_test(parameters),
 		cmocka_unit_test(time_is_that_of_the_migration),

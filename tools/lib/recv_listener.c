@@ -1,11 +1,14 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 /* Listening at tcp:HOST:PORT, unix:PATH or vsock:CID:PORT. */
 #include <errno.h>
+#include <fcntl.h>
+#include <libgen.h>
 #include <linux/vm_sockets.h>
 #include <netdb.h>
 #include <netinet/in.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -13,6 +16,10 @@
 
 #include "error.h"
 #include "recv_listener.h"
+
+/* A second, which is much longer than anybody needs the lock. */
+#define LOCK_TRIES	1000
+#define LOCK_PAUSE_US	1000
 
 /* @v4_too: if the address is one of IPv6, take IPv4 as well. */
 static int listen_at(const struct sockaddr *addr, socklen_t size, bool v4_too, int backlog)
@@ -34,6 +41,12 @@ static int listen_at(const struct sockaddr *addr, socklen_t size, bool v4_too, i
 	return -code;
 }
 
+/* What is at the path now. Return: 0 or -1. */
+static int look(const char *path, struct stat *st)
+{
+	return lstat(path, st) || !S_ISSOCK(st->st_mode) ? -1 : 0;
+}
+
 /*
  * Is this a socket at which nobody listens any more? Then only the name is left.
  * (To connect to a file that is no socket is refused as well.)
@@ -44,7 +57,7 @@ static bool abandoned(const struct sockaddr_un *un)
 	bool refused;
 	int fd;
 
-	if (lstat(un->sun_path, &st) || !S_ISSOCK(st.st_mode))
+	if (look(un->sun_path, &st))
 		return false;
 	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 	if (fd < 0)
@@ -52,6 +65,31 @@ static bool abandoned(const struct sockaddr_un *un)
 	refused = connect(fd, (const struct sockaddr *)un, sizeof(*un)) && errno == ECONNREFUSED;
 	close(fd);
 	return refused;
+}
+
+/*
+ * Of two that find an abandoned path at the same time, one would remove what the other has
+ * made of it already; and between bind() and listen() a path looks abandoned. So they take
+ * turns, by a lock on the folder. Who holds it for longer than that takes is not one of us,
+ * and is not waited for; so is a folder that cannot be locked. Return: fd or -1.
+ */
+static int lock_folder(const char *path)
+{
+	char folder[sizeof(((struct mfd_address *)NULL)->path)];
+	unsigned int tries = LOCK_TRIES;
+	int fd;
+
+	strcpy(folder, path);
+	fd = open(dirname(folder), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	while (fd >= 0 && flock(fd, LOCK_EX | LOCK_NB) && errno == EWOULDBLOCK && tries--)
+		usleep(LOCK_PAUSE_US);
+	return fd;
+}
+
+static void unlock_folder(int fd)
+{
+	if (fd >= 0)
+		close(fd);
 }
 
 /* A file. (An abstract socket is nowhere when nobody listens.) */
@@ -70,22 +108,50 @@ static void name_vsock(struct mfd_recv_listener *listener, int fd)
 	snprintf(listener->text, sizeof(listener->text), "vsock:%u:%u", vm.svm_cid, vm.svm_port);
 }
 
+/* A file's socket, in place of one that was abandoned there. */
+static int listen_file(struct mfd_recv_listener *listener, const struct mfd_endpoint *endpoint,
+		       int backlog)
+{
+	const struct sockaddr *addr = (const struct sockaddr *)&endpoint->addr;
+	const struct sockaddr_un *un = (const struct sockaddr_un *)addr;
+	struct stat st = { .st_ino = 0 };
+	int folder = lock_folder(un->sun_path);
+	int fd = listen_at(addr, endpoint->size, false, backlog);
+
+	if (fd == -EADDRINUSE && abandoned(un) && !unlink(un->sun_path))
+		fd = listen_at(addr, endpoint->size, false, backlog);
+	if (fd >= 0)
+		look(un->sun_path, &st);
+	unlock_folder(folder);
+	listener->dev = st.st_dev;
+	listener->ino = st.st_ino;
+	return fd;
+}
+
 /* Where no name has to be looked up. */
 static int listen_fixed(struct mfd_recv_listener *listener, const char *text,
 			const struct mfd_endpoint *endpoint, int backlog)
 {
 	const struct sockaddr *addr = (const struct sockaddr *)&endpoint->addr;
-	const struct sockaddr_un *un = (const struct sockaddr_un *)addr;
-	int fd = listen_at(addr, endpoint->size, false, backlog);
+	int fd = is_file(&listener->address) ? listen_file(listener, endpoint, backlog) :
+		 listen_at(addr, endpoint->size, false, backlog);
 
-	if (fd == -EADDRINUSE && is_file(&listener->address) && abandoned(un) &&
-	    !unlink(un->sun_path))
-		fd = listen_at(addr, endpoint->size, false, backlog);
 	if (fd >= 0 && listener->address.vsock)
 		name_vsock(listener, fd);
 	else if (fd >= 0)
 		snprintf(listener->text, sizeof(listener->text), "%s", text);
 	return fd;
+}
+
+static void remove_local(const struct mfd_recv_listener *listener)
+{
+	int folder = lock_folder(listener->address.path);
+	struct stat st;
+
+	if (!look(listener->address.path, &st) && st.st_dev == listener->dev &&
+	    st.st_ino == listener->ino)
+		unlink(listener->address.path);
+	unlock_folder(folder);
 }
 
 /* The address that the socket really got, in numbers. */
@@ -191,8 +257,9 @@ void mfd_recv_listener_close(struct mfd_recv_listener *listener)
 {
 	if (listener->fd < 0)
 		return;
+	/* as long as it is open, nobody else gets its inode's number */
+	if (is_file(&listener->address))
+		remove_local(listener);
 	close(listener->fd);
 	listener->fd = -1;
-	if (is_file(&listener->address))
-		unlink(listener->address.path);
 }
