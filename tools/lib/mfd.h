@@ -806,9 +806,10 @@ MFD_API int mfd_device_section(struct mfd_session *session, const char *idstr,
  * "How it ends" in Documentation/wire.rst. Without a main connection, all that is known is
  * that the sockets have accepted everything: the caller's protocol has to say the rest.
  *
- * Return: 0: the destination has the guest. An error otherwise: it does not.
- * -EREMOTEIO: it says that it has failed; -ETIMEDOUT: it did nothing for stall_ms;
- * -EPIPE, -ECONNRESET: it gave up.
+ * Return: 0: the destination has the guest. -EREMOTEIO: it says that it has failed.
+ * -ETIMEDOUT: it did nothing for stall_ms; -EPIPE, -ECONNRESET: it gave up, or the
+ * connection broke. After an error other than -EREMOTEIO make sure that it does not run
+ * the guest before this side does: its answer may have been lost on the way.
  */
 MFD_API int mfd_finish(struct mfd_session *session, struct mfd_error *err);
 
