@@ -7,6 +7,7 @@
  * starts.
  */
 #include <errno.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -30,15 +31,24 @@ int log_dirty(int vm_fd, struct slot *slot)
 	return ioctl(vm_fd, KVM_SET_USER_MEMORY_REGION, &slot->region);
 }
 
-/* In each later round: first take the bits out of the log, then have the pages sent. */
-int send_dirty(int vm_fd, struct slot *slot, struct mfd_error *err)
+/*
+ * In each later round: first take the bits out of the log, then have the pages sent.
+ * @manual: KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2 is enabled
+ */
+int send_dirty(int vm_fd, struct slot *slot, bool manual, struct mfd_error *err)
 {
 	struct kvm_dirty_log log = {
 		.slot = slot->region.slot,
 		.dirty_bitmap = slot->bitmap,
 	};
+	struct kvm_clear_dirty_log clear = {
+		.slot = slot->region.slot,
+		.num_pages = slot->pages,
+		.dirty_bitmap = slot->bitmap,
+	};
 
-	if (ioctl(vm_fd, KVM_GET_DIRTY_LOG, &log)) {
+	if (ioctl(vm_fd, KVM_GET_DIRTY_LOG, &log) ||
+	    (manual && ioctl(vm_fd, KVM_CLEAR_DIRTY_LOG, &clear))) {
 		err->code = errno;
 		snprintf(err->text, sizeof(err->text), "dirty log: %s", strerror(errno));
 		return -err->code;
