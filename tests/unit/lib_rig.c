@@ -88,6 +88,14 @@ static int take_pages(const struct mzp_send *send, struct mfd_error *err)
 	return 0;
 }
 
+static int tell_result(struct mzp_wait *wait)
+{
+	wait->error = module.wait.error;
+	wait->error_block = module.wait.error_block;
+	wait->error_offset = module.wait.error_offset;
+	return 0;
+}
+
 int mfd_device_call(struct mfd_session *session, unsigned long command, void *argument,
 		    struct mfd_error *err)
 {
@@ -107,6 +115,8 @@ int mfd_device_call(struct mfd_session *session, unsigned long command, void *ar
 		return get_channel(argument);
 	case MZP_IOC_SEND:
 		return take_pages(argument, err);
+	case MZP_IOC_WAIT:
+		return tell_result(argument);
 	case MZP_IOC_STATUS:
 		*(struct mzp_status *)argument = module.status;
 		return 0;

@@ -28,6 +28,7 @@ extern struct module {
 	_Atomic bool interrupted;	/* a PUMP was, once */
 	int failure;			/* the session's, as PUMP's caller gets it */
 	int send_error;			/* of SEND */
+	struct mzp_wait wait;		/* what became of jobs */
 	uint64_t sent_bits;		/* pages handed over by bitmaps, of the first 64 */
 	struct mzp_status status;	/* what it says */
 } module;

@@ -472,6 +472,34 @@ TEST(a_child_does_no_harm)
 	over();
 }
 
+/* --- jobs that fail */
+
+static void round_fails(uint32_t error, uint32_t block, uint64_t offset,
+			enum mfd_error_kind kind)
+{
+	begin(MFD_PARAMS_NO_MAIN, 0);
+	attach_channels();
+	must(mfd_start(it.session, &it.err));
+	must(mfd_send_all(it.block, 0, &it.err));
+	module.wait.error = error;
+	module.wait.error_block = block;
+	module.wait.error_offset = offset;
+	assert_int_equal(mfd_round_finish(it.session, NULL, &it.err), -(int)error);
+	assert_int_equal(it.err.kind, kind);
+	assert_string_equal(it.err.block, block ? "ram0" : "");
+	assert_int_equal(it.err.offset, offset);
+	over();
+}
+
+/* A page is to blame, or the session, as when a compressor has failed. */
+TEST(whose_fault_it_is)
+{
+	round_fails(EFAULT, 1, 0x3000, MFD_ERROR_MEMORY);
+	round_fails(EIO, 1, 0x3000, MFD_ERROR_MEMORY);
+	round_fails(EIO, 0, 0, MFD_ERROR_OTHER);
+	round_fails(ECANCELED, 0, 0, MFD_ERROR_CANCELED);
+}
+
 /* --- errors of arguments */
 
 TEST(arguments_cost_nothing)
@@ -727,6 +755,7 @@ int main(void)
 		cmocka_unit_test(connect_can_be_tried_again),
 		cmocka_unit_test(cancelled_before_it_is_tried_again),
 		cmocka_unit_test(a_child_does_no_harm),
+		cmocka_unit_test(whose_fault_it_is),
 		cmocka_unit_test(arguments_cost_nothing),
 		cmocka_unit_test(devices_stand_behind_ram),
 		cmocka_unit_test(convergence),

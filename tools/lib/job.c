@@ -82,7 +82,7 @@ static int job_error(const struct mfd_job *job, const struct mzp_wait *wait,
 			  wait->error == EHWPOISON ? "the memory is broken" : NULL;
 	int code = wait->error;
 
-	if (code == ECANCELED || !job->block)
+	if (code == ECANCELED || !job->block || !wait->error_block)
 		return mfd_error_errno(err, code, "the module's session has ended");
 	if (why)
 		mfd_error_set(err, code, "block %.64s, page at 0x%llx: %s", job->block->idstr,
