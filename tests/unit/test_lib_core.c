@@ -19,6 +19,10 @@
 #include "lib_rig.h"
 #include "session.h"
 
+#define run_channel example_run_channel
+#include "../../Documentation/examples/sockets.c"
+#undef run_channel
+
 #define MEMORY 0x8000
 
 static void *memory;
@@ -291,6 +295,70 @@ TEST(a_channel_fails_in_a_thread_of_the_callers)
 	assert_int_equal(it.err.channel, 1);
 	assert_int_equal(it.err.kind, MFD_ERROR_NETWORK);
 	over();
+}
+
+/* --- the documentation's example */
+
+static unsigned int connections, connections_left;
+
+/* The main connection first, then the channels. */
+static int next_connection(struct vm *vm)
+{
+	unsigned int i = connections++ ? connections - 2 : CHANNELS;
+	int fd = it.near[i];
+
+	(void)vm;
+	if (!connections_left--)
+		return -1;
+	it.near[i] = -1;
+	return fd;
+}
+
+static bool one_round(struct vm *vm, struct mfd_session *session, struct mfd_error *err)
+{
+	(void)vm;
+	return !mfd_send_all(it.block, 0, err) && !mfd_round_finish(session, NULL, err);
+}
+
+static bool no_round(struct vm *vm, struct mfd_session *session, struct mfd_error *err)
+{
+	(void)vm, (void)session, (void)err;
+	return false;
+}
+
+TEST(example_with_own_sockets)
+{
+	struct vm vm = { .connect = next_connection, .rounds = one_round };
+	pthread_t reader;
+
+	begin(MFD_PARAMS_OWN_THREADS | MFD_PARAMS_RETURN_PATH, 1000);
+	connections = 0;
+	connections_left = CHANNELS + 1;
+	answer.bytes = SHUT_0;
+	answer.size = 8;
+	answer.piece = 0;
+	assert_int_equal(pthread_create(&reader, NULL, answers, NULL), 0);
+	if (!migrate_over(&vm, it.session, &it.err))
+		fail_msg("%s", it.err.text);
+	assert_int_equal(state(), MFD_STATE_COMPLETED);
+	pthread_join(reader, NULL);
+	over();
+}
+
+/* It comes back, without a thread that still runs. */
+TEST(example_that_fails)
+{
+	struct vm vm = { .connect = next_connection, .rounds = no_round };
+	unsigned int n;
+
+	for (n = 0; n <= CHANNELS + 1; n++) {
+		begin(MFD_PARAMS_OWN_THREADS | MFD_PARAMS_RETURN_PATH, 1 << 20);
+		connections = 0;
+		connections_left = n;
+		assert_false(migrate_over(&vm, it.session, &it.err));
+		assert_int_equal(state(), MFD_STATE_FAILED);
+		over();
+	}
 }
 
 TEST(what_is_attached)
@@ -750,6 +818,8 @@ int main(void)
 		cmocka_unit_test(it_says_what_makes_no_sense),
 		cmocka_unit_test(threads_of_the_callers),
 		cmocka_unit_test(a_channel_fails_in_a_thread_of_the_callers),
+		cmocka_unit_test(example_with_own_sockets),
+		cmocka_unit_test(example_that_fails),
 		cmocka_unit_test(what_is_attached),
 		cmocka_unit_test(parameters_that_do_not_go_together),
 		cmocka_unit_test(connect_can_be_tried_again),
