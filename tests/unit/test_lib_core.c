@@ -9,6 +9,7 @@
 #include <fcntl.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
@@ -789,6 +790,50 @@ TEST(marked_bitmaps_of_any_place)
 	over();
 }
 
+static atomic_bool marked_enough;
+
+/* A vCPU's thread, whose ring is always full. */
+static void *mark_from_elsewhere(void *data)
+{
+	struct mfd_block *block = data;
+	struct mfd_gfn gfn = { .slot = 1 };
+
+	while (!atomic_load(&marked_enough)) {
+		gfn.offset = (gfn.offset + 7) % (MEMORY / 4096);
+		if (mfd_dirty_ring(block->session, &gfn, 1, NULL))
+			return "a page cannot be marked";
+	}
+	return NULL;
+}
+
+/* The marks and their count agree, whoever marks while they are taken. */
+TEST(marked_by_other_threads)
+{
+	pthread_t thread;
+	unsigned int n = 0;
+	void *wrong;
+
+	begin(MFD_PARAMS_NO_MAIN, 0);
+	attach_channels();
+	must(mfd_start(it.session, &it.err));
+	must(mfd_block_slot(it.block, 1, 0, MEMORY / 4096, &it.err));
+	atomic_store(&marked_enough, false);
+	assert_int_equal(pthread_create(&thread, NULL, mark_from_elsewhere, it.block), 0);
+	while (n < 1000) {
+		module.sent_bits = 0;
+		must(mfd_send_dirty(it.session, 0, &it.err));
+		n += module.sent_bits != 0;
+	}
+	atomic_store(&marked_enough, true);
+	pthread_join(thread, &wrong);
+	assert_null(wrong);
+	assert_int_equal(mfd_dirty_count(it.session),
+			 it.block->dirty ? __builtin_popcountll(it.block->dirty[0]) : 0);
+	must(mfd_send_dirty(it.session, 0, &it.err));
+	assert_int_equal(mfd_dirty_count(it.session), 0);
+	over();
+}
+
 TEST(blocks_come_and_go)
 {
 	struct mfd_block *more, *last;
@@ -832,6 +877,7 @@ int main(void)
 		cmocka_unit_test(convergence_is_not_known),
 		cmocka_unit_test(marked_pages),
 		cmocka_unit_test(marked_bitmaps_of_any_place),
+		cmocka_unit_test(marked_by_other_threads),
 		cmocka_unit_test(blocks_come_and_go),
 	};
 	char folder[] = "/tmp/test_lib_core.XXXXXX";

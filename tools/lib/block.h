@@ -14,7 +14,7 @@ struct mfd_block {
 	uint64_t length;
 	uint64_t *dirty;		/* a bit a page: to be sent; or NULL */
 	uint64_t nr_dirty;
-	struct mfd_slot *slots;		/* what KVM calls parts of it */
+	struct mfd_slot *slots;		/* what KVM calls parts of it; under dirty_lock, too */
 	char idstr[256];
 };
 

@@ -5,6 +5,10 @@
  * A page may be handed over once a round, and dirty logs tell of one more than once: KVM's
  * ring once for each time that it was protected again, several logs (the vCPUs', a device's)
  * each for itself. So their pages are marked in a bitmap a block first.
+ *
+ * A vCPU whose ring is full cannot go on before somebody has emptied it, whatever the thread
+ * that migrates is waiting for. So any thread may mark pages. What is sent is taken out of
+ * the bitmaps first, under the lock, and what is marked meanwhile is the next round's.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -31,6 +35,7 @@ static uint64_t words(uint64_t pages)
 	return (pages + BITS - 1) / BITS;
 }
 
+/* Begin to mark pages: if this succeeds, it holds the lock. */
 static int collect(struct mfd_block *block, const char *what, struct mfd_error *err)
 {
 	int ret;
@@ -38,11 +43,22 @@ static int collect(struct mfd_block *block, const char *what, struct mfd_error *
 	if (!block)
 		return mfd_error_set(err, EINVAL, "%s: there is no block", what);
 	ret = mfd_session_expect(block->session, block->session->state, what, err);
-	if (ret || block->dirty)
+	if (ret)
 		return ret;
-	block->dirty = calloc(words(mfd_block_pages(block)), sizeof(*block->dirty));
-	return block->dirty ? 0 : mfd_error_errno(err, ENOMEM, "block %.64s: %s", block->idstr,
-						  what);
+	pthread_mutex_lock(&block->session->dirty_lock);
+	if (!block->dirty)
+		block->dirty = calloc(words(mfd_block_pages(block)), sizeof(*block->dirty));
+	if (block->dirty)
+		return 0;
+	pthread_mutex_unlock(&block->session->dirty_lock);
+	return mfd_error_errno(err, ENOMEM, "block %.64s: %s", block->idstr, what);
+}
+
+/* End it. */
+static int collected(struct mfd_session *session, int ret)
+{
+	pthread_mutex_unlock(&session->dirty_lock);
+	return ret;
 }
 
 static void mark(struct mfd_block *block, uint64_t word, uint64_t bits)
@@ -64,16 +80,10 @@ static int outside(const struct mfd_block *block, struct mfd_error *err)
 			     block->idstr);
 }
 
-int mfd_dirty_pages(struct mfd_block *block, uint64_t first_page, uint64_t page_count,
-		    struct mfd_error *err)
+static void mark_pages(struct mfd_block *block, uint64_t first_page, uint64_t page_count)
 {
-	int ret = collect(block, "marking pages", err);
 	uint64_t end, part;
 
-	if (ret)
-		return ret;
-	if (!within(block, first_page, page_count))
-		return outside(block, err);
 	for (end = first_page + page_count; first_page < end; first_page += part) {
 		part = BITS - first_page % BITS;
 		if (part > end - first_page)
@@ -81,7 +91,20 @@ int mfd_dirty_pages(struct mfd_block *block, uint64_t first_page, uint64_t page_
 		mark(block, first_page / BITS,
 		     (part == BITS ? UINT64_MAX : (1ull << part) - 1) << first_page % BITS);
 	}
-	return 0;
+}
+
+int mfd_dirty_pages(struct mfd_block *block, uint64_t first_page, uint64_t page_count,
+		    struct mfd_error *err)
+{
+	int ret = collect(block, "marking pages", err);
+
+	if (ret)
+		return ret;
+	if (within(block, first_page, page_count))
+		mark_pages(block, first_page, page_count);
+	else
+		ret = outside(block, err);
+	return collected(block->session, ret);
 }
 
 /* The word of @bitmap that begins at bit @at, of which @left count. */
@@ -92,19 +115,12 @@ static uint64_t word_at(const uint64_t *bitmap, uint64_t at, uint64_t left)
 	return left < BITS ? word & ((1ull << left) - 1) : word;
 }
 
-int mfd_dirty_bitmap(struct mfd_block *block, uint64_t first_page, uint64_t page_count,
-		     const uint64_t *bitmap, struct mfd_error *err)
+static void mark_bitmap(struct mfd_block *block, uint64_t first_page, uint64_t page_count,
+			const uint64_t *bitmap)
 {
 	unsigned int shift = first_page % BITS;
-	int ret = collect(block, "marking pages", err);
 	uint64_t at, bits, word;
 
-	if (ret)
-		return ret;
-	if (!within(block, first_page, page_count))
-		return outside(block, err);
-	if (page_count && !bitmap)
-		return mfd_error_set(err, EINVAL, "marking pages: there is no bitmap");
 	for (at = 0; at < page_count; at += BITS) {
 		bits = word_at(bitmap, at, page_count - at);
 		word = (first_page + at) / BITS;
@@ -114,17 +130,29 @@ int mfd_dirty_bitmap(struct mfd_block *block, uint64_t first_page, uint64_t page
 		if (shift && bits >> (BITS - shift))
 			mark(block, word + 1, bits >> (BITS - shift));
 	}
-	return 0;
 }
 
-int mfd_block_slot(struct mfd_block *block, uint32_t slot, uint64_t first_page,
-		   uint64_t page_count, struct mfd_error *err)
+int mfd_dirty_bitmap(struct mfd_block *block, uint64_t first_page, uint64_t page_count,
+		     const uint64_t *bitmap, struct mfd_error *err)
 {
-	int ret = collect(block, "naming a slot", err);
-	struct mfd_slot *new;
+	int ret = collect(block, "marking pages", err);
 
 	if (ret)
 		return ret;
+	if (!within(block, first_page, page_count))
+		ret = outside(block, err);
+	else if (page_count && !bitmap)
+		ret = mfd_error_set(err, EINVAL, "marking pages: there is no bitmap");
+	else
+		mark_bitmap(block, first_page, page_count, bitmap);
+	return collected(block->session, ret);
+}
+
+static int add_slot(struct mfd_block *block, uint32_t slot, uint64_t first_page,
+		    uint64_t page_count, struct mfd_error *err)
+{
+	struct mfd_slot *new;
+
 	if (!page_count || !within(block, first_page, page_count))
 		return outside(block, err);
 	new = malloc(sizeof(*new));
@@ -140,6 +168,16 @@ int mfd_block_slot(struct mfd_block *block, uint32_t slot, uint64_t first_page,
 	return 0;
 }
 
+int mfd_block_slot(struct mfd_block *block, uint32_t slot, uint64_t first_page,
+		   uint64_t page_count, struct mfd_error *err)
+{
+	int ret = collect(block, "naming a slot", err);
+
+	if (ret)
+		return ret;
+	return collected(block->session, add_slot(block, slot, first_page, page_count, err));
+}
+
 static struct mfd_slot *find_slot(struct mfd_session *session, uint32_t id,
 				  struct mfd_block **block)
 {
@@ -152,18 +190,14 @@ static struct mfd_slot *find_slot(struct mfd_session *session, uint32_t id,
 	return NULL;
 }
 
-int mfd_dirty_ring(struct mfd_session *session, const struct mfd_gfn *gfns, uint32_t nr_gfns,
-		   struct mfd_error *err)
+static int mark_gfns(struct mfd_session *session, const struct mfd_gfn *gfns, uint32_t nr_gfns,
+		     struct mfd_error *err)
 {
 	struct mfd_slot *slot = NULL;
 	struct mfd_block *block = NULL;
 	uint64_t page;
 	uint32_t i;
-	int ret = mfd_session_expect(session, session ? session->state : MFD_OPEN,
-				     "marking pages", err);
 
-	if (ret)
-		return ret;
 	for (i = 0; i < nr_gfns; i++) {
 		/* they come in runs */
 		if (!slot || slot->id != gfns[i].slot)
@@ -179,6 +213,18 @@ int mfd_dirty_ring(struct mfd_session *session, const struct mfd_gfn *gfns, uint
 	return 0;
 }
 
+int mfd_dirty_ring(struct mfd_session *session, const struct mfd_gfn *gfns, uint32_t nr_gfns,
+		   struct mfd_error *err)
+{
+	int ret = mfd_session_expect(session, session ? session->state : MFD_OPEN,
+				     "marking pages", err);
+
+	if (ret)
+		return ret;
+	pthread_mutex_lock(&session->dirty_lock);
+	return collected(session, mark_gfns(session, gfns, nr_gfns, err));
+}
+
 uint64_t mfd_dirty_count(struct mfd_session *session)
 {
 	const struct mfd_block *block;
@@ -186,49 +232,76 @@ uint64_t mfd_dirty_count(struct mfd_session *session)
 
 	if (!session)
 		return 0;
+	pthread_mutex_lock(&session->dirty_lock);
 	for (block = session->blocks; block; block = block->next)
 		count += block->nr_dirty;
+	pthread_mutex_unlock(&session->dirty_lock);
 	return count;
 }
 
-/* What is cleared is what was handed over. */
-static int send_window(struct mfd_block *block, uint64_t first, uint64_t count,
-		       unsigned int flags, struct mfd_error *err)
+/* Move the marks of a window of the block to @bitmap. Return: how many there are. */
+static uint64_t take_window(struct mfd_block *block, uint64_t first, uint64_t count,
+			    uint64_t *bitmap)
 {
-	uint64_t *bitmap = block->dirty + first / BITS;
-	uint64_t i, nr = 0;
+	uint64_t *dirty, i, nr = 0;
+
+	pthread_mutex_lock(&block->session->dirty_lock);
+	if (block->nr_dirty) {
+		dirty = block->dirty + first / BITS;
+		for (i = 0; i < words(count); i++) {
+			nr += __builtin_popcountll(dirty[i]);
+			bitmap[i] = dirty[i];
+			dirty[i] = 0;
+		}
+		block->nr_dirty -= nr;
+	}
+	pthread_mutex_unlock(&block->session->dirty_lock);
+	return nr;
+}
+
+/* What could not be handed over stays marked. */
+static int send_window(struct mfd_block *block, uint64_t first, uint64_t count,
+		       uint64_t *bitmap, unsigned int flags, struct mfd_error *err)
+{
 	int ret;
 
-	for (i = 0; i < words(count); i++)
-		nr += __builtin_popcountll(bitmap[i]);
-	if (!nr)
+	if (!take_window(block, first, count, bitmap))
 		return 0;
 	ret = mfd_send_bitmap(block, first, count, bitmap, flags, err);
-	if (ret)
-		return ret;
-	memset(bitmap, 0, words(count) * sizeof(*bitmap));
-	block->nr_dirty -= nr;
-	return 0;
+	if (!ret)
+		return 0;
+	pthread_mutex_lock(&block->session->dirty_lock);
+	mark_bitmap(block, first, count, bitmap);
+	return collected(block->session, ret);
+}
+
+static int send_block(struct mfd_block *block, uint64_t *bitmap, unsigned int flags,
+		      struct mfd_error *err)
+{
+	uint64_t pages = mfd_block_pages(block), first;
+	int ret = 0;
+
+	for (first = 0; !ret && first < pages; first += WINDOW)
+		ret = send_window(block, first, pages - first < WINDOW ? pages - first : WINDOW,
+				  bitmap, flags, err);
+	return ret;
 }
 
 int mfd_send_dirty(struct mfd_session *session, unsigned int flags, struct mfd_error *err)
 {
 	int ret = mfd_session_expect(session, MFD_CONNECTED, "sending pages", err);
 	struct mfd_block *block;
-	uint64_t first, pages;
+	uint64_t *bitmap;
 
 	if (ret)
 		return ret;
-	for (block = session->blocks; block; block = block->next) {
-		pages = mfd_block_pages(block);
-		for (first = 0; !ret && block->nr_dirty && first < pages; first += WINDOW)
-			ret = send_window(block, first,
-					  pages - first < WINDOW ? pages - first : WINDOW,
-					  flags, err);
-		if (ret)
-			return ret;
-	}
-	return 0;
+	bitmap = malloc(words(WINDOW) * sizeof(*bitmap));
+	if (!bitmap)
+		return mfd_error_errno(err, ENOMEM, "sending pages");
+	for (block = session->blocks; !ret && block; block = block->next)
+		ret = send_block(block, bitmap, flags, err);
+	free(bitmap);
+	return ret;
 }
 
 void mfd_dirty_free(struct mfd_block *block)

@@ -27,7 +27,8 @@
  *
  * Calls for one session come from one thread at a time, all in the process that
  * called mfd_open; mfd_cancel, mfd_progress, mfd_rate and mfd_channel_run may come from
- * any thread between mfd_open and mfd_close. In a child after fork(2) the session can be
+ * any thread between mfd_open and mfd_close, and mfd_dirty_… from when the session's blocks
+ * are added until mfd_finish. In a child after fork(2) the session can be
  * closed, which touches nothing of the parent's; all else is -ECHILD there. The library
  * prints nothing, changes no signal disposition, keeps no global state and never exits.
  */
@@ -563,8 +564,8 @@ MFD_API int mfd_send_ranges(struct mfd_block *block, const struct mfd_range *ran
 			    struct mfd_error *err);
 
 /*
- * Pages can also be marked first, from several sources and more than once, and be sent
- * together once a round.
+ * Pages can also be marked first, by any thread, from several sources and more than once, and
+ * be sent together once a round. So a vCPU's thread can empty its ring when it is full.
  */
 
 /**
@@ -628,7 +629,10 @@ struct mfd_gfn {
  * @nr_gfns: how many
  * @err: out: what went wrong, or NULL
  *
- * Mark, set the entries' KVM_DIRTY_GFN_F_RESET, KVM_RESET_DIRTY_RINGS, then send.
+ * In the thread that sends: mark, set the entries' KVM_DIRTY_GFN_F_RESET,
+ * KVM_RESET_DIRTY_RINGS, then send. In another one: copy the entries, set the flags,
+ * KVM_RESET_DIRTY_RINGS, and mark the copies last. Otherwise a page might be sent, and a vCPU
+ * write to it once more, before KVM looks out for that again.
  *
  * Return: 0; -ENOENT: no block has such a slot; -ERANGE. Then the entries before it are
  * marked.
@@ -648,7 +652,8 @@ MFD_API uint64_t mfd_dirty_count(struct mfd_session *session);
  * @flags: of enum mfd_send_flags
  * @err: out: what went wrong, or NULL
  *
- * At most once a round. What was handed over is not marked any more.
+ * At most once a round. What was handed over is not marked any more; what is marked
+ * meanwhile may have to wait for the next round.
  *
  * Return: as mfd_send_all.
  */

@@ -27,6 +27,7 @@ static struct mfd_session *session_new(void)
 	session->main = -1;
 	/* none of these can fail with the attributes used here */
 	pthread_mutex_init(&session->lock, NULL);
+	pthread_mutex_init(&session->dirty_lock, NULL);
 	pthread_condattr_init(&attr);
 	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
 	pthread_cond_init(&session->pump_ended, &attr);
@@ -217,5 +218,6 @@ void mfd_close(struct mfd_session *session)
 		close(session->main);
 	pthread_cond_destroy(&session->pump_ended);
 	pthread_mutex_destroy(&session->lock);
+	pthread_mutex_destroy(&session->dirty_lock);
 	free_session(session);
 }

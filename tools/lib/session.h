@@ -21,8 +21,8 @@ enum mfd_state { MFD_OPEN, MFD_SET_UP, MFD_CONNECTED, MFD_FINISHED };
 
 /*
  * One migration. The thread that calls the library's functions owns everything
- * but what is said to be atomic or under the lock. Pumps, mfd_cancel and
- * mfd_progress come from other threads.
+ * but what is said to be atomic or under the lock. Pumps, mfd_cancel,
+ * mfd_progress and mfd_dirty_… come from other threads.
  *
  * The device's fd, the sockets and the array of pumps are only ever opened and
  * closed by the owner. It does so under the lock where others may be looking,
@@ -40,6 +40,7 @@ struct mfd_session {
 	struct mzp_info info;		/* what the module can do */
 	uint32_t page_size;
 	struct mfd_block *blocks, **blocks_end;	/* in the order in which they were added */
+	pthread_mutex_t dirty_lock;	/* of what blocks know of dirty pages */
 
 	struct mfd_job *jobs, **jobs_end;	/* not yet waited for, oldest first */
 	uint64_t *zero_bitmap;		/* grown on demand */
