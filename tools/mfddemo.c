@@ -1,11 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * mfddemo: a toy VMM that migrates its running guest to a stock QEMU.
+ * mfddemo: a small VMM that migrates its running guest.
  *
- * The model for VMM authors. migrate() is the whole of it; guest.c stands for
- * your VMM and KVM, destination.c reads options.
+ * The model for VMM authors. migrate() is the whole of it; demo/ stands for your VMM,
+ * destination.c reads options.
  */
-#include <errno.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -13,8 +12,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "demo/fail.h"
+#include "demo/guest.h"
 #include "destination.h"
-#include "guest.h"
 #include "program.h"
 #include "report.h"
 #include "size.h"
@@ -23,13 +23,9 @@
 
 struct options {
 	struct destination destination;
+	struct guest_options guest;
 	const char *idstr;
-	const char *image;
 	const char *dump;
-	uint64_t size;
-	enum guest_memory memory;
-	unsigned long vcpus;
-	unsigned long write_rate;
 	unsigned long downtime_ms;
 	unsigned long min_rounds;
 	unsigned long max_rounds;
@@ -39,13 +35,10 @@ struct options {
 struct demo {
 	const struct options *options;
 	struct report report;
-	struct guest guest;
+	struct guest *guest;
 	struct mfd_session *session;
 	struct mfd_block *ram;
-	uint64_t *bitmap;
 	unsigned int rounds;
-	uint64_t round_bytes;		/* sum over all rounds */
-	uint64_t round_ns;
 	double downtime_ms;
 };
 
@@ -54,8 +47,6 @@ static void count_round(struct demo *demo, const struct mfd_round *round)
 	double seconds = round->ns / 1e9;
 
 	demo->rounds++;
-	demo->round_bytes += round->bytes;
-	demo->round_ns += round->ns;
 	if (demo->options->quiet)
 		return;
 	report_clear(&demo->report);
@@ -63,7 +54,7 @@ static void count_round(struct demo *demo, const struct mfd_round *round)
 		printf("round      pages     normal       zero     absent     MB/s  seconds\n");
 	printf("%5u %10ju %10ju %10ju %10ju %8.1f %8.3f\n", demo->rounds,
 	       (uintmax_t)round->pages, (uintmax_t)round->normal, (uintmax_t)round->zero,
-	       (uintmax_t)round->absent, round->normal * GUEST_PAGE / 1e6 / seconds,
+	       (uintmax_t)round->absent, round->normal * RAM_PAGE / 1e6 / seconds,
 	       seconds);
 	fflush(stdout);
 }
@@ -88,24 +79,14 @@ static int send_everything(struct demo *demo, struct mfd_error *err)
 	return ret ? ret : finish_round(demo, err);
 }
 
-/* A later round: the pages whose bits are set in demo->bitmap. */
-static int send_dirty(struct demo *demo, uint64_t dirty, struct mfd_error *err)
+/* A later round: what has been marked. Writes from now on are the next round's. */
+static int send_dirty(struct demo *demo, struct mfd_error *err)
 {
-	struct guest *guest = &demo->guest;
-	int ret = mfd_send_bitmap(demo->ram, 0, guest->pages, demo->bitmap, 0, err);
+	int ret;
 
-	if (ret)
-		return ret;
-	/* handed over: what is written from now on is the next round's */
-	memset(demo->bitmap, 0, (guest->pages + 63) / 64 * sizeof(*demo->bitmap));
-	demo->report.total += dirty;
-	return finish_round(demo, err);
-}
-
-/* How long so many normal pages would take at the rate of the rounds so far. */
-static double expected_ms(const struct demo *demo, uint64_t pages)
-{
-	return pages * (double)GUEST_PAGE / demo->round_bytes * demo->round_ns / 1e6;
+	demo->report.total += mfd_dirty_count(demo->session);
+	ret = mfd_send_dirty(demo->session, 0, err);
+	return ret ? ret : finish_round(demo, err);
 }
 
 /*
@@ -115,51 +96,59 @@ static double expected_ms(const struct demo *demo, uint64_t pages)
 static int precopy(struct demo *demo, struct mfd_error *err)
 {
 	const struct options *options = demo->options;
-	uint64_t dirty;
+	struct mfd_convergence now = { .size = sizeof(now) };
 	int ret = send_everything(demo, err);
 
 	while (!ret && demo->rounds < options->max_rounds) {
-		dirty = guest_fetch_dirty(&demo->guest, demo->bitmap);
-		if (demo->rounds >= options->min_rounds &&
-		    expected_ms(demo, dirty) <= options->downtime_ms)
+		ret = demo->guest->ops->log_fetch(demo->guest, err);
+		if (!ret)
+			ret = mfd_convergence(demo->session, mfd_dirty_count(demo->session),
+					      options->downtime_ms, &now, err);
+		if (!ret && now.converged && demo->rounds >= options->min_rounds)
 			break;
-		ret = send_dirty(demo, dirty, err);
+		if (!ret)
+			ret = send_dirty(demo, err);
 	}
 	return ret;
 }
 
-/*
- * Stop the guest and send the rest. A VMM would send its devices' state, too.
- */
+/* Stop the guest and send the rest, and the state of its vCPU and devices. */
 static int stop_and_copy(struct demo *demo, struct mfd_error *err)
 {
-	uint64_t stopped = now_ns(), dirty;
-	int ret;
+	struct guest *guest = demo->guest;
+	uint64_t stopped = now_ns();
+	int ret = guest->ops->stop(guest, err);
 
-	guest_stop(&demo->guest);
-	dirty = guest_fetch_dirty(&demo->guest, demo->bitmap);
-	ret = send_dirty(demo, dirty, err);
+	if (!ret)
+		ret = guest->ops->log_fetch(guest, err);
+	if (!ret)
+		ret = send_dirty(demo, err);
+	if (!ret && guest->ops->send_state)
+		ret = guest->ops->send_state(guest, demo->session, err);
 	if (!ret)
 		ret = mfd_finish(demo->session, err);
 	demo->downtime_ms = (now_ns() - stopped) / 1e6;
 	return ret;
 }
 
-/* If it fails, a VMM lets its guest run on: nothing has happened to it. */
 static int migrate(struct demo *demo, const struct mfd_params *params, struct mfd_error *err)
 {
 	const struct options *options = demo->options;
+	struct guest *guest = demo->guest;
 	int ret = mfd_setup(demo->session, params, err);
 
 	if (!ret)
-		ret = mfd_block_add(demo->session, options->idstr, demo->guest.ram,
-				    demo->guest.size, &demo->ram, err);
+		ret = mfd_block_add(demo->session, options->idstr, guest->ram.base,
+				    guest->ram.size, &demo->ram, err);
+	if (!ret)
+		ret = guest->ops->log_start(guest, demo->session, demo->ram, err);
 	if (!ret)
 		ret = mfd_connect(demo->session, options->destination.to, err);
 	if (!ret)
 		ret = precopy(demo, err);
 	if (!ret)
 		ret = stop_and_copy(demo, err);
+	guest->ops->log_stop(guest);
 	return ret;
 }
 
@@ -185,36 +174,28 @@ static int run_session(struct demo *demo, const struct mfd_params *params,
 static int run_guest(struct demo *demo, const struct mfd_params *params, struct mfd_error *err)
 {
 	const struct options *options = demo->options;
-	int ret = guest_start(&demo->guest, options->vcpus, options->write_rate, err);
+	struct guest *guest = demo->guest;
+	int ret = guest->ops->start(guest, err);
 
 	if (!ret)
 		ret = run_session(demo, params, err);
-	guest_stop(&demo->guest);
 	if (!ret && options->dump)
-		ret = guest_dump(&demo->guest, options->dump, err);
+		ret = ram_dump(&guest->ram, options->dump, err);
 	return ret;
 }
 
 static int run(struct demo *demo, const struct mfd_params *params, struct mfd_error *err)
 {
 	const struct options *options = demo->options;
-	int ret = guest_create(&demo->guest, options->size, options->memory, options->image,
-			       err);
+	int ret = guest_toy(&demo->guest, &options->guest, err);
 
 	if (ret)
 		return ret;
 	/* Loading the image is not part of the migration. */
 	report_start(&demo->report, PROGRAM, options->quiet);
-	demo->report.total = demo->guest.pages;
-	demo->bitmap = calloc((demo->guest.pages + 63) / 64, sizeof(*demo->bitmap));
-	if (demo->bitmap) {
-		ret = run_guest(demo, params, err);
-	} else {
-		snprintf(err->text, sizeof(err->text), "out of memory");
-		ret = -ENOMEM;
-	}
-	free(demo->bitmap);
-	guest_destroy(&demo->guest);
+	demo->report.total = demo->guest->ram.pages;
+	ret = run_guest(demo, params, err);
+	demo->guest->ops->destroy(demo->guest);
 	return ret;
 }
 
@@ -291,12 +272,12 @@ static int parse_size(const char *text, uint64_t *size, struct mfd_error *err)
 	return -EINVAL;
 }
 
-static int parse_memory(const char *text, enum guest_memory *memory, struct mfd_error *err)
+static int parse_memory(const char *text, enum ram_kind *memory, struct mfd_error *err)
 {
 	if (!strcmp(text, "anon"))
-		*memory = GUEST_ANON;
+		*memory = RAM_ANON;
 	else if (!strcmp(text, "memfd"))
-		*memory = GUEST_MEMFD;
+		*memory = RAM_MEMFD;
 	else {
 		snprintf(err->text, sizeof(err->text),
 			 "--memory: anon or memfd is wanted, not '%.64s'", text);
@@ -311,19 +292,19 @@ static int take_option(void *data, int option, const char *arg, struct mfd_error
 
 	switch (option) {
 	case OPT_SIZE:
-		return parse_size(arg, &options->size, err);
+		return parse_size(arg, &options->guest.size, err);
 	case OPT_IMAGE:
-		options->image = arg;
+		options->guest.image = arg;
 		return 0;
 	case OPT_IDSTR:
 		options->idstr = arg;
 		return 0;
 	case OPT_MEMORY:
-		return parse_memory(arg, &options->memory, err);
+		return parse_memory(arg, &options->guest.memory, err);
 	case OPT_VCPUS:
-		return parse_number("vcpus", arg, 1, 64, &options->vcpus, err);
+		return parse_number("vcpus", arg, 1, 64, &options->guest.vcpus, err);
 	case OPT_WRITE_RATE:
-		return parse_number("write-rate", arg, 0, 100000000, &options->write_rate, err);
+		return parse_number("write-rate", arg, 0, 100000000, &options->guest.write_rate, err);
 	case OPT_DOWNTIME:
 		return parse_number("downtime", arg, 0, 1000000, &options->downtime_ms, err);
 	case OPT_MIN_ROUNDS:
@@ -345,17 +326,17 @@ static int choose_size(struct options *options, struct mfd_error *err)
 {
 	struct stat st;
 
-	if (options->size)
+	if (options->guest.size)
 		return 0;
-	options->size = 256 << 20;
-	if (!options->image)
+	options->guest.size = 256 << 20;
+	if (!options->guest.image)
 		return 0;
-	if (stat(options->image, &st)) {
-		snprintf(err->text, sizeof(err->text), "%.128s: %s", options->image,
+	if (stat(options->guest.image, &st)) {
+		snprintf(err->text, sizeof(err->text), "%.128s: %s", options->guest.image,
 			 strerror(errno));
 		return -EINVAL;
 	}
-	options->size = (st.st_size + GUEST_PAGE - 1) / GUEST_PAGE * GUEST_PAGE;
+	options->guest.size = (st.st_size + RAM_PAGE - 1) / RAM_PAGE * RAM_PAGE;
 	return 0;
 }
 
@@ -376,7 +357,7 @@ static int parse_options(struct options *options, int argc, char **argv)
 		return status;
 	if (choose_size(options, &err))
 		return program_usage(&program, err.text);
-	if (options->size / GUEST_PAGE < options->vcpus)
+	if (options->guest.size / RAM_PAGE < options->guest.vcpus)
 		return program_usage(&program, "the guest needs a page for each vCPU");
 	return -1;
 }
@@ -404,8 +385,8 @@ int main(int argc, char **argv)
 {
 	struct options options = {
 		.idstr = "ram0",
-		.vcpus = 2,
-		.write_rate = 1000,
+		.guest.vcpus = 2,
+		.guest.write_rate = 1000,
 		.downtime_ms = 300,
 		.min_rounds = 1,
 		.max_rounds = 30,
