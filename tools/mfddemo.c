@@ -1,19 +1,21 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * mfddemo: a small VMM that migrates its running guest.
+ * mfddemo: a small VMM that migrates its running guest, or takes one in.
  *
- * The model for VMM authors. migrate() is the whole of it; demo/ stands for your VMM,
- * destination.c reads options.
+ * The model for VMM authors. migrate() and demo/incoming.c are the whole of it; the rest of
+ * demo/ stands for your VMM, destination.c reads options.
  */
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "demo/fail.h"
 #include "demo/guest.h"
+#include "demo/incoming.h"
 #include "destination.h"
 #include "program.h"
 #include "report.h"
@@ -21,9 +23,17 @@
 
 #define PROGRAM "mfddemo"
 
+enum guest_kind { GUEST_BEST, GUEST_TOY, GUEST_KVM };
+
 struct options {
 	struct destination destination;
 	struct guest_options guest;
+	enum guest_kind kind;
+	const char *listen;
+	unsigned long run_for;		/* seconds, and the next one, too */
+	unsigned long warm_up;
+	uint64_t bandwidth;		/* bytes a second, 0: no limit */
+	const char *state;
 	const char *idstr;
 	const char *dump;
 	unsigned long downtime_ms;
@@ -171,23 +181,143 @@ static int run_session(struct demo *demo, const struct mfd_params *params,
 	return ret;
 }
 
-static int run_guest(struct demo *demo, const struct mfd_params *params, struct mfd_error *err)
+/* Where the guest is, for people. */
+static void tell(struct demo *demo, const char *what)
+{
+	const struct guest_ops *ops = demo->guest->ops;
+	char text[128];
+
+	if (demo->options->quiet || !ops->tell)
+		return;
+	ops->tell(demo->guest, text, sizeof(text));
+	report_clear(&demo->report);
+	printf(PROGRAM ": %s: %s\n", what, text);
+	fflush(stdout);
+}
+
+static int write_state(struct demo *demo, struct mfd_error *err)
+{
+	FILE *file = fopen(demo->options->state, "we");
+	int ret;
+
+	if (!file)
+		return demo_fail(err, demo->options->state);
+	ret = demo->guest->ops->print_state(demo->guest, file, err);
+	if (fclose(file) && !ret)
+		ret = demo_fail(err, demo->options->state);
+	return ret;
+}
+
+/* Of a guest that is stopped, here or before it runs there: what has to be the same. */
+static int dump(struct demo *demo, struct mfd_error *err)
 {
 	const struct options *options = demo->options;
-	struct guest *guest = demo->guest;
-	int ret = guest->ops->start(guest, err);
+	int ret = 0;
 
-	if (!ret)
-		ret = run_session(demo, params, err);
-	if (!ret && options->dump)
-		ret = ram_dump(&guest->ram, options->dump, err);
+	if (options->dump)
+		ret = ram_dump(&demo->guest->ram, options->dump, err);
+	if (!ret && options->state && demo->guest->ops->print_state)
+		ret = write_state(demo, err);
 	return ret;
+}
+
+static void pass_time(unsigned long seconds)
+{
+	const struct timespec time = { .tv_sec = seconds };
+
+	nanosleep(&time, NULL);
+}
+
+/* Let the guest run on from where it stopped, and look whether all is as it should be. */
+static int run_on(struct demo *demo, struct mfd_error *err)
+{
+	const struct guest_ops *ops = demo->guest->ops;
+	int ret = ops->start(demo->guest, err);
+
+	if (ret)
+		return ret;
+	pass_time(demo->options->run_for);
+	ret = ops->stop(demo->guest, err);
+	if (!ret && ops->check)
+		ret = ops->check(demo->guest, err);
+	if (!ret)
+		tell(demo, "it ran on, and its memory is what it should be");
+	return ret;
+}
+
+/* The destination does not have the guest, so it goes on here. The toy has nothing to show. */
+static void keep_guest(struct demo *demo)
+{
+	struct mfd_error err = { .size = sizeof(err) };
+	int ret = demo->guest->ops->stop(demo->guest, &err);
+
+	if (!demo->guest->ops->check)
+		return;
+	if (!ret)
+		tell(demo, "the guest goes on here");
+	if (!ret)
+		ret = run_on(demo, &err);
+	if (ret)
+		report_error(&demo->report, &err);
+}
+
+static int run_guest(struct demo *demo, const struct mfd_params *params, struct mfd_error *err)
+{
+	int ret = demo->guest->ops->start(demo->guest, err);
+
+	if (ret)
+		return ret;
+	pass_time(demo->options->warm_up);
+	/* That is not part of the migration. */
+	demo->report.started = now_ns();
+	ret = run_session(demo, params, err);
+	if (!ret) {
+		tell(demo, "the guest has gone");
+		return dump(demo, err);
+	}
+	report_error(&demo->report, err);
+	err->text[0] = '\0';
+	keep_guest(demo);
+	return ret;
+}
+
+/* KVM may be there, and unable to run the guest: where it is emulated itself. */
+static int try_kvm(struct demo *demo, struct mfd_error *err)
+{
+	const struct timespec moment = { .tv_nsec = 50000000 };
+	int ret = guest_kvm(&demo->guest, &demo->options->guest, err);
+
+	if (ret)
+		return ret;
+	ret = demo->guest->ops->start(demo->guest, err);
+	if (!ret) {
+		nanosleep(&moment, NULL);
+		ret = demo->guest->ops->stop(demo->guest, err);
+	}
+	if (ret)
+		demo->guest->ops->destroy(demo->guest);
+	return ret;
+}
+
+static int make_guest(struct demo *demo, struct mfd_error *err)
+{
+	const struct options *options = demo->options;
+
+	if (options->kind == GUEST_KVM)
+		return guest_kvm(&demo->guest, &options->guest, err);
+	if (options->kind == GUEST_BEST) {
+		if (!try_kvm(demo, err))
+			return 0;
+		if (!options->quiet)
+			printf(PROGRAM ": a toy guest, since KVM cannot run one (%s)\n", err->text);
+	}
+	return guest_toy(&demo->guest, &options->guest, err);
 }
 
 static int run(struct demo *demo, const struct mfd_params *params, struct mfd_error *err)
 {
 	const struct options *options = demo->options;
-	int ret = guest_toy(&demo->guest, &options->guest, err);
+	int ret = make_guest(demo, err);
 
 	if (ret)
 		return ret;
@@ -199,8 +329,48 @@ static int run(struct demo *demo, const struct mfd_params *params, struct mfd_er
 	return ret;
 }
 
+static int run_arrived(struct demo *demo, struct mfd_error *err)
+{
+	int ret;
+
+	tell(demo, "the guest has come");
+	ret = dump(demo, err);
+	return ret ? ret : run_on(demo, err);
+}
+
+static int take_in(struct demo *demo, const struct mfd_recv_params *params,
+		   struct mfd_error *err)
+{
+	const struct options *options = demo->options;
+	struct incoming incoming = {
+		.listen = options->listen,
+		.idstr = options->idstr,
+		.params = params,
+		.report = &demo->report,
+	};
+	int ret = guest_kvm(&demo->guest, &options->guest, err);
+
+	if (ret)
+		return ret;
+	report_start(&demo->report, PROGRAM, options->quiet);
+	demo->report.total = demo->guest->ram.pages;
+	incoming.guest = demo->guest;
+	ret = incoming_receive(&incoming, err);
+	if (!ret)
+		ret = run_arrived(demo, err);
+	demo->guest->ops->destroy(demo->guest);
+	return ret;
+}
+
 enum {
 	OPT_SIZE = OPT_OTHERS,
+	OPT_LISTEN,
+	OPT_GUEST,
+	OPT_DIRTY,
+	OPT_RUN_FOR,
+	OPT_WARM_UP,
+	OPT_BANDWIDTH,
+	OPT_STATE,
 	OPT_IMAGE,
 	OPT_IDSTR,
 	OPT_MEMORY,
@@ -215,6 +385,13 @@ enum {
 
 static const struct option long_options[] = {
 	DESTINATION_OPTIONS,
+	{ "listen", required_argument, NULL, OPT_LISTEN },
+	{ "guest", required_argument, NULL, OPT_GUEST },
+	{ "dirty", required_argument, NULL, OPT_DIRTY },
+	{ "bandwidth", required_argument, NULL, OPT_BANDWIDTH },
+	{ "warm-up", required_argument, NULL, OPT_WARM_UP },
+	{ "run-for", required_argument, NULL, OPT_RUN_FOR },
+	{ "state", required_argument, NULL, OPT_STATE },
 	{ "size", required_argument, NULL, OPT_SIZE },
 	{ "image", required_argument, NULL, OPT_IMAGE },
 	{ "idstr", required_argument, NULL, OPT_IDSTR },
@@ -233,57 +410,138 @@ static const struct option long_options[] = {
 static void help(void)
 {
 	printf("Usage: " PROGRAM " --to ADDRESS [OPTION]…\n"
+	       "       " PROGRAM " --listen ADDRESS [OPTION]…\n"
 	       "\n"
-	       "A toy VMM: run a guest whose vCPUs do nothing but write to their memory, and\n"
-	       "migrate it to a QEMU that waits for it.\n"
+	       "A small VMM: run a guest and migrate it, or take in a guest and run it on.\n"
 	       "\n"
 	       "The guest:\n"
+	       "  --guest toy|kvm      kvm: a vCPU under KVM that writes to all of its memory, and\n"
+	       "                       a serial device; it can go to another " PROGRAM ". toy: threads\n"
+	       "                       that write, for a QEMU. Default: kvm if there is KVM and no\n"
+	       "                       option that only a toy or a QEMU has, else toy\n"
 	       "  --size N[K|M|G]      how much memory (default: as much as --image, or 256M)\n"
-	       "  --image FILE         what is in it at the start (default: nothing)\n"
 	       "  --idstr NAME         what the destination calls it (default ram0)\n"
 	       "  --memory anon|memfd  what it is made of (default anon)\n"
-	       "  --vcpus N            how many threads write to it (default 2)\n"
-	       "  --write-rate N       how many pages a second each of them writes (default 1000)\n"
-	       "  --dump FILE          write the memory to FILE after the migration, to compare\n"
-	       "                       with the destination's\n"
+	       "  --write-rate N       how many pages a second each vCPU writes (default 1000)\n"
+	       "  --image FILE         toy: what is in its memory at the start (default: nothing)\n"
+	       "  --vcpus N            toy: how many threads write to it (default 2)\n"
+	       "  --dirty bitmap|manual|ring\n"
+	       "                       kvm: how KVM says what was written (default bitmap)\n"
+	       "  --dump FILE          write the memory to FILE when the guest has gone, or come,\n"
+	       "                       to compare both ends\n"
+	       "  --state FILE         kvm: likewise the state of its vCPU and device, as text\n"
 	       "\n"
 	       "The migration:\n"
+	       "  --warm-up SECONDS    let the guest run for so long before it begins (default 0)\n"
 	       "  --downtime MS        how long the guest may stop (default 300)\n"
+	       "  --bandwidth N[K|M|G] how many bytes a second it may take (default: no limit)\n"
 	       "  --min-rounds N       rounds before it may stop (default 1)\n"
 	       "  --max-rounds N       stop it after so many in any case (default 30)\n"
 	       "  --quiet, -h, --help, -V, --version\n"
 	       "\n"
+	       "Taking a guest in:\n"
+	       "  --listen tcp:HOST:PORT|unix:PATH  where it will come from, with the source's\n"
+	       "                       --channels, --method, --size and --idstr\n"
+	       "  --run-for SECONDS    let the guest run on for so long, then look whether all is as\n"
+	       "                       it should be (default 3). So does a source that has failed.\n"
+	       "\n"
 	       "%s"
 	       "\n"
-	       "Exit status: 0: the destination has the guest; 1: it has not; 2: usage.\n"
+	       "Exit status: 0: the destination has the guest; 1: it has not, or the guest is not as\n"
+	       "it should be; 2: usage.\n"
 	       "\n"
-	       "Example (mfdsend --help shows how to start the destination):\n"
-	       "  " PROGRAM " --to unix:mig.sock --peer-qmp qmp.sock --size 512M --dump source\n",
+	       "Examples:\n"
+	       "  A guest under KVM from one " PROGRAM " to another:\n"
+	       "    " PROGRAM " --listen unix:mig.sock\n"
+	       "    " PROGRAM " --to unix:mig.sock\n"
+	       "  To a QEMU (mfdsend --help shows how to start it):\n"
+	       "    " PROGRAM " --to unix:mig.sock --peer-qmp qmp.sock --size 512M --dump source\n",
 	       destination_help);
 }
 
-static int parse_size(const char *text, uint64_t *size, struct mfd_error *err)
+static int parse_size(const char *option, const char *text, uint64_t *size,
+		      struct mfd_error *err)
 {
 	*size = size_parse(text);
 	if (*size)
 		return 0;
 	snprintf(err->text, sizeof(err->text),
-		 "--size: a multiple of 4K like 64M or 2G is wanted, not '%.64s'", text);
+		 "--%s: a multiple of 4K like 64M or 2G is wanted, not '%.64s'", option, text);
+	return -EINVAL;
+}
+
+/* Which of @names, ending with NULL, is @text? */
+static int parse_name(const char *option, const char *text, const char *const names[],
+		      unsigned int *which, struct mfd_error *err)
+{
+	char list[64] = "";
+	unsigned int i;
+
+	for (i = 0; names[i]; i++) {
+		if (!strcmp(text, names[i])) {
+			*which = i;
+			return 0;
+		}
+		snprintf(list + strlen(list), sizeof(list) - strlen(list), "%s%s",
+			 i ? " or " : "", names[i]);
+	}
+	snprintf(err->text, sizeof(err->text), "--%s: %s is wanted, not '%.64s'", option, list,
+		 text);
 	return -EINVAL;
 }
 
 static int parse_memory(const char *text, enum ram_kind *memory, struct mfd_error *err)
 {
-	if (!strcmp(text, "anon"))
-		*memory = RAM_ANON;
-	else if (!strcmp(text, "memfd"))
-		*memory = RAM_MEMFD;
-	else {
-		snprintf(err->text, sizeof(err->text),
-			 "--memory: anon or memfd is wanted, not '%.64s'", text);
-		return -EINVAL;
+	static const char *const names[] = { "anon", "memfd", NULL };
+	unsigned int which = 0;
+	int ret = parse_name("memory", text, names, &which, err);
+
+	*memory = which ? RAM_MEMFD : RAM_ANON;
+	return ret;
+}
+
+static int parse_guest(const char *text, enum guest_kind *kind, struct mfd_error *err)
+{
+	static const char *const names[] = { "toy", "kvm", NULL };
+	unsigned int which = 0;
+	int ret = parse_name("guest", text, names, &which, err);
+
+	*kind = which ? GUEST_KVM : GUEST_TOY;
+	return ret;
+}
+
+static int parse_dirty(const char *text, enum dirty_log *log, struct mfd_error *err)
+{
+	static const char *const names[] = { "bitmap", "manual", "ring", NULL };
+	unsigned int which = 0;
+	int ret = parse_name("dirty", text, names, &which, err);
+
+	*log = (enum dirty_log[]){ DIRTY_BITMAP, DIRTY_MANUAL, DIRTY_RING }[which];
+	return ret;
+}
+
+static int take_guest_option(struct options *options, int option, const char *arg,
+			     struct mfd_error *err)
+{
+	switch (option) {
+	case OPT_LISTEN:
+		options->listen = arg;
+		return 0;
+	case OPT_GUEST:
+		return parse_guest(arg, &options->kind, err);
+	case OPT_DIRTY:
+		return parse_dirty(arg, &options->guest.dirty_log, err);
+	case OPT_RUN_FOR:
+		return parse_number("run-for", arg, 0, 1000000, &options->run_for, err);
+	case OPT_WARM_UP:
+		return parse_number("warm-up", arg, 0, 1000000, &options->warm_up, err);
+	case OPT_BANDWIDTH:
+		return parse_size("bandwidth", arg, &options->bandwidth, err);
+	case OPT_STATE:
+		options->state = arg;
+		return 0;
 	}
-	return 0;
+	return destination_option(&options->destination, option, arg, err);
 }
 
 static int take_option(void *data, int option, const char *arg, struct mfd_error *err)
@@ -292,7 +550,7 @@ static int take_option(void *data, int option, const char *arg, struct mfd_error
 
 	switch (option) {
 	case OPT_SIZE:
-		return parse_size(arg, &options->guest.size, err);
+		return parse_size("size", arg, &options->guest.size, err);
 	case OPT_IMAGE:
 		options->guest.image = arg;
 		return 0;
@@ -318,7 +576,7 @@ static int take_option(void *data, int option, const char *arg, struct mfd_error
 		options->quiet = true;
 		return 0;
 	}
-	return destination_option(&options->destination, option, arg, err);
+	return take_guest_option(options, option, arg, err);
 }
 
 /* Without --size, the image's size, filled up to whole pages. */
@@ -340,6 +598,27 @@ static int choose_size(struct options *options, struct mfd_error *err)
 	return 0;
 }
 
+/*
+ * KVM's guest can only go where somebody understands its state. --listen is for nothing else.
+ */
+static int choose_kind(struct options *options, struct mfd_error *err)
+{
+	const struct destination *to = &options->destination;
+	bool toy = options->guest.image || options->guest.vcpus || to->peer_qmp || to->compat ||
+		   to->machine || to->uuid;
+
+	if (options->listen && (toy || to->to || options->kind == GUEST_TOY))
+		return demo_wrong(err, EINVAL, "--listen is for a guest of KVM from an mfddemo, and goes without the options of others");
+	if (toy && options->kind == GUEST_KVM)
+		return demo_wrong(err, EINVAL, "--guest kvm goes without options of the toy and of QEMUs: it can only go to an mfddemo");
+	options->guest.incoming = options->listen;
+	if (options->listen)
+		options->destination.to = options->listen;
+	else if (toy)
+		options->kind = GUEST_TOY;
+	return 0;
+}
+
 static const struct program program = {
 	.name = PROGRAM,
 	.options = long_options,
@@ -355,11 +634,34 @@ static int parse_options(struct options *options, int argc, char **argv)
 
 	if (status >= 0)
 		return status;
-	if (choose_size(options, &err))
+	if (choose_size(options, &err) || choose_kind(options, &err))
 		return program_usage(&program, err.text);
+	if (!options->guest.vcpus)
+		options->guest.vcpus = 2;
 	if (options->guest.size / RAM_PAGE < options->guest.vcpus)
 		return program_usage(&program, "the guest needs a page for each vCPU");
 	return -1;
+}
+
+static int accept_guest(const struct options *options)
+{
+	struct demo demo = { .options = options, .report.program = PROGRAM };
+	struct mfd_recv_params recv_params = { .size = sizeof(recv_params) };
+	struct mfd_params params = { .size = sizeof(params) };
+	struct mfd_error err = { .size = sizeof(err) };
+
+	mfd_recv_params_init(&recv_params);
+	if (destination_params(&options->destination, &params, &err))
+		return program_usage(&program, err.text);
+	recv_params.channels = params.channels;
+	recv_params.method = params.method;
+	recv_params.stall_ms = params.stall_ms;
+	program_raise_open_files();
+	if (take_in(&demo, &recv_params, &err)) {
+		report_error(&demo.report, &err);
+		return 1;
+	}
+	return 0;
 }
 
 static int demonstrate(const struct options *options)
@@ -369,13 +671,15 @@ static int demonstrate(const struct options *options)
 	struct mfd_error err = { .size = sizeof(err) };
 	int ret = destination_params(&options->destination, &params, &err);
 
+	params.rate = options->bandwidth;
 	params.progress = report_progress;
 	params.opaque = &demo.report;
 	if (ret == PROGRAM_USAGE)
 		return program_usage(&program, err.text);
 	program_raise_open_files();
 	if (ret || run(&demo, &params, &err)) {
-		report_error(&demo.report, &err);
+		if (err.text[0])
+			report_error(&demo.report, &err);
 		return 1;
 	}
 	return 0;
@@ -385,8 +689,8 @@ int main(int argc, char **argv)
 {
 	struct options options = {
 		.idstr = "ram0",
-		.guest.vcpus = 2,
 		.guest.write_rate = 1000,
+		.run_for = 3,
 		.downtime_ms = 300,
 		.min_rounds = 1,
 		.max_rounds = 30,
@@ -395,5 +699,7 @@ int main(int argc, char **argv)
 
 	program_open_standard_files();
 	status = parse_options(&options, argc, argv);
-	return status < 0 ? demonstrate(&options) : status;
+	if (status >= 0)
+		return status;
+	return options.listen ? accept_guest(&options) : demonstrate(&options);
 }
