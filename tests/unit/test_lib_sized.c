@@ -101,7 +101,7 @@ PADLESS(mfd_convergence, expected_downtime_ms);
 PADLESS(mfd_params, opaque);
 PADLESS(mfd_round, ns);
 PADLESS(mfd_compat, detection);
-PADLESS(mfd_recv_progress, strangers);
+PADLESS(mfd_recv_progress, ns);
 PADLESS(mfd_recv_channel_stats, bytes);
 PADLESS(mfd_recv_packet, payload_size);
 PADLESS(mfd_recv_params, opaque);
