@@ -10,6 +10,12 @@
 #include "recv_block.h"
 #include "recv_check.h"
 
+/* Linux's, from 5.14 on; not every C library has them. */
+#ifndef MADV_POPULATE_WRITE
+#define MADV_POPULATE_READ 22
+#define MADV_POPULATE_WRITE 23
+#endif
+
 static uint64_t words(uint64_t length)
 {
 	return (length / MFD_RECV_PAGE + 63) / 64;

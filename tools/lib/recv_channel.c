@@ -16,11 +16,6 @@
 #include "recv_channel.h"
 #include "recv_check.h"
 
-/* Some C libraries do not have it yet. */
-#ifndef MADV_POPULATE_WRITE
-#define MADV_POPULATE_WRITE 23
-#endif
-
 /* The pages, and the next header behind them. */
 #define IOV_MAX_PACKET (MZP_WIRE_PAGES + 1)
 
