@@ -21,7 +21,10 @@ int name_slot(struct mfd_block *ram, const struct kvm_userspace_memory_region *r
 	return mfd_block_slot(ram, region->slot, first_page, region->memory_size / 4096, err);
 }
 
-/* In each round, and whenever a vCPU exits with KVM_EXIT_DIRTY_RING_FULL. */
+/*
+ * In each round, and when a vCPU exits with KVM_EXIT_DIRTY_RING_FULL, which then needs a
+ * reset to go on: by one thread at a time, as all calls for a session.
+ */
 int collect(struct mfd_session *session, struct ring *ring, struct mfd_error *err)
 {
 	struct kvm_dirty_gfn *entry;
