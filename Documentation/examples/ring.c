@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* KVM's dirty ring as the log: KVM_CAP_DIRTY_LOG_RING, a ring for each vCPU. */
 #include <errno.h>
+#include <pthread.h>
 #include <stdint.h>
 #include <sys/ioctl.h>
 #include <linux/kvm.h>
@@ -8,10 +9,13 @@
 #include <mfd.h>
 
 /* [ring] */
+enum { BATCH = 256 };
+
 struct ring {
 	struct kvm_dirty_gfn *entries;	/* mapped from the vCPU's fd */
 	uint32_t nr;			/* a power of two */
-	uint32_t next;			/* to be looked at */
+	uint32_t next;			/* to be looked at; under @lock */
+	pthread_mutex_t lock;
 };
 
 /* Once for each memslot: which part of a block it is. Address space 0. */
@@ -21,43 +25,54 @@ int name_slot(struct mfd_block *ram, const struct kvm_userspace_memory_region *r
 	return mfd_block_slot(ram, region->slot, first_page, region->memory_size / 4096, err);
 }
 
-/*
- * In each round, and when a vCPU exits with KVM_EXIT_DIRTY_RING_FULL, which then needs a
- * reset to go on: by one thread at a time, as all calls for a session.
- */
-int collect(struct mfd_session *session, struct ring *ring, struct mfd_error *err)
+/* Copy entries, and give them back. */
+static uint32_t take(struct ring *ring, struct mfd_gfn *gfns)
 {
 	struct kvm_dirty_gfn *entry;
-	struct mfd_gfn gfn;
-	int ret;
+	uint32_t n;
 
-	for (;; ring->next++) {
+	for (n = 0; n < BATCH; n++, ring->next++) {
 		entry = &ring->entries[ring->next & (ring->nr - 1)];
 		if (!(__atomic_load_n(&entry->flags, __ATOMIC_ACQUIRE) & KVM_DIRTY_GFN_F_DIRTY))
-			return 0;
-		gfn = (struct mfd_gfn){ .slot = entry->slot, .offset = entry->offset };
-		ret = mfd_dirty_ring(session, &gfn, 1, err);
-		if (ret)
-			return ret;
+			break;
+		gfns[n] = (struct mfd_gfn){ .slot = entry->slot, .offset = entry->offset };
 		__atomic_store_n(&entry->flags, KVM_DIRTY_GFN_F_RESET, __ATOMIC_RELEASE);
 	}
+	return n;
 }
 
-/* Mark, reset, then send. */
+/*
+ * Take, reset, mark: by a vCPU's thread after KVM_EXIT_DIRTY_RING_FULL, and by the thread
+ * that migrates, in each round.
+ */
+int drain(int vm_fd, struct mfd_session *session, struct ring *ring, struct mfd_error *err)
+{
+	struct mfd_gfn gfns[BATCH];
+	uint32_t nr;
+	int ret = 0;
+
+	pthread_mutex_lock(&ring->lock);
+	do {
+		nr = take(ring, gfns);
+		if (nr && ioctl(vm_fd, KVM_RESET_DIRTY_RINGS) < 0)
+			ret = -errno;
+		if (!ret)
+			ret = mfd_dirty_ring(session, gfns, nr, err);
+	} while (!ret && nr == BATCH);
+	pthread_mutex_unlock(&ring->lock);
+	return ret;
+}
+
+/* A round */
 int send_rings(int vm_fd, struct mfd_session *session, struct ring *rings, unsigned int nr,
 	       struct mfd_error *err)
 {
 	unsigned int i;
-	int ret;
+	int ret = 0;
 
-	for (i = 0; i < nr; i++) {
-		ret = collect(session, &rings[i], err);
-		if (ret)
-			return ret;
-	}
-	if (ioctl(vm_fd, KVM_RESET_DIRTY_RINGS) < 0)
-		return -errno;
+	for (i = 0; i < nr && !ret; i++)
+		ret = drain(vm_fd, session, &rings[i], err);
 	/* here: mfd_dirty_pages() for what the VMM and its devices have written */
-	return mfd_send_dirty(session, 0, err);
+	return ret ? ret : mfd_send_dirty(session, 0, err);
 }
 /* [end] */
