@@ -18,6 +18,7 @@
 #include <sys/file.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <unistd.h>
@@ -682,6 +683,29 @@ TEST(a_file_in_the_way)
 	assert_string_equal(found, data);
 }
 
+/* As with too many channels. */
+TEST(too_few_file_descriptors)
+{
+	struct rlimit before, low;
+
+	open_at(address, PATIENCE_MS);
+	dial();
+	getrlimit(RLIMIT_NOFILE, &before);
+	low = before;
+	low.rlim_cur = dup(0);
+	close(low.rlim_cur);
+	setrlimit(RLIMIT_NOFILE, &low);
+	launch();
+	pthread_join(it.thread, NULL);
+	setrlimit(RLIMIT_NOFILE, &before);
+	assert_int_equal(it.ret, -EMFILE);
+	assert_int_equal(it.err.kind, MFD_ERROR_RESOURCE);
+	assert_non_null(strstr(it.err.text, "RLIMIT_NOFILE"));
+	mfd_recv_close(it.recv);
+	hang_up();
+	free(it.memory);
+}
+
 TEST(parameters)
 {
 	struct mfd_recv_params params = { .size = sizeof(params) };
@@ -1331,6 +1355,7 @@ int main(void)
 		cmocka_unit_test(a_path_that_changed_hands),
 		cmocka_unit_test(two_at_the_same_path),
 		cmocka_unit_test(a_file_in_the_way),
+		cmocka_unit_test(too_few_file_descriptors),
 		cmocka_unit_test(parameters),
 		cmocka_unit_test(time_is_that_of_the_migration),
 		cmocka_unit_test(strangers_that_speak),
