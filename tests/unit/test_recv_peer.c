@@ -542,15 +542,18 @@ TEST(reset_without_a_word)
 	finish_refused(RECV_MAGIC);
 }
 
-/* All places are taken, and one of those who have them has not said yet who it is. */
+/* All places are taken, and none of those who have them has said yet who it is. */
 TEST(one_too_many_that_has_left)
 {
 	open_at(address, PATIENCE_MS);
 	source.main = dial();
-	source.channel[0] = channel(0);
+	source.channel[0] = dial();
 	source.channel[1] = dial();
 	drop(dial());
 	launch();
+	/* time to do it wrong */
+	usleep(50000);
+	introduce(source.channel[0], 0);
 	introduce(source.channel[1], 1);
 	set_up();
 	SAY(source.main, LAST END FINISH);

@@ -100,29 +100,31 @@ static struct newcomer *find_place(struct reception *all)
 	return newcomer;
 }
 
-/* There is no place for @fd; no harm is done if its owner has left already. */
-static int turn_away(struct reception *all, int fd, struct mfd_error *err)
+/* No harm is done by who has left already, and nobody has to make room for it. */
+static bool has_left(int fd)
 {
 	char byte;
 	ssize_t n = recv(fd, &byte, sizeof(byte), MSG_PEEK | MSG_DONTWAIT);
-	bool left = !n || (n < 0 && errno == ECONNRESET);
 
-	close(fd);
-	return left ? 0 : mfd_recv_reject(err, RECV_CONNECTIONS, "%u", all->wanted);
+	return !n || (n < 0 && errno == ECONNRESET);
 }
 
 /* Return: 1: somebody was at the door, 0: nobody; an error. */
 static int greet(struct reception *all, struct mfd_error *err)
 {
-	int fd = mfd_recv_listener_accept(&all->recv->listener, err), ret;
+	int fd = mfd_recv_listener_accept(&all->recv->listener, err);
 	struct newcomer *place;
 
 	if (fd < 0)
 		return fd == -EAGAIN ? 0 : fd;
+	if (all->known + all->waiting == all->wanted && has_left(fd)) {
+		close(fd);
+		return 1;
+	}
 	place = find_place(all);
 	if (!place) {
-		ret = turn_away(all, fd, err);
-		return ret ? ret : 1;
+		close(fd);
+		return mfd_recv_reject(err, RECV_CONNECTIONS, "%u", all->wanted);
 	}
 	*place = (struct newcomer) { .fd = fd, .since = mfd_now(), .early = !begun(all) };
 	all->waiting++;
