@@ -512,11 +512,12 @@ static int parse_guest(const char *text, enum guest_kind *kind, struct mfd_error
 
 static int parse_dirty(const char *text, enum dirty_log *log, struct mfd_error *err)
 {
+	/* in the order of enum dirty_log */
 	static const char *const names[] = { "bitmap", "manual", "ring", NULL };
 	unsigned int which = 0;
 	int ret = parse_name("dirty", text, names, &which, err);
 
-	*log = (enum dirty_log[]){ DIRTY_BITMAP, DIRTY_MANUAL, DIRTY_RING }[which];
+	*log = which;
 	return ret;
 }
 
@@ -612,9 +613,7 @@ static int choose_kind(struct options *options, struct mfd_error *err)
 	if (toy && options->kind == GUEST_KVM)
 		return demo_wrong(err, EINVAL, "--guest kvm goes without options of the toy and of QEMUs: it can only go to an mfddemo");
 	options->guest.incoming = options->listen;
-	if (options->listen)
-		options->destination.to = options->listen;
-	else if (toy)
+	if (toy)
 		options->kind = GUEST_TOY;
 	return 0;
 }
@@ -649,9 +648,12 @@ static int accept_guest(const struct options *options)
 	struct mfd_recv_params recv_params = { .size = sizeof(recv_params) };
 	struct mfd_params params = { .size = sizeof(params) };
 	struct mfd_error err = { .size = sizeof(err) };
+	struct destination source = options->destination;
 
 	mfd_recv_params_init(&recv_params);
-	if (destination_params(&options->destination, &params, &err))
+	/* The options are the same at both ends; nobody connects to this. */
+	source.to = "unix:source";
+	if (destination_params(&source, &params, &err))
 		return program_usage(&program, err.text);
 	recv_params.channels = params.channels;
 	recv_params.method = params.method;

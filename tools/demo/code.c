@@ -109,10 +109,12 @@ void code_load(struct ram *ram)
 static void set_mode(struct kvm_sregs *sregs)
 {
 	struct kvm_segment code = {
-		.limit = 0xffffffff, .selector = 8, .type = 11, .present = 1, .s = 1, .l = 1, .g = 1,
+		.limit = 0xffffffff, .selector = 8, .type = 11,
+		.present = 1, .s = 1, .l = 1, .g = 1,
 	};
 	struct kvm_segment data = {
-		.limit = 0xffffffff, .selector = 16, .type = 3, .present = 1, .s = 1, .db = 1, .g = 1,
+		.limit = 0xffffffff, .selector = 16, .type = 3,
+		.present = 1, .s = 1, .db = 1, .g = 1,
 	};
 
 	sregs->cs = code;

@@ -23,8 +23,12 @@
 #define KVM_CAP_DIRTY_LOG_RING_ACQ_REL 223
 #endif
 
-/* Few, so that it gets full now and then. */
-#define RING_ENTRIES	1024
+/*
+ * As few as KVM allows, so that it gets full now and then: what depends on the CPU, which may
+ * have a buffer of its own that has to go into the ring all at once.
+ */
+#define MIN_ENTRIES	256
+#define MAX_ENTRIES	65536
 
 static int enable(struct vm *vm, uint32_t what, uint64_t how)
 {
@@ -34,16 +38,29 @@ static int enable(struct vm *vm, uint32_t what, uint64_t how)
 }
 
 /* The older name of the capability promises the same on x86. */
+static int enable_ring(struct log *log, struct vm *vm)
+{
+	uint32_t entries;
+	uint64_t bytes;
+
+	for (entries = MIN_ENTRIES; entries <= MAX_ENTRIES; entries *= 2) {
+		bytes = entries * sizeof(struct kvm_dirty_gfn);
+		if (enable(vm, KVM_CAP_DIRTY_LOG_RING_ACQ_REL, bytes) &&
+		    enable(vm, KVM_CAP_DIRTY_LOG_RING, bytes))
+			continue;
+		log->entries = entries;
+		return 0;
+	}
+	return -1;
+}
+
 int log_prepare(struct log *log, struct vm *vm, enum dirty_log kind, struct mfd_error *err)
 {
-	uint64_t bytes = RING_ENTRIES * sizeof(struct kvm_dirty_gfn);
-
 	log->kind = kind;
 	if (kind == DIRTY_MANUAL && enable(vm, KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2,
 					   KVM_DIRTY_LOG_MANUAL_PROTECT_ENABLE))
 		return demo_fail(err, "KVM's manual dirty log");
-	if (kind == DIRTY_RING && enable(vm, KVM_CAP_DIRTY_LOG_RING_ACQ_REL, bytes) &&
-	    enable(vm, KVM_CAP_DIRTY_LOG_RING, bytes))
+	if (kind == DIRTY_RING && enable_ring(log, vm))
 		return demo_fail(err, "KVM's dirty ring");
 	return 0;
 }
@@ -61,13 +78,13 @@ static uint64_t slot_first(const struct vm *vm, unsigned int slot)
 
 static int map_ring(struct log *log, struct vm *vm, struct mfd_error *err)
 {
-	void *ring = mmap(NULL, RING_ENTRIES * sizeof(*log->ring), PROT_READ | PROT_WRITE,
+	void *ring = mmap(NULL, log->entries * sizeof(*log->ring), PROT_READ | PROT_WRITE,
 			  MAP_SHARED, vm->vcpu, KVM_DIRTY_LOG_PAGE_OFFSET * RAM_PAGE);
 
 	if (ring == MAP_FAILED)
 		return demo_fail(err, "KVM's dirty ring");
 	log->ring = ring;
-	log->copies = calloc(RING_ENTRIES, sizeof(*log->copies));
+	log->copies = calloc(log->entries, sizeof(*log->copies));
 	return log->copies ? 0 : demo_fail(err, "KVM's dirty ring");
 }
 
@@ -111,8 +128,8 @@ static int empty_ring(struct log *log, struct vm *vm, uint32_t *nr, struct mfd_e
 {
 	struct kvm_dirty_gfn *entry;
 
-	for (*nr = 0; *nr < RING_ENTRIES; log->at++) {
-		entry = &log->ring[log->at % RING_ENTRIES];
+	for (*nr = 0; *nr < log->entries; log->at++) {
+		entry = &log->ring[log->at % log->entries];
 		if (!(__atomic_load_n(&entry->flags, __ATOMIC_ACQUIRE) & KVM_DIRTY_GFN_F_DIRTY))
 			break;
 		log->copies[(*nr)++] = (struct mfd_gfn) {
@@ -204,7 +221,7 @@ void log_stop(struct log *log, struct vm *vm)
 void log_destroy(struct log *log)
 {
 	if (log->ring)
-		munmap(log->ring, RING_ENTRIES * sizeof(*log->ring));
+		munmap(log->ring, log->entries * sizeof(*log->ring));
 	free(log->copies);
 	free(log->bitmap);
 }

@@ -17,6 +17,7 @@ struct log {
 	uint64_t *bitmap;		/* as large as the largest slot wants it */
 	pthread_mutex_t lock;		/* who empties the ring */
 	struct kvm_dirty_gfn *ring;
+	uint32_t entries;		/* of it */
 	uint32_t at;			/* the next entry; under @lock */
 	struct mfd_gfn *copies;		/* of entries; under @lock */
 	unsigned long full;		/* times that the vCPU had to */
