@@ -49,6 +49,7 @@ struct demo {
 	struct mfd_session *session;
 	struct mfd_block *ram;
 	unsigned int rounds;
+	bool finishing;			/* the destination may have all that it needs */
 	double downtime_ms;
 };
 
@@ -135,8 +136,10 @@ static int stop_and_copy(struct demo *demo, struct mfd_error *err)
 		ret = send_dirty(demo, err);
 	if (!ret && guest->ops->send_state)
 		ret = guest->ops->send_state(guest, demo->session, err);
-	if (!ret)
+	if (!ret) {
+		demo->finishing = true;
 		ret = mfd_finish(demo->session, err);
+	}
 	demo->downtime_ms = (now_ns() - stopped) / 1e6;
 	return ret;
 }
@@ -245,14 +248,22 @@ static int run_on(struct demo *demo, struct mfd_error *err)
 	return ret;
 }
 
-/* The destination does not have the guest, so it goes on here. The toy has nothing to show. */
-static void keep_guest(struct demo *demo)
+/*
+ * The migration has failed with @code, so the guest goes on here; unless the destination may
+ * run it, since it has been sent everything, and did not say that it has failed. Two of the
+ * same guest are worse than none. The toy has nothing to show.
+ */
+static void keep_guest(struct demo *demo, int code)
 {
 	struct mfd_error err = { .size = sizeof(err) };
 	int ret = demo->guest->ops->stop(demo->guest, &err);
 
 	if (!demo->guest->ops->check)
 		return;
+	if (!ret && demo->finishing && code != -EREMOTEIO) {
+		tell(demo, "the guest stays stopped, since it may be running there");
+		return;
+	}
 	if (!ret)
 		tell(demo, "the guest goes on here");
 	if (!ret)
@@ -277,7 +288,7 @@ static int run_guest(struct demo *demo, const struct mfd_params *params, struct 
 	}
 	report_error(&demo->report, err);
 	err->text[0] = '\0';
-	keep_guest(demo);
+	keep_guest(demo, ret);
 	return ret;
 }
 
