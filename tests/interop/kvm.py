@@ -1,0 +1,215 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-2.0-only
+"""Guests under KVM from one mfddemo to another; run in the VM by tests/interop/run-kvm.
+
+The guest's program counts, and what it counted to decides what has to be in each page,
+register and device (tools/demo/code.c). mfddemo looks whether that is so at the destination,
+after the guest has run on. Here both ends' memory and state are compared as well, and what
+they say of the count.
+"""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import time
+import traceback
+
+from qemu import Failed
+from qemu_dest import difference
+
+TOP = os.path.realpath(f"{os.path.dirname(os.path.abspath(__file__))}/../..")
+MFDDEMO = os.environ.get("MZP_BUILD", f"{TOP}/build") + "/mfddemo"
+FOLDER = "/dev/shm/kvm"
+LOGS = ("bitmap", "manual", "ring")
+PATIENCE = 200
+WHERE = r"count (\d+), rip (\w+), serial (\d+)(?:, dirty ring full (\d+) times)?"
+
+
+class Demo:
+    """An mfddemo at work."""
+
+    def __init__(self, name, *options):
+        self.name = name
+        self.dump, self.state = f"{FOLDER}/{name}.dump", f"{FOLDER}/{name}.state"
+        self.messages = f"{FOLDER}/{name}.messages"
+        with open(self.messages, "wb") as log:
+            self.process = subprocess.Popen(
+                [MFDDEMO, "--size", "4M", "--dump", self.dump, "--state", self.state,
+                 *(str(o) for o in options)],
+                stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+
+    def said(self):
+        """What it wrote, on one line."""
+        with open(self.messages, encoding="utf-8", errors="replace") as log:
+            return " | ".join(line.strip() for line in log if line.strip()) or "(nothing)"
+
+    def wait_for(self, pattern):
+        """Until it has said that."""
+        deadline = time.monotonic() + PATIENCE
+        while not (found := re.search(pattern, self.said())):
+            if self.process.poll() is not None or time.monotonic() > deadline:
+                raise Failed(f"{self.name} does not say '{pattern}': {self.said()}")
+            time.sleep(0.02)
+        return found
+
+    def ends(self, status):
+        """It ends with that status."""
+        try:
+            got = self.process.wait(PATIENCE)
+        except subprocess.TimeoutExpired as error:
+            raise Failed(f"{self.name} hangs: {self.said()[-600:]}") from error
+        if got != status:
+            raise Failed(f"{self.name} ends with status {got}: {self.said()[-600:]}")
+
+    def where(self, what):
+        """Where it says that the guest was: the count, rip, the device's count; and how often
+        its ring was full."""
+        found = re.search(f"{what}: {WHERE}", self.said())
+        if not found:
+            raise Failed(f"{self.name} does not say where '{what}' was: {self.said()[-600:]}")
+        return (int(found[1]), found[2], int(found[3])), int(found[4] or 0)
+
+    def parts(self):
+        """The guest's state, by its parts' names."""
+        with open(self.state, encoding="ascii") as state:
+            return dict(line.split() for line in state)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        if self.process.poll() is None:
+            self.process.kill()
+            self.process.wait()
+
+
+def destination(*options):
+    demo = Demo("destination", "--listen", f"unix:{FOLDER}/migration", "--run-for", 1, *options)
+    demo.wait_for("listening at")
+    return demo
+
+
+def source(*options):
+    return Demo("source", "--guest", "kvm", "--to", f"unix:{FOLDER}/migration", *options)
+
+
+def fresh_folder():
+    shutil.rmtree(FOLDER, ignore_errors=True)
+    os.mkdir(FOLDER)
+
+
+def compare(here, there):
+    """Memory and state of both ends, when the guest did not run."""
+    what = difference(there.dump, here.dump)
+    if what:
+        raise Failed(f"memory: {what}")
+    mine, its = here.parts(), there.parts()
+    # this one goes on while the guest is on its way
+    mine.pop("vcpu/tsc")
+    its.pop("vcpu/tsc")
+    if mine.keys() != its.keys() or "vcpu/regs" not in mine:
+        raise Failed(f"the states have the parts {list(mine)} and {list(its)}")
+    for name, value in mine.items():
+        if its[name] != value:
+            raise Failed(f"{name}: {its[name][:600]} instead of {value[:600]}")
+
+
+def migrate(log, fast):
+    """Fast: the guest writes as fast as it can, and a ring has the time to get full. Slow: it
+    waits for its device most of the time, and is stopped there."""
+    fresh_folder()
+    rate = 100000 if fast else 400
+    options = ("--bandwidth", "512K", "--max-rounds", 2) if fast and log == "ring" else ()
+    with destination("--write-rate", rate) as there, \
+            source("--write-rate", rate, "--dirty", log, "--min-rounds", 2, "--warm-up",
+                   3 if fast else 1, *options) as here:
+        here.ends(0)
+        there.ends(0)
+        left, full = here.where("the guest has gone")
+        came, _ = there.where("the guest has come")
+        after, _ = there.where("it ran on, and its memory is what it should be")
+        compare(here, there)
+    if left != came:
+        raise Failed(f"the guest left at {left}, and came at {came}")
+    if after[0] <= came[0] or after[2] < came[2]:
+        raise Failed(f"the guest came at {came}, and after a while was at {after}")
+    if fast and log == "ring" and not full:
+        raise Failed(f"the ring was never full: {here.said()[-600:]}")
+
+
+def stays(log):
+    """The destination dies on the way: the guest goes on where it is."""
+    fresh_folder()
+    with destination() as there, \
+            source("--write-rate", 100000, "--dirty", log, "--warm-up", 2, "--bandwidth",
+                   "2M", "--min-rounds", 1000, "--max-rounds", 1000, "--run-for", 1) as here:
+        here.wait_for(r" 2 +\d+ +\d+ +\d+")
+        there.process.kill()
+        here.ends(1)
+        stopped, _ = here.where("the guest goes on here")
+        after, _ = here.where("it ran on, and its memory is what it should be")
+    if not 0 < stopped[0] < after[0]:
+        raise Failed(f"the guest failed to leave at {stopped}, and after a while was at {after}")
+
+
+def no_state():
+    """Memory alone is no guest."""
+    fresh_folder()
+    with destination() as there, \
+            Demo("source", "--guest", "toy", "--to", f"unix:{FOLDER}/migration"):
+        there.ends(1)
+        if "no state: did it come from mfddemo --guest kvm?" not in there.said():
+            raise Failed(f"it gives another reason: {there.said()}")
+
+
+def run(name, function, *arguments):
+    """Returns whether it failed."""
+    if not re.search(sys.argv[2] if len(sys.argv) > 2 else "", name):
+        return False
+    began, problem = time.monotonic(), None
+    try:
+        function(*arguments)
+    except Failed as error:
+        problem = str(error)
+    except Exception:  # a case must not take the others with it
+        problem = " | ".join(traceback.format_exc().split("\n")[-4:])
+    took = f"({time.monotonic() - began:.1f} s)"
+    print(f"ok {name} {took}" if problem is None else f"not ok {name}: {problem} {took}",
+          flush=True)
+    return problem is not None
+
+
+def kvm():
+    """Load KVM's module for this CPU. Returns whether the CPU can do it at all."""
+    with open("/proc/cpuinfo", encoding="ascii") as cpuinfo:
+        flags = cpuinfo.read().split()
+    for flag, module in (("svm", "kvm_amd"), ("vmx", "kvm_intel")):
+        if flag in flags:
+            subprocess.run(["modprobe", module], check=True)
+            return True
+    return False
+
+
+def main():
+    times = int(sys.argv[1])
+    if not kvm():
+        print("ok guests under KVM # SKIP the VM's CPU has no virtualisation of its own")
+        return 0
+    failed = 0
+    for log in LOGS:
+        for number in range(times):
+            fast = number % 2 == 0
+            failed += run(f"KVM, {log}, {'fast' if fast else 'slow'}, {number + 1}", migrate,
+                          log, fast)
+        failed += run(f"KVM, {log}, the destination dies", stays, log)
+    failed += run("KVM, a guest without state", no_state)
+    return failed != 0
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main())
+    finally:
+        shutil.rmtree(FOLDER, ignore_errors=True)
