@@ -13,6 +13,7 @@ static ssize_t read_feed(struct mfd_recv_input *input, const struct iovec *iov, 
 	int i;
 
 	(void)err;
+	feed->stuck |= feed->open && !feed->left;
 	for (i = 0; i < count && allowed && feed->left; i++) {
 		part = iov[i].iov_len;
 		if (part > allowed)

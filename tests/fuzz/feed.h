@@ -14,6 +14,7 @@ struct feed {
 	size_t left;
 	size_t piece;		/* as much at a time at most */
 	bool open;		/* nothing comes behind the data, not even the end */
+	bool stuck;		/* so somebody would wait for ever */
 };
 
 void feed_init(struct feed *feed, const uint8_t *data, size_t size, size_t piece);

@@ -80,6 +80,8 @@ static void count_packet(const struct mfd_recv_packet *packet, void *opaque)
 {
 	assert_ptr_equal(opaque, &it);
 	assert_true(packet->channel < 2);
+	while (it.hold && !packet->normal_pages && !packet->flags)
+		usleep(1000);
 	it.packets++;
 }
 
@@ -1173,7 +1175,6 @@ TEST(a_byte_tells_of_failure)
 #define PING	"\x8\0\2\0\4ping"
 #define RP_SETUP HEAD OPEN PING SETUP FLUSH END
 #define PONG	"\0\2\0\4ping"
-#define ACK	"\0\7\0\0"
 /* The source is told how it ended, and then nothing more. Its connections are open. */
 static void hear_shut(unsigned int value)
 {
@@ -1191,7 +1192,7 @@ static void hear_shut(unsigned int value)
 
 static void begin_with_return_path(void)
 {
-	char said[sizeof(PONG ACK) - 1];
+	char said[sizeof(PONG) - 1];
 
 	source.main = dial();
 	source.channel[0] = channel(0);
@@ -1200,13 +1201,18 @@ static void begin_with_return_path(void)
 	packet(source.channel[0], MZP_WIRE_SYNC);
 	packet(source.channel[1], MZP_WIRE_SYNC);
 	assert_int_equal(recv(source.main, said, sizeof(said), MSG_WAITALL), sizeof(said));
-	assert_memory_equal(said, PONG ACK, sizeof(said));
+	assert_memory_equal(said, PONG, sizeof(said));
 }
 
 static void sync_channels(void)
 {
 	packet(source.channel[0], MZP_WIRE_SYNC);
 	packet(source.channel[1], MZP_WIRE_SYNC);
+}
+
+static bool devices_were_heard(void)
+{
+	return it.devices_size == 18;
 }
 
 /* The source closes nothing before it is told, as QEMU does it. */
@@ -1225,8 +1231,10 @@ TEST(told_that_it_is_complete)
 		/* as of 7.2: an empty packet behind the one with SYNC */
 		packet(source.channel[1], 0);
 		SAY(source.main, LAST FLUSH END);
-		if (devices)
+		if (devices) {
 			SAY(source.main, "\4\0\0\0\2\1d\0\0\0\0\0\0\0\1xyz");
+			wait_for(devices_were_heard);
+		}
 		SAY(source.main, FINISH);
 		hear_shut(0);
 		assert_int_equal(it.memory[PAGE], 'a');
@@ -1266,6 +1274,29 @@ TEST(not_told_with_pages_behind_the_last_sync)
 	SAY(source.main, LAST END FINISH);
 	hear_shut(1);
 	finish(-ETIMEDOUT, "sent nothing");
+}
+
+/* Nor while something is there that nobody has looked at yet. */
+TEST(not_told_before_all_is_read)
+{
+	char byte;
+
+	start();
+	begin_with_return_path();
+	it.hold = true;
+	sync_channels();
+	packet(source.channel[1], 0);
+	page(source.channel[1], 1, 'a');
+	SAY(source.main, LAST FLUSH END FINISH);
+	shutdown(source.channel[1], SHUT_WR);
+	/* time to do it wrong */
+	usleep(50000);
+	assert_int_equal(recv(source.main, &byte, 1, MSG_DONTWAIT), -1);
+	assert_int_equal(errno, EAGAIN);
+	it.hold = false;
+	hear_shut(0);
+	assert_int_equal(it.memory[PAGE], 'a');
+	finish(0, NULL);
 }
 
 static int take_none(const void *data, size_t size, void *opaque)
@@ -1390,6 +1421,7 @@ int main(void)
 		cmocka_unit_test(told_that_it_is_complete),
 		cmocka_unit_test(told_after_it_ended),
 		cmocka_unit_test(not_told_with_pages_behind_the_last_sync),
+		cmocka_unit_test(not_told_before_all_is_read),
 		cmocka_unit_test(told_that_it_has_failed),
 		cmocka_unit_test(told_that_the_devices_were_refused),
 		cmocka_unit_test(a_deaf_source),

@@ -115,10 +115,9 @@ struct mfd_recv_packet {
  * @stall_ms: give up if nothing comes on any connection for so long, once the source is
  *	there; or if a connection does not say for so long what it is. 0: never. A
  *	source may pause between rounds.
- * @switchover_ack: the source has the capability ``switchover-ack``: not 0: say at once
- *	that nothing here holds up its last round, which it waits for. Those that flush
- *	by round are told so in any case. 0 if it is older than 8.1, to which that is
- *	an error
+ * @switchover_ack: 1: the source has the capability ``switchover-ack``, and waits to be told
+ *	that nothing here holds up its last round; 0: it does not, and that would be an
+ *	error to it. See Documentation/receiver.rst for which do
  * @reserved: 0
  * @compat: the generation of the source's machine type, so that the stream is
  *	held to it: the way of flushing must be its, and from 9.0 on no packet may

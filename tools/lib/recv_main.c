@@ -178,14 +178,12 @@ static int ping(struct mfd_recv_main *in, struct mfd_error *err)
 }
 
 /*
- * A source with the capability switchover-ack waits for this before its last round. It
- * is not in the stream whether it does. Those that flush by round are of 8.1 or newer:
- * they know it, and do not mind it. Of others, a newer one may have an older machine
- * type, but an older one takes it for an error.
+ * Some sources wait for this before their last round, to others it is an error, and the
+ * stream does not say which it is.
  */
 static int acknowledge(struct mfd_recv_main *in, struct mfd_error *err)
 {
-	if (!in->return_path || !(in->switchover_ack || in->flush_by == MFD_FLUSH_ROUND))
+	if (!in->return_path || !in->switchover_ack)
 		return 0;
 	return reply(in, MZP_REPLY_SWITCHOVER_ACK, NULL, err);
 }

@@ -169,7 +169,7 @@ enum mzp_wire_command {
  * enum mzp_wire_reply - what a destination says on the return path: this (2), length (2), data
  * @MZP_REPLY_SHUT: it is done: 0 if it has taken all, or 1 (4)
  * @MZP_REPLY_PONG: the number of a PING (4)
- * @MZP_REPLY_SWITCHOVER_ACK: nothing here holds up the end; no data (QEMU 8.1 and newer)
+ * @MZP_REPLY_SWITCHOVER_ACK: nothing here holds up the last round; no data
  */
 enum mzp_wire_reply {
 	MZP_REPLY_SHUT			= 1,
