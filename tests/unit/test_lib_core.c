@@ -230,6 +230,38 @@ TEST(it_says_what_makes_no_sense)
 	over();
 }
 
+static void *cancels(void *unused)
+{
+	usleep(300000);
+	mfd_cancel(it.session);
+	return unused;
+}
+
+static void *answers_and_waits(void *unused)
+{
+	read_both();
+	assert_int_equal(write(it.far[CHANNELS], SHUT_0, 8), 8);
+	return unused;
+}
+
+/* The guest is there, so it must not go on here, whoever wanted that. */
+TEST(a_cancel_that_is_too_late)
+{
+	pthread_t thread, canceller;
+
+	begin(MFD_PARAMS_RETURN_PATH, 10000);
+	attach_all();
+	assert_int_equal(pthread_create(&thread, NULL, answers_and_waits, NULL), 0);
+	must(mfd_start(it.session, &it.err));
+	/* while the connections have their moment to end */
+	assert_int_equal(pthread_create(&canceller, NULL, cancels, NULL), 0);
+	must(mfd_finish(it.session, &it.err));
+	pthread_join(canceller, NULL);
+	assert_int_equal(state(), MFD_STATE_COMPLETED);
+	pthread_join(thread, NULL);
+	over();
+}
+
 /* --- sockets and threads */
 
 static void *run_channel(void *channel)
@@ -861,6 +893,7 @@ int main(void)
 		cmocka_unit_test(it_says_that_it_has_failed),
 		cmocka_unit_test(it_ends_without_saying_how_it_went),
 		cmocka_unit_test(it_says_what_makes_no_sense),
+		cmocka_unit_test(a_cancel_that_is_too_late),
 		cmocka_unit_test(threads_of_the_callers),
 		cmocka_unit_test(a_channel_fails_in_a_thread_of_the_callers),
 		cmocka_unit_test(example_with_own_sockets),

@@ -259,6 +259,9 @@ static int contradicted(struct mfd_session *session, struct mfd_error *err)
 	uint64_t until = mfd_now() + MOMENT_MS * 1000000ull;
 	int ret = 0;
 
+	/* A cancel that was too late has ended the sockets, which then tell nothing. */
+	if (!mfd_session_conclude(session))
+		return 0;
 	while (main_is_open(session) && mfd_now() < until)
 		poll(&poll_fd, 1, 1);
 	mfd_pumps_end(session);
@@ -266,6 +269,7 @@ static int contradicted(struct mfd_session *session, struct mfd_error *err)
 		poll(NULL, 0, 1);
 	if (ret >= 0)
 		return 0;
+	mfd_session_contradict(session);
 	mfd_error_prefix(err,
 			 "the destination says that it has the guest, but has not read all of it (is the flush right for its version?)");
 	return ret;

@@ -822,7 +822,8 @@ MFD_API int mfd_finish(struct mfd_session *session, struct mfd_error *err);
  * mfd_cancel - make the migration fail now
  * @session: in any state; or NULL
  *
- * A call that is under way in another thread returns -ECANCELED soon.
+ * A call that is under way in another thread returns -ECANCELED soon. It is too late once
+ * the destination has said that it has the guest: then mfd_finish succeeds.
  * Context: any thread, or the progress function; not a signal handler.
  */
 MFD_API void mfd_cancel(struct mfd_session *session);

@@ -100,15 +100,36 @@ void mfd_session_fail(struct mfd_session *session, const struct mfd_error *why)
 	struct mzp_cancel cancel = { .size = sizeof(cancel) };
 
 	pthread_mutex_lock(&session->lock);
-	if (!session->failure.code) {
-		session->failure = *why;
-		mfd_progress_update(session);
+	if (!session->concluded) {
+		if (!session->failure.code) {
+			session->failure = *why;
+			mfd_progress_update(session);
+		}
+		if (session->dev >= 0)
+			mfd_device_call(session, MZP_IOC_CANCEL, &cancel, NULL);
+		if (session->main >= 0)
+			shutdown(session->main, SHUT_RDWR);
+		mfd_pumps_shutdown(session);
 	}
-	if (session->dev >= 0)
-		mfd_device_call(session, MZP_IOC_CANCEL, &cancel, NULL);
-	if (session->main >= 0)
-		shutdown(session->main, SHUT_RDWR);
-	mfd_pumps_shutdown(session);
+	pthread_mutex_unlock(&session->lock);
+}
+
+bool mfd_session_conclude(struct mfd_session *session)
+{
+	bool undisturbed;
+
+	pthread_mutex_lock(&session->lock);
+	undisturbed = !session->failure.code;
+	session->failure = MFD_ERROR_NONE;
+	session->concluded = true;
+	pthread_mutex_unlock(&session->lock);
+	return undisturbed;
+}
+
+void mfd_session_contradict(struct mfd_session *session)
+{
+	pthread_mutex_lock(&session->lock);
+	session->concluded = false;
 	pthread_mutex_unlock(&session->lock);
 }
 

@@ -63,6 +63,7 @@ struct mfd_session {
 	int dev;			/* under @lock */
 	struct mzp_status status;	/* as far as it is known; under @lock */
 	struct mfd_error failure;	/* the first one; under @lock */
+	bool concluded;			/* the destination has the guest; under @lock */
 	struct mfd_pump *pumps;		/* params.channels of them; under @lock */
 
 	_Atomic uint64_t rounds;
@@ -99,9 +100,20 @@ bool mfd_session_inherited(const struct mfd_session *session);
 /*
  * Make the migration fail, for the reason in @why unless there is one already:
  * the module's session is cancelled and all sockets are shut down, so that
- * nobody who waits for them waits any longer. Any thread.
+ * nobody who waits for them waits any longer. Any thread. Too late once the destination
+ * has said that it has the guest.
  */
 void mfd_session_fail(struct mfd_session *session, const struct mfd_error *why);
+
+/*
+ * The destination has said that it has the guest, so the guest must not run on here: from
+ * now on nothing makes the migration fail but mfd_session_contradict(). Return: whether
+ * nothing has before; then the sockets are as they were.
+ */
+bool mfd_session_conclude(struct mfd_session *session);
+
+/* It has not, after all. */
+void mfd_session_contradict(struct mfd_session *session);
 
 /*
  * For functions that wait, at least every MFD_TICK_MS. Return: 0, or the error
