@@ -105,7 +105,7 @@ static bool is_help(const char *argument)
 
 static int run(const struct ctl_command *command, int argc, char **argv)
 {
-	struct mfd_error err = { .text = "" };
+	struct mfd_error err = { .size = sizeof(err) };
 	static char name[32];
 	int i, ret;
 

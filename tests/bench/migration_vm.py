@@ -182,6 +182,8 @@ def allocated():
 def migrate(who, case, sink=False, watch=False, **options):
     """One migration: what it took; with `watch`, how late timers were meanwhile."""
     file = make_memory(case.workload)
+    if sink and who == OURS:
+        options["mute"] = True
     with make_destination(case, sink) as destination:
         with make_source(who, case, destination.address, **options) as source:
             before = status_of(source.pid)

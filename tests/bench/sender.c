@@ -6,13 +6,15 @@
  * Usage: sender --to ADDRESS --memory FILE [--private] [--channels N]
  *		[--method none|zlib|zstd] [--zero legacy|multifd]
  *		[--first all|bitmap] [--rounds N --dirty PERCENT] [--hold]
- *		[--machine TYPE]
+ *		[--machine TYPE] [--mute]
  *
  * FILE, on tmpfs, holds the memory; it is mapped, or with --private copied to
  * anonymous memory. What the file has pages for is mapped in beforehand, and what
  * it has none for stays untouched, as in a VMM whose guest has run. The first round
  * is all of it, handed over as such or as a bitmap. Before each of the others,
  * PERCENT of all pages, chosen at random, are written.
+ *
+ * --mute: what it sends to says nothing, so it is not asked how it went.
  *
  * It says so on a line when it is ready, and when it is through, and then waits
  * for a line on stdin; with --hold also before it ends the stream, and after the
@@ -238,6 +240,7 @@ static void parse(struct options *options, int argc, char **argv)
 		{ "dirty", required_argument, NULL, 'd' },
 		{ "hold", no_argument, NULL, 'h' },
 		{ "machine", required_argument, NULL, 'T' },
+		{ "mute", no_argument, NULL, 'u' },
 		{ NULL, 0, NULL, 0 }
 	};
 	int c;
@@ -278,6 +281,9 @@ static void parse(struct options *options, int argc, char **argv)
 			break;
 		case 'T':
 			options->params.machine = optarg;
+			break;
+		case 'u':
+			options->params.flags &= ~MFD_PARAMS_RETURN_PATH;
 			break;
 		default:
 			exit(2);

@@ -199,13 +199,14 @@ class Ours:
     """The sender of these benchmarks, on libmfd and the module."""
 
     def __init__(self, folder, memory, address, channels, method, zero=None, private=False,
-                 rounds=1, dirty=0, hold=False, first="all", machine="none"):
+                 rounds=1, dirty=0, hold=False, first="all", machine="none", mute=False):
         arguments = [f"{PROGRAMS}/sender", "--to", address, "--memory", memory,
                      "--channels", str(channels), "--method", method, "--first", first,
                      "--machine", machine, "--rounds", str(rounds), "--dirty", str(dirty)]
         arguments += ["--zero", zero] if zero else []
         arguments += ["--private"] if private else []
         arguments += ["--hold"] if hold else []
+        arguments += ["--mute"] if mute else []
         self.workers = workers_seconds()
         self.messages = f"{folder}/sender.messages"
         with open(self.messages, "wb") as log:

@@ -411,7 +411,7 @@ int main(int argc, char **argv)
 		{ "lose-page", no_argument, NULL, 'l' },
 		{ NULL, 0, NULL, 0 }
 	};
-	struct mfd_error error = { 0 };
+	struct mfd_error error = { .size = sizeof(error) };
 	struct mfd_session *session;
 	unsigned int round, rounds = 4, i;
 	struct mfd_params params = { .size = sizeof(params) };

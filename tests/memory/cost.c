@@ -203,7 +203,7 @@ static int migrate(const struct memory_kind *kind, const char *address, const ch
 	struct footprint before, after;
 	struct mfd_session *session;
 	struct mfd_params params = { .size = sizeof(params) };
-	struct mfd_error error = { 0 };
+	struct mfd_error error = { .size = sizeof(error) };
 	struct mfd_block *block;
 	struct mfd_round round = { .size = sizeof(round) };
 	int out, err;

@@ -367,9 +367,12 @@ static int pump_ended(struct mfd_pump *pump, struct mfd_error *err)
 	if (ret || unsent)
 		return ret;
 	n = recv(pump->socket, &byte, sizeof(byte), MSG_DONTWAIT);
-	if (n < 0)
-		return errno == EAGAIN || errno == EINTR ? 0 : mfd_pump_error(pump, errno, err);
-	return n ? mfd_pump_error(pump, EPIPE, err) : 1;
+	if (n > 0)
+		return mfd_pump_error(pump, EPIPE, err);
+	/* a vsock that both sides have ended is no connection any more */
+	if (!n || errno == ENOTCONN)
+		return 1;
+	return errno == EAGAIN || errno == EINTR ? 0 : mfd_pump_error(pump, errno, err);
 }
 
 int mfd_pumps_ended(struct mfd_session *session, struct mfd_error *err)
