@@ -122,41 +122,53 @@ static int name_slots(struct log *log, struct vm *vm, struct mfd_error *err)
 
 /*
  * Take what is in the ring. The pages are marked when KVM looks out for them again, not
- * before: the migration's thread may send what is marked at any time.
+ * before: the migration's thread may send what is marked at any time. A mark that fails is
+ * the migration's failure and not the guest's, so its thread is told when it fetches.
  */
-static int empty_ring(struct log *log, struct vm *vm, uint32_t *nr, struct mfd_error *err)
+static int empty_ring(struct log *log, struct vm *vm, struct mfd_error *err)
 {
 	struct kvm_dirty_gfn *entry;
+	uint32_t nr;
 
-	for (*nr = 0; *nr < log->entries; log->at++) {
+	for (nr = 0; nr < log->entries; log->at++) {
 		entry = &log->ring[log->at % log->entries];
 		if (!(__atomic_load_n(&entry->flags, __ATOMIC_ACQUIRE) & KVM_DIRTY_GFN_F_DIRTY))
 			break;
-		log->copies[(*nr)++] = (struct mfd_gfn) {
+		log->copies[nr++] = (struct mfd_gfn) {
 			.slot = entry->slot, .offset = entry->offset,
 		};
 		__atomic_store_n(&entry->flags, KVM_DIRTY_GFN_F_RESET, __ATOMIC_RELEASE);
 	}
 	if (ioctl(vm->fd, KVM_RESET_DIRTY_RINGS, 0) < 0)
 		return demo_fail(err, "KVM's dirty ring");
-	return log->session ? mfd_dirty_ring(log->session, log->copies, *nr, err) : 0;
+	if (log->session && !log->unmarked.code)
+		mfd_dirty_ring(log->session, log->copies, nr, &log->unmarked);
+	return 0;
 }
 
 static int fetch_ring(struct log *log, struct vm *vm, struct mfd_error *err)
 {
-	uint32_t nr;
 	int ret;
 
 	pthread_mutex_lock(&log->lock);
-	ret = empty_ring(log, vm, &nr, err);
+	ret = empty_ring(log, vm, err);
+	if (!ret && log->unmarked.code) {
+		*err = log->unmarked;
+		ret = -err->code;
+	}
 	pthread_mutex_unlock(&log->lock);
 	return ret;
 }
 
 int log_full(struct log *log, struct vm *vm, struct mfd_error *err)
 {
+	int ret;
+
+	pthread_mutex_lock(&log->lock);
 	log->full++;
-	return fetch_ring(log, vm, err);
+	ret = empty_ring(log, vm, err);
+	pthread_mutex_unlock(&log->lock);
+	return ret;
 }
 
 static int fetch_slot(struct log *log, struct vm *vm, unsigned int slot, struct mfd_error *err)
@@ -186,6 +198,7 @@ int log_start(struct log *log, struct vm *vm, struct mfd_session *session,
 		return ret;
 	pthread_mutex_lock(&log->lock);
 	log->session = session;
+	log->unmarked = (struct mfd_error){ .size = sizeof(log->unmarked) };
 	pthread_mutex_unlock(&log->lock);
 	return switch_log(vm, KVM_MEM_LOG_DIRTY_PAGES, err);
 }

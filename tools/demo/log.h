@@ -21,6 +21,7 @@ struct log {
 	uint32_t at;			/* the next entry; under @lock */
 	struct mfd_gfn *copies;		/* of entries; under @lock */
 	unsigned long full;		/* times that the vCPU had to */
+	struct mfd_error unmarked;	/* why pages could not be marked, if so; under @lock */
 };
 
 /* What KVM has to know before there is a vCPU. */
@@ -35,7 +36,7 @@ int log_start(struct log *log, struct vm *vm, struct mfd_session *session,
 /* Mark what was written since the last time. */
 int log_fetch(struct log *log, struct vm *vm, struct mfd_error *err);
 
-/* The vCPU's thread: KVM says that the ring is full. */
+/* The vCPU's thread: KVM says that the ring is full. Fails only if KVM does. */
 int log_full(struct log *log, struct vm *vm, struct mfd_error *err);
 
 void log_stop(struct log *log, struct vm *vm);

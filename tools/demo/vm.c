@@ -94,6 +94,14 @@ static int add_vcpu(struct vm *vm, struct mfd_error *err)
 	return set_cpuid(vm, err);
 }
 
+/* An exception that is under way when the vCPU stops is told with all that belongs to it. */
+static int tell_exceptions(struct vm *vm, struct mfd_error *err)
+{
+	struct kvm_enable_cap cap = { .cap = KVM_CAP_EXCEPTION_PAYLOAD, .args = { 1 } };
+
+	return ioctl(vm->fd, KVM_ENABLE_CAP, &cap) ? demo_fail(err, "KVM, exceptions") : 0;
+}
+
 int vm_create(struct vm *vm, struct ram *ram, enum dirty_log dirty_log, struct mfd_error *err)
 {
 	int ret;
@@ -106,7 +114,9 @@ int vm_create(struct vm *vm, struct ram *ram, enum dirty_log dirty_log, struct m
 	vm->fd = ioctl(vm->kvm, KVM_CREATE_VM, 0);
 	if (vm->fd < 0)
 		return demo_fail(err, "KVM");
-	ret = log_prepare(&vm->log, vm, dirty_log, err);
+	ret = tell_exceptions(vm, err);
+	if (!ret)
+		ret = log_prepare(&vm->log, vm, dirty_log, err);
 	if (!ret)
 		ret = add_memory(vm, err);
 	if (!ret)
