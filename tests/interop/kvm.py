@@ -24,11 +24,16 @@ MFDDEMO = os.environ.get("MZP_BUILD", f"{TOP}/build") + "/mfddemo"
 FOLDER = "/dev/shm/kvm"
 LOGS = ("bitmap", "manual", "ring")
 PATIENCE = 200
+PROGRAM_PAGE = 7
 WHERE = r"count (\d+), rip (\w+), serial (\d+)(?:, dirty ring full (\d+) times)?"
 
 
 class Skipped(Exception):
-    """All was well, but it was not what the case is for."""
+    """Nothing was wrong, but it was not what the case is for."""
+
+
+class Unreliable(Skipped):
+    """The machine that the case ran on went wrong, before anything was migrated."""
 
 
 class Demo:
@@ -120,6 +125,15 @@ def compare(here, there):
             raise Failed(f"{name}: {its[name][:600]} instead of {value[:600]}")
 
 
+def trust(rip, events=bytes(4)):
+    """The program is in one page, and can cause no exception. An emulated CPU has been seen to
+    forget where the guest was when it stops, once in a hundred times: then rip is an address of
+    the kernel's, and the guest is lost, with or without a migration."""
+    if rip >> 12 != PROGRAM_PAGE or events[0] or events[3]:
+        raise Unreliable(f"KVM stopped the vCPU at {rip:#x} with exception {events[1]}, where its "
+                         "program cannot be")
+
+
 def migrate(log, fast):
     """Fast: the guest writes as fast as it can, and slow is the way, so that a ring gets full.
     Slow: it waits for its device most of the time, and is stopped there."""
@@ -130,8 +144,9 @@ def migrate(log, fast):
             source("--write-rate", rate, "--dirty", log, "--warm-up", 3 if fast else 1,
                    "--bandwidth", bandwidth, "--min-rounds", 2, "--max-rounds", 2) as here:
         here.ends(0)
-        there.ends(0)
         left, full = here.where("the guest has gone")
+        trust(int(left[1], 16), bytes.fromhex(here.parts()["vcpu/events"]))
+        there.ends(0)
         came, _ = there.where("the guest has come")
         after, _ = there.where("it ran on, and its memory is what it should be")
         compare(here, there)
@@ -153,6 +168,7 @@ def stays(log):
         there.process.kill()
         here.ends(1)
         stopped, _ = here.where("the guest goes on here")
+        trust(int(stopped[1], 16))
         after, _ = here.where("it ran on, and its memory is what it should be")
     if not 0 < stopped[0] < after[0]:
         raise Failed(f"the guest failed to leave at {stopped}, and after a while was at {after}")
@@ -174,7 +190,13 @@ def run(name, function, *arguments):
         return False
     began, problem, skipped = time.monotonic(), None, ""
     try:
-        function(*arguments)
+        for attempts_left in (2, 1, 0):
+            try:
+                function(*arguments)
+                break
+            except Unreliable:
+                if not attempts_left:
+                    raise
     except Skipped as error:
         skipped = f" # SKIP {error}"
     except Failed as error:

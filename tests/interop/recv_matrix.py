@@ -693,6 +693,8 @@ for _method in METHODS:
 
 
 if __name__ == "__main__":
+    # A shell's background job has it ignored, and its children would too.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         sys.exit(matrix.main())
     finally:
