@@ -19,7 +19,8 @@
 #include "job.h"
 #include "session.h"
 
-#define MZP_MAX_INJECT SZ_1M
+/* VFIO hands over device state in pieces of up to 1 MiB, which get a header in front. */
+#define MZP_MAX_INJECT SZ_2M
 
 /* Copy what is left into one page more. */
 static int mzp_inject_copy_page(struct mzp_job *job, const char __user *user, u32 left)

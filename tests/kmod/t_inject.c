@@ -15,6 +15,9 @@
 #define ANY UINT64_MAX
 #define CHANNELS 3
 
+/* What an INJECT may have. */
+#define MOST (2 * MIB)
+
 /* What a slot of a ring takes, in pages. */
 #define SLOT (1 + MZP_WIRE_PAGES + 2)
 
@@ -119,7 +122,7 @@ struct flow {
 static void flow_open(struct flow *f, const struct mzp_setup *setup)
 {
 	session_open(&f->s, setup);
-	f->buf = malloc(MIB);
+	f->buf = malloc(MOST);
 	must(f->buf);
 	mem_init(&f->m, "ram", 500);
 	mem_add(&f->m, &f->s, NULL);
@@ -132,7 +135,7 @@ static void flow_open(struct flow *f, const struct mzp_setup *setup)
 		rx_add_block(&ch->rx, f->m.idstr, f->m.pages, f->m.base);
 		ch->rx.packet = packet;
 		ch->c = &ch->rx.chan[i];
-		ch->buf = malloc(MIB);
+		ch->buf = malloc(MOST);
 		must(ch->buf);
 		taker_start(&ch->taker, f->s.ch[i], WAYS, feed, ch);
 	}
@@ -142,14 +145,14 @@ static uint32_t any_length(struct flow *f)
 {
 	static const uint32_t edges[] = {
 		1, 2, PAGE - 1, PAGE, PAGE + 1, SLOT * PAGE - 1, SLOT * PAGE, SLOT * PAGE + 1,
-		2 * PAGE, MIB - 1, MIB,
+		2 * PAGE, MIB, MOST - 1, MOST,
 	};
 
 	switch (rnd_below(&f->random, 4)) {
 	case 0:
 		return edges[rnd_below(&f->random, ARRAY_SIZE(edges))];
 	case 1:
-		return 1 + rnd_below(&f->random, MIB);
+		return 1 + rnd_below(&f->random, MOST);
 	default:
 		return 1 + rnd_below(&f->random, 3 * PAGE);
 	}
@@ -347,7 +350,7 @@ static void alone(void **state)
 
 static void arguments(void **state)
 {
-	static uint8_t buf[MIB + 1];
+	static uint8_t buf[MOST + 1];
 	struct mzp_inject inject = {
 		.size = sizeof(inject), .flags = 1, .length = 1, .data = (uintptr_t)buf,
 	};
@@ -372,7 +375,7 @@ static void arguments(void **state)
 	gives(EINVAL, mzp_inject(s.fd, 3, buf, 1));
 	gives(EINVAL, mzp_inject(s.fd, UINT32_MAX, buf, 1));
 	gives(EINVAL, mzp_inject(s.fd, 2, buf, 0));
-	gives(EINVAL, mzp_inject(s.fd, 2, buf, MIB + 1));
+	gives(EINVAL, mzp_inject(s.fd, 2, buf, MOST + 1));
 	gives(EINVAL, mzp_inject(s.fd, 2, buf, UINT32_MAX));
 	gives(EFAULT, mzp_inject(s.fd, 2, NULL, 1));
 	gives(EFAULT, mzp_inject(s.fd, 2, (void *)-8ul, 4));

@@ -785,7 +785,7 @@ struct mzp_end {
  * @size: sizeof(struct mzp_inject)
  * @flags: must be 0
  * @channel: the channel
- * @length: bytes, 1 to 1 MiB
+ * @length: bytes, 1 to 2 MiB
  * @data: pointer to them
  *
  * Put bytes of the caller's own into a channel, whole and between two packets: what a
