@@ -17,7 +17,6 @@
  */
 #include <err.h>
 #include <errno.h>
-#include <linux/vm_sockets.h>
 #include <netinet/in.h>
 #include <poll.h>
 #include <pthread.h>
@@ -29,13 +28,14 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
-#include <sys/un.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
 #include <mfd.h>
 #include <mfd_recv.h>
+
+#include "dial.h"
 
 #define PAGE 4096ul
 #define PAGES 8192ul
@@ -125,40 +125,6 @@ static void start_receiver(const char *address)
 }
 
 /* --- sockets of the caller's: connected to where the destination listens */
-
-static int dial(const char *address)
-{
-	union {
-		struct sockaddr any;
-		struct sockaddr_in in;
-		struct sockaddr_un un;
-		struct sockaddr_vm vm;
-	} to = { 0 };
-	socklen_t size;
-	unsigned int port, cid;
-	int fd;
-
-	if (sscanf(address, "tcp:127.0.0.1:%u", &port) == 1) {
-		to.in = (struct sockaddr_in) { AF_INET, htons(port), { htonl(INADDR_LOOPBACK) }, { 0 } };
-		size = sizeof(to.in);
-	} else if (sscanf(address, "vsock:%u:%u", &cid, &port) == 2) {
-		to.vm.svm_family = AF_VSOCK;
-		to.vm.svm_cid = VMADDR_CID_LOCAL;
-		to.vm.svm_port = port;
-		size = sizeof(to.vm);
-	} else {
-		to.un.sun_family = AF_UNIX;
-		strcpy(to.un.sun_path, strchr(address, ':') + 1);
-		size = offsetof(struct sockaddr_un, sun_path) + strlen(to.un.sun_path);
-		/* an abstract name begins with a zero byte, and has none at its end */
-		if (*to.un.sun_path == '@')
-			*to.un.sun_path = '\0';
-	}
-	fd = socket(to.any.sa_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	if (fd < 0 || connect(fd, &to.any, size))
-		err(1, "%s", address);
-	return fd;
-}
 
 /* A socket pair's other end has to get to the destination somehow. */
 struct relay {
