@@ -181,13 +181,13 @@ if not IN_VM:
     case("return path, QEMU 11.1, switchover-ack, zlib", "11.1", "zlib", "not told")(return_path)
 
 
-def told_of_failure(version):
+def told_of_failure(version, options, pattern, blocks=(("ram0", PAGES),)):
     """The source learns that the destination has failed, and goes on."""
     fresh_folder()
-    with Receiver(blocks=(("ramX", PAGES),)) as receiver, \
+    with Receiver(*options, blocks=blocks) as receiver, \
             source(version, 2, "none", capabilities=(("return-path", True),)) as sender:
         sender.migrate(receiver.address)
-        receiver.must_fail("unknown block")
+        receiver.must_fail(pattern)
         deadline = time.monotonic() + matrix.PROMPT
         while sender.status() in ("none", "setup", "active", "device", "completing"):
             if time.monotonic() > deadline:
@@ -197,9 +197,34 @@ def told_of_failure(version):
             raise Failed(f"the source says {sender.status()}")
 
 
+# When mfdrecv refuses: at the beginning, or when the source has sent all and waits.
+REFUSALS = {"at the set-up": ((), "unknown block", (("ramX", PAGES),)),
+            "at the end": (("--device-state", "/dev/full"), "No space left on device")}
+
+
+def again_and_again(function, *arguments):
+    """What depends on who comes first may go well once."""
+    for number in range(20):
+        try:
+            function(*arguments)
+        except Failed as error:
+            raise Failed(f"time {number + 1} of 20: {error}") from error
+
+
 for _version in ("7.2", "10.0", "11.1"):
     if not IN_VM:
-        case(f"return path, QEMU {_version}, failure", _version)(told_of_failure)
+        case(f"return path, QEMU {_version}, 20 times", return_path, _version, "none",
+             quick=False)(again_and_again)
+        for _when, _refusal in REFUSALS.items():
+            case(f"return path, QEMU {_version}, failure {_when}",
+                 _version, *_refusal)(told_of_failure)
+            case(f"return path, QEMU {_version}, failure {_when}, 20 times",
+                 told_of_failure, _version, *_refusal, quick=False)(again_and_again)
+if not IN_VM:
+    case("return path, QEMU 10.0, switchover-ack, 20 times", return_path, "10.0", "none", "told",
+         quick=False)(again_and_again)
+    case("return path, QEMU 11.1, switchover-ack, 20 times", return_path, "11.1", "none",
+         "not told", quick=False)(again_and_again)
 
 
 def sparse(zero):
