@@ -49,6 +49,7 @@ static struct addrinfo *answer(void)
 		assert_non_null(info);
 		info->ai_addr = memcpy(info + 1, &dns.addresses[i], sizeof(*dns.addresses));
 		info->ai_addrlen = sizeof(*dns.addresses);
+		info->ai_family = AF_INET;
 		info->ai_next = list;
 	}
 	dns.given++;
@@ -448,12 +449,91 @@ TEST(an_abstract_socket)
 
 /* --- the other side: a receiver's listener has the same addresses */
 
-static int listen_at(struct mfd_recv_listener *listener, const char *text)
+static int check_cancelled(void *unused, struct mfd_error *why)
 {
+	return mfd_session_check(unused, why);
+}
+
+static int listen_in_time(struct mfd_recv_listener *listener, const char *text, uint64_t deadline)
+{
+	struct mfd_wait wait = { .deadline = deadline, .check = check_cancelled };
+	uint64_t start = mfd_now();
+	int ret;
+
 	err = MFD_ERROR_NONE;
 	memset(listener, 0, sizeof(*listener));
 	listener->fd = -1;
-	return mfd_recv_listener_open(listener, text, 1, &err);
+	ret = mfd_recv_listener_open(listener, text, 1, &wait, &err);
+	took_ms = (mfd_now() - start) / 1000000;
+	return ret;
+}
+
+static int listen_at(struct mfd_recv_listener *listener, const char *text)
+{
+	return listen_in_time(listener, text, mfd_wait_until(PATIENCE_MS));
+}
+
+TEST(a_listener_and_a_silent_name_server)
+{
+	struct mfd_recv_listener listener;
+
+	silence(true);
+	assert_int_equal(listen_in_time(&listener, "tcp:known:0", mfd_wait_until(NO_PATIENCE_MS)),
+			 -ETIMEDOUT);
+	assert_in_range(took_ms, NO_PATIENCE_MS, NO_PATIENCE_MS + LATE_MS);
+	assert_int_equal(listener.fd, -1);
+	assert_non_null(strstr(err.text, "known"));
+	silence(false);
+	all_freed(1);
+}
+
+TEST(a_listener_cancelled_while_looking_up)
+{
+	struct mfd_recv_listener listener;
+	pthread_t thread;
+
+	silence(true);
+	pthread_create(&thread, NULL, cancel_soon, NULL);
+	assert_int_equal(listen_in_time(&listener, "tcp:known:0", UINT64_MAX), -ECANCELED);
+	assert_in_range(took_ms, A_WHILE_MS, A_WHILE_MS + LATE_MS);
+	pthread_join(thread, NULL);
+	silence(false);
+	all_freed(1);
+}
+
+/* The first address is not one of this machine's: the second one will do. */
+TEST(a_name_to_listen_at)
+{
+	struct mfd_recv_listener listener;
+
+	dns.addresses[0] = (struct sockaddr_in) {
+		.sin_family = AF_INET, .sin_addr.s_addr = htonl(0xc0000201),	/* 192.0.2.1 */
+	};
+	dns.addresses[1] = (struct sockaddr_in) {
+		.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK),
+	};
+	dns.nr = 2;
+	assert_int_equal(listen_at(&listener, "tcp:known:0"), 0);
+	assert_non_null(strstr(listener.text, "tcp:127.0.0.1:"));
+	assert_true(dns.flags & AI_PASSIVE);
+	mfd_recv_listener_close(&listener);
+	all_freed(1);
+}
+
+/* Numbers, and no host at all, need no name server; the latter is all of this machine. */
+TEST(listeners_in_numbers)
+{
+	struct mfd_recv_listener listener;
+	struct mfd_endpoint endpoint;
+	char text[64];
+	int fd;
+
+	assert_int_equal(listen_at(&listener, "tcp::0"), 0);
+	assert_int_equal(dns.flags, AI_PASSIVE | AI_NUMERICHOST | AI_NUMERICSERV);
+	snprintf(text, sizeof(text), "tcp:127.0.0.1%s", strrchr(listener.text, ':'));
+	assert_int_equal(connect_at(text, PATIENCE_MS, &endpoint, &fd), 0);
+	close(fd);
+	mfd_recv_listener_close(&listener);
 }
 
 TEST(an_abstract_listener)
@@ -491,7 +571,7 @@ TEST(ports_of_listeners)
 	close(fd);
 	mfd_recv_listener_close(&listener);
 	assert_int_equal(listen_at(&listener, "tcp::22222222"), -EINVAL);
-	assert_int_equal(listen_at(&listener, "tcp::nosuchservice"), -EADDRNOTAVAIL);
+	assert_int_equal(listen_at(&listener, "tcp::nosuchservice"), -EINVAL);
 	assert_non_null(strstr(err.text, "no TCP service"));
 }
 
@@ -529,6 +609,10 @@ int main(void)
 		cmocka_unit_test_setup(once_more, reset),
 		cmocka_unit_test_setup(an_abstract_socket, reset),
 		cmocka_unit_test_setup(an_abstract_listener, reset),
+		cmocka_unit_test_setup(a_listener_and_a_silent_name_server, reset),
+		cmocka_unit_test_setup(a_listener_cancelled_while_looking_up, reset),
+		cmocka_unit_test_setup(a_name_to_listen_at, reset),
+		cmocka_unit_test_setup(listeners_in_numbers, reset),
 		cmocka_unit_test_setup(ports_of_listeners, reset),
 		cmocka_unit_test_setup(a_vsock, reset),
 	};

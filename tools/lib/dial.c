@@ -133,7 +133,7 @@ int mfd_dial_address(const struct mfd_address *address, const struct mfd_wait *w
 		return ret;
 	if (mfd_address_endpoint(address, endpoint))
 		return mfd_dial(endpoint, wait, fd, err);
-	ret = mfd_resolve(address, wait, &list, err);
+	ret = mfd_resolve(address, 0, wait, &list, err);
 	if (ret)
 		return ret;
 	ret = dial_any(list, wait, endpoint, fd, err);

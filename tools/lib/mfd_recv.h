@@ -234,7 +234,11 @@ MFD_API int mfd_recv_block_add_fd(struct mfd_recv *recv, const char *idstr, int 
  *	``vsock:CID:PORT``
  * @err: out: what went wrong, or NULL
  *
- * Return: 0, or the error of the address or the socket.
+ * A HOST that is a name is looked up within stall_ms, and mfd_recv_cancel ends that. The
+ * lookup goes on in a thread of its own until the system's resolver gives it up.
+ *
+ * Return: 0; -ETIMEDOUT: a name server is silent; -ECANCELED; or the error of the address
+ * or the socket.
  */
 MFD_API int mfd_recv_listen(struct mfd_recv *recv, const char *address,
 			    struct mfd_error *err);

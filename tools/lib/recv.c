@@ -159,21 +159,6 @@ int mfd_recv_block_add_fd(struct mfd_recv *recv, const char *idstr, int fd, uint
 	return ret ? ret : mfd_recv_blocks_map(&recv->blocks, idstr, fd, offset, length, err);
 }
 
-int mfd_recv_listen(struct mfd_recv *recv, const char *address, struct mfd_error *err)
-{
-	int ret = expect(recv, MFD_RECV_OPEN, "listening", err);
-
-	if (ret)
-		return ret;
-	if (!recv->blocks.first)
-		return mfd_error_set(err, EINVAL, "there is no block to receive");
-	/* room for one too many, so that it is noticed */
-	ret = mfd_recv_listener_open(&recv->listener, address, recv->params.channels + 2, err);
-	if (!ret)
-		recv->state = MFD_RECV_LISTENING;
-	return ret;
-}
-
 const char *mfd_recv_address(struct mfd_recv *recv)
 {
 	return recv->listener.text;
@@ -230,6 +215,33 @@ static int failed(struct mfd_recv *recv, struct mfd_error *err)
 		mfd_error_copy(err, &recv->failure);
 	pthread_mutex_unlock(&recv->lock);
 	return -code;
+}
+
+static int check_failed(void *recv, struct mfd_error *err)
+{
+	return failed(recv, err);
+}
+
+int mfd_recv_listen(struct mfd_recv *recv, const char *address, struct mfd_error *err)
+{
+	uint32_t stall_ms = recv->params.stall_ms;
+	struct mfd_wait wait = {
+		.deadline = stall_ms ? mfd_wait_until(stall_ms) : UINT64_MAX,
+		.check = check_failed,
+		.opaque = recv,
+	};
+	int ret = expect(recv, MFD_RECV_OPEN, "listening", err);
+
+	if (ret)
+		return ret;
+	if (!recv->blocks.first)
+		return mfd_error_set(err, EINVAL, "there is no block to receive");
+	/* room for one too many, so that it is noticed */
+	ret = mfd_recv_listener_open(&recv->listener, address, recv->params.channels + 2,
+				     &wait, err);
+	if (!ret)
+		recv->state = MFD_RECV_LISTENING;
+	return ret;
 }
 
 int mfd_recv_check(struct mfd_recv *recv, struct mfd_error *err)

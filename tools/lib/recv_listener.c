@@ -4,7 +4,6 @@
 #include <fcntl.h>
 #include <libgen.h>
 #include <linux/vm_sockets.h>
-#include <netdb.h>
 #include <netinet/in.h>
 #include <stdio.h>
 #include <string.h>
@@ -16,6 +15,7 @@
 
 #include "error.h"
 #include "recv_listener.h"
+#include "resolve.h"
 
 /* A second, which is much longer than anybody needs the lock. */
 #define LOCK_TRIES	1000
@@ -170,33 +170,36 @@ static void name_inet(struct mfd_recv_listener *listener, int fd)
 		 v6 ? "]" : "", port);
 }
 
-/* Without a host: IPv6 first, since that takes IPv4 as well. */
-static int listen_inet(struct mfd_recv_listener *listener, int backlog, struct mfd_error *err)
+/* At the first address of that family (AF_UNSPEC: any) at which that is possible. */
+static int listen_first(const struct addrinfo *list, sa_family_t family, bool v4_too, int backlog)
 {
-	struct addrinfo hints = { .ai_socktype = SOCK_STREAM, .ai_flags = AI_PASSIVE };
-	const char *host = *listener->address.host ? listener->address.host : NULL;
-	struct addrinfo *list = NULL, *info;
-	int fd = -EADDRNOTAVAIL, ret;
+	int fd = -EADDRNOTAVAIL;
 
-	hints.ai_family = host ? AF_UNSPEC : AF_INET6;
-	ret = getaddrinfo(host, listener->address.port, &hints, &list);
-	for (info = list; !ret && info && fd < 0; info = info->ai_next)
-		fd = listen_at(info->ai_addr, info->ai_addrlen, !host, backlog);
-	if (list)
-		freeaddrinfo(list);
-	if (!host && fd < 0 && fd != -EADDRINUSE) {
-		hints.ai_family = AF_INET;
-		list = NULL;
-		ret = getaddrinfo(NULL, listener->address.port, &hints, &list);
-		if (!ret)
-			fd = listen_at(list->ai_addr, list->ai_addrlen, false, backlog);
-		if (list)
-			freeaddrinfo(list);
-	}
+	for (; list && fd < 0; list = list->ai_next)
+		if (!family || list->ai_family == family)
+			fd = listen_at(list->ai_addr, list->ai_addrlen, v4_too, backlog);
+	return fd;
+}
+
+/* All of this machine's addresses: IPv6 first, since that takes IPv4 as well. */
+static int listen_everywhere(const struct addrinfo *list, int backlog)
+{
+	int fd = listen_first(list, AF_INET6, true, backlog);
+
+	return fd >= 0 || fd == -EADDRINUSE ? fd : listen_first(list, AF_INET, false, backlog);
+}
+
+static int listen_inet(struct mfd_recv_listener *listener, int backlog,
+		       const struct mfd_wait *wait, struct mfd_error *err)
+{
+	struct addrinfo *list;
+	int fd, ret = mfd_resolve(&listener->address, AI_PASSIVE, wait, &list, err);
+
 	if (ret)
-		return mfd_error_set(err, EADDRNOTAVAIL, "%s", ret == EAI_SERVICE ?
-				     "there is no TCP service of that name here: give the port as a number" :
-				     gai_strerror(ret));
+		return ret;
+	fd = *listener->address.host ? listen_first(list, AF_UNSPEC, false, backlog) :
+				       listen_everywhere(list, backlog);
+	freeaddrinfo(list);
 	if (fd < 0)
 		return mfd_error_errno(err, -fd, "cannot listen");
 	name_inet(listener, fd);
@@ -204,7 +207,7 @@ static int listen_inet(struct mfd_recv_listener *listener, int backlog, struct m
 }
 
 int mfd_recv_listener_open(struct mfd_recv_listener *listener, const char *text, int backlog,
-			   struct mfd_error *err)
+			   const struct mfd_wait *wait, struct mfd_error *err)
 {
 	int fd = mfd_address_parse(&listener->address, text, err);
 	struct mfd_endpoint endpoint;
@@ -216,7 +219,7 @@ int mfd_recv_listener_open(struct mfd_recv_listener *listener, const char *text,
 		if (fd < 0)
 			mfd_error_errno(err, -fd, "cannot listen");
 	} else {
-		fd = listen_inet(listener, backlog, err);
+		fd = listen_inet(listener, backlog, wait, err);
 	}
 	if (fd < 0) {
 		mfd_error_prefix(err, "%.128s", text);

@@ -6,6 +6,7 @@
 #include <sys/types.h>
 
 #include "address.h"
+#include "wait.h"
 
 struct mfd_recv_listener {
 	int fd;				/* -1: none */
@@ -15,9 +16,12 @@ struct mfd_recv_listener {
 	ino_t ino;
 };
 
-/* Listen at @text, in QEMU's notation. @backlog: connections that may queue. */
+/*
+ * Listen at @text, in QEMU's notation. @backlog: connections that may queue. @wait: for a
+ * name server.
+ */
 int mfd_recv_listener_open(struct mfd_recv_listener *listener, const char *text, int backlog,
-			   struct mfd_error *err);
+			   const struct mfd_wait *wait, struct mfd_error *err);
 
 /*
  * Take one connection. Return: a non-blocking fd, -EAGAIN: there is none now; or

@@ -24,11 +24,12 @@ struct lookup {
 	int code;			/* of getaddrinfo() */
 	int errnum;			/* for EAI_SYSTEM */
 	struct addrinfo *list;
+	int flags;			/* for getaddrinfo() */
 	char host[sizeof(((struct mfd_address *)0)->host)];
 	char port[sizeof(((struct mfd_address *)0)->port)];
 };
 
-static struct lookup *lookup_new(const struct mfd_address *address)
+static struct lookup *lookup_new(const struct mfd_address *address, int flags)
 {
 	struct lookup *lookup = calloc(1, sizeof(*lookup));
 	pthread_condattr_t attr;
@@ -36,6 +37,7 @@ static struct lookup *lookup_new(const struct mfd_address *address)
 	if (!lookup)
 		return NULL;
 	atomic_init(&lookup->users, 1);
+	lookup->flags = flags;
 	strcpy(lookup->host, address->host);
 	strcpy(lookup->port, address->port);
 	/* none of these can fail with the attributes used here */
@@ -64,7 +66,7 @@ static void lookup_put(struct lookup *lookup)
  */
 static int ask(const struct lookup *lookup, int flags, struct addrinfo **list)
 {
-	struct addrinfo hints = { .ai_socktype = SOCK_STREAM, .ai_flags = flags };
+	struct addrinfo hints = { .ai_socktype = SOCK_STREAM, .ai_flags = lookup->flags | flags };
 
 	return getaddrinfo(*lookup->host ? lookup->host : NULL, lookup->port, &hints, list);
 }
@@ -161,10 +163,10 @@ static bool in_numbers(const struct lookup *lookup, struct addrinfo **list)
 	return !ask(lookup, AI_NUMERICHOST | AI_NUMERICSERV, list);
 }
 
-int mfd_resolve(const struct mfd_address *address, const struct mfd_wait *wait,
+int mfd_resolve(const struct mfd_address *address, int flags, const struct mfd_wait *wait,
 		struct addrinfo **list, struct mfd_error *err)
 {
-	struct lookup *lookup = lookup_new(address);
+	struct lookup *lookup = lookup_new(address, flags);
 	int ret;
 
 	if (!lookup)
