@@ -6,7 +6,9 @@ import sys
 
 import killed
 import matrix
+import relayed
 
 if __name__ == "__main__":
     killed.register()
+    relayed.register()
     sys.exit(matrix.main())

@@ -5,6 +5,7 @@ They must never be taken for good, wherever that happens, and nobody may wait fo
 source that stops at each step (steps.c) is held there until the destination is gone.
 """
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -25,16 +26,16 @@ POINTS = (("before a word is said", "connected", 0),
           ("in the second round", "second round", 0),
           ("amid a device's state", "devices", 0),
           ("before it reads the end", "rounds", 0))
-QUICK = ((0, "tcp"), (2, "unix"), (5, "tcp"), (8, "unix"), (9, "tcp"), (9, "unix"))
+QUICK = ((2, "unix"), (5, "tcp"), (8, "unix"), (9, "tcp"), (9, "unix"))
 
 
 class Steps:
     """The source that stops at each step."""
 
-    def __init__(self, destination, *options):
+    def __init__(self, address, *options):
         with open(f"{FOLDER}/sender.messages", "wb") as log:
             self.process = subprocess.Popen(
-                [f"{BUILD}/interop/steps", destination.address, str(ONE[0][1]), *options],
+                [f"{BUILD}/interop/steps", address, str(ONE[0][1]), *options],
                 stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log)
 
     def reach(self, step):
@@ -80,11 +81,15 @@ def end_is_sent(source):
         raise Failed(f"ended early: {matrix.finish(source.process, 1)}")
 
 
-def kill_at(point, uri, silent):
-    """The destination is killed at that point; then the source goes on."""
+def kill_at(point, uri, silent, way=contextlib.nullcontext):
+    """The destination is killed at that point; then the source goes on.
+
+    way: from the destination's address makes a context of the one that the source is told.
+    """
     _, step, percent = POINTS[point]
     options = ["silent"] * silent + ["devices"] * (step == "devices")
-    with matrix.qemu("10.0", ONE, 3, uri) as destination, Steps(destination, *options) as source:
+    with matrix.qemu("10.0", ONE, 3, uri) as destination, way(destination.address) as address, \
+            Steps(address, *options) as source:
         source.reach(step)
         wait_for_memory(destination, percent)
         if step == "rounds":
@@ -101,7 +106,7 @@ def kill_at(point, uri, silent):
 def not_killed(uri, silent):
     """Or else nothing would be said by its failing."""
     with matrix.qemu("10.0", ONE, 3, uri) as destination, \
-            Steps(destination, *["silent"] * silent) as source:
+            Steps(destination.address, *["silent"] * silent) as source:
         source.reach("rounds")
         source.go_on()
         matrix.must_work(source.process, destination)
@@ -139,7 +144,7 @@ def register():
         for silent in (False, True):
             how = f"{uri}, {'no' if silent else 'a'} return path"
             matrix.case(f"not killed, {how}", uri, silent,
-                        quick=silent == (uri == "tcp"))(not_killed)
+                        quick=silent and uri == "tcp")(not_killed)
             for point, (where, _, _) in enumerate(POINTS):
                 matrix.case(f"killed {where}, {how}", point, uri, silent,
                             quick=(point, uri) in QUICK and silent == (point == 9))(kill_at)
