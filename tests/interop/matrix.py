@@ -31,6 +31,10 @@ SMALL = (("ram0", 16),)
 # mistake for prompt, so that a busy machine does not fail the case.
 PROMPT = 40
 
+# For a program of ours: whatever it uses has been set, and nothing of its memory is lost.
+VALGRIND = ("valgrind", "-q", "--error-exitcode=99", "--leak-check=full",
+            "--errors-for-leak-kinds=definite", "--fair-sched=yes")
+
 # With --out: what the programs said, also where all went well.
 TRANSCRIPT = open(f"{os.environ['MZP_OUT']}/transcript" if "MZP_OUT" in os.environ
                   else os.devnull, "w", encoding="utf-8", buffering=1)
@@ -434,12 +438,22 @@ case("mfddemo to 11.1, zlib", "11.1", "zlib")(demo)
 case("mfddemo to 11.1, zstd", "11.1", "zstd")(demo)
 
 
-def own(*arguments):
+def own(*arguments, under=()):
     """libmfd to libmfd-recv, in one program of the tests' (own.c)."""
     os.makedirs(FOLDER, exist_ok=True)
-    status, text = finish(start(f"{BUILD}/interop/own", *arguments), 120)
+    status, text = finish(start(*under, f"{BUILD}/interop/own", *arguments), 300)
     if status:
         raise Failed(text)
+
+
+def own_valgrind(*arguments):
+    """Both ends of libmfd, with the module."""
+    own(*arguments, under=VALGRIND)
+
+
+for _arguments in (("tcp",), ("unix", "threads"), ("tcp", "splice"), ("hotplug",)):
+    case(f"under valgrind, {' '.join(_arguments)}", *_arguments,
+         quick=_arguments == ("tcp",))(own_valgrind)
 
 
 for _kind in ("tcp", "unix", "socketpair", "vsock"):

@@ -33,11 +33,11 @@ matrix.CASES.clear()
 class Receiver:
     """mfdrecv at work."""
 
-    def __init__(self, *options, blocks=(("ram0", PAGES),), uri="unix", stdout=None):
+    def __init__(self, *options, blocks=(("ram0", PAGES),), uri="unix", stdout=None, under=()):
         self.blocks = blocks
         self.stats_file = f"{FOLDER}/stats"
         self.messages = f"{FOLDER}/receiver.messages"
-        arguments = [f"{BUILD}/mfdrecv", "--stats-json", self.stats_file, "--listen",
+        arguments = [*under, f"{BUILD}/mfdrecv", "--stats-json", self.stats_file, "--listen",
                      {"unix": f"unix:{FOLDER}/migration", "tcp": "tcp:127.0.0.1:0"}.get(uri, uri)]
         for idstr, pages in blocks:
             arguments += ["--block", f"{idstr}={self.memory(idstr)}:{pages * PAGE}"]
@@ -225,6 +225,27 @@ if not IN_VM:
          quick=False)(again_and_again)
     case("return path, QEMU 11.1, switchover-ack, 20 times", return_path, "11.1", "none",
          "not told", quick=False)(again_and_again)
+
+
+def valgrind(method, refuse):
+    """What valgrind finds becomes the exit status; that mfdrecv does not end with."""
+    fresh_folder()
+    options = ("--uuid", UUID) if refuse else ("--device-state", f"{FOLDER}/devices")
+    with Receiver("--method", method, *options, under=matrix.VALGRIND) as receiver, \
+            source("10.0", 2, method, capabilities=(("return-path", True),)) as sender:
+        sender.migrate(receiver.address)
+        if refuse:
+            receiver.must_fail("another UUID")
+            return
+        receiver.must_work()
+        sender.wait()
+        receiver.compare(usual)
+
+
+if not IN_VM:
+    for _method in METHODS:
+        case(f"under valgrind, {_method}", _method, False)(valgrind)
+    case("under valgrind, refused", "none", True)(valgrind)
 
 
 def sparse(zero):
