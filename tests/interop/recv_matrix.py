@@ -714,6 +714,18 @@ def many_channels(program):
         resource.setrlimit(resource.RLIMIT_NOFILE, before)
 
 
+def many_rounds():
+    """The same, with memory that changes on the way."""
+    fresh_folder()
+    with Receiver("--channels", 255, blocks=matrix.TWO) as receiver:
+        run_sender(receiver, "--channels", 255, "--zero", "multifd", "--flush", "round",
+                   "--ring-packets", 2, program="interop/rounds_sender")
+        receiver.must_work()
+        receiver.compare(lambda idstr: f"{FOLDER}/{idstr}.expected")
+
+
+if IN_VM:
+    case("255 channels of rounds_sender", quick=False)(many_rounds)
 for _program in ("mfdsend", "mfddemo"):
     if IN_VM:
         case(f"255 channels of {_program}", _program)(many_channels)
