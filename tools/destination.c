@@ -377,11 +377,26 @@ static bool gone(int ret)
 	return ret == -ECONNREFUSED || ret == -ENOENT || ret == -ECONNRESET;
 }
 
+/* What an error's text has room for, beside what it says itself. */
+#define REASON_SIZE 120
+
+/* QEMU says first what it was doing and last what was wrong: of a long reason the end is kept. */
+static void shorten(const char *reason, char room[REASON_SIZE + 1])
+{
+	static const char more[] = "…";
+	size_t length = strlen(reason), kept = REASON_SIZE + 1 - sizeof(more);
+
+	if (length <= REASON_SIZE)
+		strcpy(room, reason);
+	else
+		sprintf(room, "%s%s", more, reason + length - kept);
+}
+
 /* The migration has failed, or not even begun. */
 static int explain(const struct destination *destination, int ret, struct mfd_error *err)
 {
 	struct mfd_outcome outcome = { .size = sizeof(outcome) };
-	char text[sizeof(err->text)];
+	char text[sizeof(err->text)], reason[REASON_SIZE + 1];
 	int asked;
 
 	/* would the destination know? */
@@ -390,12 +405,13 @@ static int explain(const struct destination *destination, int ret, struct mfd_er
 		return ret;
 	asked = mfd_peer_outcome(&outcome, destination->peer_qmp, REASON_TIMEOUT_MS, NULL);
 	memcpy(text, err->text, sizeof(text));
+	shorten(outcome.reason, reason);
 	if (gone(asked))
 		snprintf(err->text, sizeof(err->text), "%.150s; the destination's QEMU has ended",
 			 text);
 	else if (!asked && outcome.state == MFD_OUTCOME_FAILED && *outcome.reason)
-		snprintf(err->text, sizeof(err->text), "%.100s; the destination says: %.120s", text,
-			 outcome.reason);
+		snprintf(err->text, sizeof(err->text), "%.100s; the destination says: %s", text,
+			 reason);
 	return ret;
 }
 
@@ -404,6 +420,7 @@ static int confirm(const struct destination *destination, struct mfd_error *err)
 {
 	struct mfd_outcome outcome = { .size = sizeof(outcome) };
 	int ret = mfd_peer_outcome(&outcome, destination->peer_qmp, QMP_TIMEOUT_MS, err);
+	char reason[REASON_SIZE + 1];
 
 	if (gone(ret))
 		return wrong(err, "the destination has been sent everything, but then its QEMU has ended; its own log says why");
@@ -414,8 +431,9 @@ static int confirm(const struct destination *destination, struct mfd_error *err)
 	}
 	switch (outcome.state) {
 	case MFD_OUTCOME_FAILED:
-		return wrong(err, "the destination has been sent everything, but its migration failed: %.120s",
-			     *outcome.reason ? outcome.reason : "its own log says why");
+		shorten(*outcome.reason ? outcome.reason : "its own log says why", reason);
+		return wrong(err, "the destination has been sent everything, but its migration failed: %s",
+			     reason);
 	case MFD_OUTCOME_ACTIVE:
 		return wrong(err, "the destination has been sent everything, but its migration does not complete");
 	}

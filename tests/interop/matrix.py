@@ -401,6 +401,27 @@ case("wrong idstr, and --peer-qmp tells the end", ONE, PEER, None, {"ramX": ONE[
 case("nobody listens", ONE, (*THREE, "--to", "tcp:127.0.0.1:9"))(wrong)
 
 
+def told_why(version, blocks, options, pattern):
+    """What the destination says of its failure is shown, and it does not have the guest."""
+    with qemu(version, ONE, 3, "unix", stays=True) as destination:
+        must_fail(mfdsend(destination, "--timeout", 5, *PEER, *options,
+                          images={idstr: image(*of) for idstr, of in blocks.items()}), pattern)
+        if destination.status() != "failed":
+            raise Failed(f"the destination says {destination.status()}")
+
+
+# QEMU 10.0 prints why, but says no more than that.
+INVALID = "load of migration failed: Invalid argument"
+for _what, _blocks, _options, _pattern in (
+        ("wrong idstr", {"ramX": ONE[0]}, (), "device 'ram': Failed to load"),
+        ("wrong size of a block", {"ram0": ("ram0", ONE[0][1] - 1)}, (),
+         "device 'ram': Failed to load"),
+        ("wrong machine type", {"ram0": ONE[0]}, ("--machine", "pc-i440fx-10.0"),
+         "Machine type received is 'pc-i440fx-10.0' and local is 'none'")):
+    case(f"{_what}, and QEMU 10.0 says why", "10.0", _blocks, _options, INVALID)(told_why)
+    case(f"{_what}, and QEMU 11.1 says why", "11.1", _blocks, _options, _pattern)(told_why)
+
+
 def wrong_and_unread(version, uri):
     """A destination that has all of it in its sockets before it looks, and gives up.
 

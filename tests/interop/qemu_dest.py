@@ -25,13 +25,14 @@ class Destination(Qemu):
     blocks    list of (idstr, bytes)
     uri       "tcp" or "unix"; `address` then says where it listens, in mfdsend's words
     machine   the machine type, if it is not to be the default described above
+    stays     it does not exit when the migration fails, and can be asked why (from 9.1 on)
     settings  further migration parameters, by QEMU's name with _ for -
     """
 
     role = "the destination"
 
     def __init__(self, qemu, folder, blocks, channels, uri="unix", machine=None,
-                 uuid=None, **settings):
+                 uuid=None, stays=False, **settings):
         self.folder = folder
         self.blocks = blocks
         total = sum(size for _, size in blocks)
@@ -57,6 +58,7 @@ class Destination(Qemu):
                       "-qmp", f"unix:{folder}/qmp,server=on,wait=off",
                       "-qmp", f"unix:{self.peer_qmp},server=on,wait=off"]
         self.uri = uri
+        self.incoming = {"exit_on_error": False} if stays else {}
         self.settings = {"multifd_channels": channels, **settings}
         super().__init__(arguments, f"{folder}/qmp", f"{folder}/qemu.messages")
 
@@ -73,9 +75,9 @@ class Destination(Qemu):
         self.qmp("migrate-set-parameters", **self.settings)
         if self.uri == "unix":
             self.address = f"unix:{self.folder}/migration"
-            self.qmp("migrate-incoming", uri=self.address)
+            self.qmp("migrate-incoming", uri=self.address, **self.incoming)
         else:
-            self.qmp("migrate-incoming", uri="tcp:127.0.0.1:0")
+            self.qmp("migrate-incoming", uri="tcp:127.0.0.1:0", **self.incoming)
             where = self.qmp("query-migrate")["socket-address"][0]
             self.address = f"tcp:{where['host']}:{where['port']}"
 

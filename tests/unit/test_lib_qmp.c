@@ -243,6 +243,8 @@ static int outcome(const char *first, const char *second, uint32_t timeout_ms,
 	return stop(mfd_peer_outcome(out, path, timeout_ms, err));
 }
 
+#define X10 "xxxxxxxxxx"
+#define X100 X10 X10 X10 X10 X10 X10 X10 X10 X10 X10
 #define STATUS(word) "{\"return\":{\"status\":\"" word "\"}}\r\n"
 
 TEST(outcomes)
@@ -259,6 +261,10 @@ TEST(outcomes)
 				 NULL, PATIENCE_MS, &out, &err), 0);
 	assert_int_equal(out.state, MFD_OUTCOME_FAILED);
 	assert_string_equal(out.reason, "no such block");
+	assert_int_equal(outcome("{\"return\":{\"status\":\"failed\",\"error-desc\":\"" X100 X100 X100
+				 " no such block\"}}\r\n", NULL, PATIENCE_MS, &out, &err), 0);
+	assert_int_equal(strlen(out.reason), sizeof(out.reason) - 1);
+	assert_string_equal(out.reason + sizeof(out.reason) - 16, "x no such block");
 	assert_int_equal(outcome("{\"return\":{}}\r\n", NULL, PATIENCE_MS, &out, &err), 0);
 	assert_int_equal(out.state, MFD_OUTCOME_NONE);
 	assert_int_equal(outcome("{\"return\":{\"status\":7,\"error-desc\":null}}\r\n", NULL,

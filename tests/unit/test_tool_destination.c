@@ -246,6 +246,21 @@ TEST(its_reason)
 	assert_int_equal(qemu.asked, 0);
 }
 
+/* What was wrong comes last, behind all that it was about to do. */
+TEST(a_long_reason)
+{
+	char reason[256];
+
+	memset(reason, 'x', sizeof(reason));
+	strcpy(reason + sizeof(reason) - 20, "in the machine type");
+	ended(MFD_OUTCOME_FAILED, reason, 0, -EPIPE, MFD_ERROR_NETWORK);
+	assert_non_null(strstr(err.text, "channel 1; the destination says: …xxx"));
+	assert_string_equal(err.text + strlen(err.text) - 23, "xxxxin the machine type");
+	ended(MFD_OUTCOME_FAILED, reason, 0, 0, 0);
+	assert_non_null(strstr(err.text, "failed: …xxx"));
+	assert_string_equal(err.text + strlen(err.text) - 23, "xxxxin the machine type");
+}
+
 TEST(nobody_to_ask)
 {
 	const struct destination destination = { .to = "unix:x" };
@@ -266,6 +281,7 @@ int main(void)
 		cmocka_unit_test_setup(it_went_well, reset),
 		cmocka_unit_test_setup(it_failed_at_the_end, reset),
 		cmocka_unit_test_setup(its_reason, reset),
+		cmocka_unit_test_setup(a_long_reason, reset),
 		cmocka_unit_test_setup(nobody_to_ask, reset),
 	};
 

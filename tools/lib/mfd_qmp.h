@@ -71,7 +71,7 @@ enum mfd_outcome_state {
  * struct mfd_outcome - how a migration ended, as the destination sees it
  * @size: sizeof(struct mfd_outcome), set by the caller
  * @state: of enum mfd_outcome_state
- * @reason: QEMU's own words why it failed, or ""
+ * @reason: QEMU's own words why it failed, or ""; of many words the last ones
  */
 struct mfd_outcome {
 	uint32_t size;

@@ -398,13 +398,17 @@ static int ask_outcome(struct qmp *qmp, struct mfd_outcome *outcome, struct mfd_
 {
 	struct json_object *value;
 	const char *reason;
+	size_t length, cut;
 	int ret = qmp_command(qmp, "{\"execute\":\"query-migrate\"}\n", &value, err);
 
 	if (ret)
 		return ret;
 	outcome->state = state_of(get_string(value, "status"));
-	reason = get_string(value, "error-desc");
-	snprintf(outcome->reason, sizeof(outcome->reason), "%s", reason ? reason : "");
+	reason = get_string(value, "error-desc") ?: "";
+	/* of a long one the end is kept: what was wrong comes last */
+	length = strlen(reason);
+	cut = length < sizeof(outcome->reason) ? 0 : length + 1 - sizeof(outcome->reason);
+	strcpy(outcome->reason, reason + cut);
 	json_object_put(value);
 	return 0;
 }
