@@ -1,0 +1,337 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-2.0-only
+"""Running guests that leave a QEMU of ours through the module; run in the VM by
+tests/interop/offload.
+
+The source is tools/qemu's, destinations are stock QEMUs. That the module has sent RAM, and
+not QEMU's own threads, is seen by a trace of the source.
+"""
+
+import itertools
+import json
+import os
+import random
+import shutil
+import subprocess
+import sys
+import time
+
+import matrix
+from matrix import QEMU, Failed, case
+from qemu_guest import MIB, Guest, cpu_offline, same_memory
+
+OURS = os.environ["MZP_QEMU_OURS"]
+SECTOR = os.environ["MZP_SECTOR"]
+LINUX = (os.environ["MZP_KERNEL"] + "/vmlinux", os.environ["MZP_INITRD"])
+FOLDER = "/dev/shm/offload"
+TIMES = 20 if matrix.FULL else 1
+# Only ours are wanted.
+matrix.CASES.clear()
+
+
+def fresh_folder():
+    shutil.rmtree(FOLDER, ignore_errors=True)
+    for name in ("source", "destination"):
+        os.makedirs(f"{FOLDER}/{name}")
+
+
+def trace():
+    """What the source traced."""
+    try:
+        with open(f"{FOLDER}/source/trace", encoding="utf-8") as file:
+            return file.read()
+    except FileNotFoundError:
+        return ""
+
+
+def source(machine="pc-q35-10.0", backend="kernel", options=(), **guest):
+    """With a guest at work."""
+    here = Guest(OURS, f"{FOLDER}/source", machine, SECTOR,
+                 options=["-global", f"migration.multifd-ram-backend={backend}",
+                          "-trace", "multifd_kernel_setup", "-D", f"{FOLDER}/source/trace",
+                          *options], **guest)
+    return here
+
+
+def destination(version="10.0", machine="pc-q35-10.0", **guest):
+    return Guest(QEMU[version], f"{FOLDER}/destination", machine, SECTOR, incoming=True, **guest)
+
+
+def by_module(yes=True):
+    if ("multifd_kernel_setup" in trace()) != yes:
+        raise Failed(f"RAM was sent by {'threads' if yes else 'the module'}")
+
+
+def encrypt(here, there):
+    """With keys that both know."""
+    keys = f"{FOLDER}/keys"
+    os.makedirs(keys, exist_ok=True)
+    with open(f"{keys}/keys.psk", "w", encoding="ascii") as file:
+        file.write("qemu:" + "5a" * 32 + "\n")
+    for qemu, endpoint in ((here, "client"), (there, "server")):
+        qemu.qmp("object-add", qom_type="tls-creds-psk", id="tls", dir=keys, endpoint=endpoint)
+        qemu.qmp("migrate-set-parameters", tls_creds="tls", tls_hostname="localhost")
+
+
+def arrives(here, there, uri="unix", yes=True, timeout=100, **parameters):
+    """The guest works here, and then there. Returns what the source says of it."""
+    shared = {name: parameters[name] for name in ("multifd_channels", "multifd_compression")
+              if name in parameters}
+    here.set(**{"max_bandwidth": 0, "downtime_limit": 1000, **parameters})
+    there.set(**shared)
+    if uri == "tls":
+        encrypt(here, there)
+    here.qmp("migrate", uri=there.listen("unix" if uri == "unix" else "tcp"))
+    said = here.until("completed", timeout=timeout)
+    there.until("completed")
+    by_module(yes)
+    same_memory(here, there)
+    there.qmp("cont")
+    there.work()
+    return said
+
+
+# --- all kinds
+
+AXES = {
+    "machine": [("7.2", "pc-q35-7.2"), ("10.0", "pc-i440fx-8.0"), ("10.0", "pc-q35-8.2"),
+                ("10.0", "pc-q35-9.0"), ("10.0", "pc-q35-10.0"), ("11.1", "pc-q35-10.0")],
+    "compression": ["none", "zlib", "zstd"],
+    "detection": ["none", "legacy", "multifd"],
+    "channels": [1, 4, 16],
+    "memory": ["anonymous", "memfd", "hugetlb"],
+    "uri": ["unix", "tcp", "tls"],
+}
+
+
+def possible(one):
+    """A QEMU before 9.0 does not know zero pages in packets."""
+    return not (one[0][0] == "7.2" and one[2] == "multifd")
+
+
+def pairwise():
+    """As few combinations as are easily found in which each two values meet."""
+    every = [one for one in itertools.product(*AXES.values()) if possible(one)]
+    random.Random(1).shuffle(every)
+
+    def pairs(one):
+        return set(itertools.combinations(enumerate(one), 2))
+
+    missing, chosen = set().union(*map(pairs, every)), []
+    while missing:
+        chosen.append(max(every, key=lambda one: len(pairs(one) & missing)))
+        missing -= pairs(chosen[-1])
+    return chosen if not matrix.FULL else chosen + [one for one in every if one not in chosen][:60]
+
+
+def kinds(machine, compression, detection, channels, memory, uri):
+    fresh_folder()
+    with source(machine[1], memory=memory) as here, \
+            destination(*machine, memory=memory) as there:
+        here.work()
+        arrives(here, there, uri, multifd_channels=channels, multifd_compression=compression,
+                zero_page_detection=detection)
+
+
+for _one in pairwise():
+    case(" ".join((f"{_one[0][1]} to {_one[0][0]},", _one[1] + ",", f"zero pages {_one[2]},",
+                   f"{_one[3]} channels,", _one[4] + ",", _one[5])), *_one)(kinds)
+
+
+@case("a Linux guest", quick=False)
+def linux():
+    fresh_folder()
+    guest = {"linux": LINUX, "size": 192 * MIB}
+    with source(**guest) as here, destination(**guest) as there:
+        here.work(timeout=200)
+        arrives(here, there, "tcp", multifd_channels=2)
+        shutil.copy(here.serial, f"{FOLDER}/serial")
+
+
+@case("a guest under KVM", quick=False)
+def kvm():
+    for module in "kvm_amd", "kvm_intel":
+        subprocess.run(["modprobe", "-q", module], check=False)
+    fresh_folder()
+    with source(accel="kvm") as here, destination(accel="kvm") as there:
+        here.work()
+        arrives(here, there, multifd_channels=2)
+
+
+# --- the same figures as without
+
+def counted(backend):
+    """Of a guest that has stopped."""
+    fresh_folder()
+    with source(backend=backend) as here, destination() as there:
+        here.work()
+        here.qmp("stop")
+        here.set(max_bandwidth=0)
+        there.set()
+        here.qmp("migrate", uri=there.listen("unix"))
+        said = here.until("completed")
+        there.until("completed")
+        by_module(backend == "kernel")
+        same_memory(here, there)
+    return said["ram"]
+
+
+@case("the figures are QEMU's")
+def figures():
+    ours, theirs = counted("kernel"), counted("threads")
+    if ours["remaining"] or theirs["remaining"]:
+        raise Failed(f"{ours['remaining']} bytes remain, and {theirs['remaining']} without")
+    # two guests, which have come to different passes
+    for name in "normal", "duplicate":
+        if abs(ours[name] - theirs[name]) > 40:
+            raise Failed(f"{name} {ours[name]}, and {theirs[name]} without")
+    if ours["normal"] + ours["duplicate"] != theirs["normal"] + theirs["duplicate"]:
+        raise Failed(f"{ours} and {theirs}")
+    if abs(ours["transferred"] / theirs["transferred"] - 1) > 0.01:
+        raise Failed(f"{ours['transferred']} bytes, and {theirs['transferred']} without")
+
+
+def limited(rate):
+    fresh_folder()
+    with source() as here, destination() as there:
+        here.work()
+        said = arrives(here, there, "tcp", max_bandwidth=rate)
+    took = (said["total-time"] - said["setup-time"] - said["downtime"]) / 1000
+    got = (said["ram"]["transferred"] - said["ram"]["downtime-bytes"]) / took
+    if not 0.9 < got / rate < 1.1:
+        raise Failed(f"{got / 1e6:.1f} MB/s, in {took:.2f} s: {json.dumps(said)}")
+
+
+case("10 MB/s at most", 10 * 1000 * 1000)(limited)
+case("50 MB/s at most", 50 * 1000 * 1000, quick=False)(limited)
+
+
+# --- what cannot be done is said before anything is done
+
+def refused(pattern, capabilities=(), uri=None, options=(), **parameters):
+    fresh_folder()
+    with source(options=options) as here:
+        here.work()
+        here.set(capabilities, **parameters)
+        try:
+            here.qmp("migrate", uri=uri or f"unix:{FOLDER}/nobody")
+        except Failed as error:
+            if pattern not in str(error):
+                raise Failed(f"it says: {error}") from error
+        else:
+            raise Failed("it is not refused")
+        here.work()
+
+
+NO_DEVICE = ("-global", "migration.multifd-ram-device=/dev/nothing")
+
+
+@case("refused: no device")
+def no_device():
+    refused("Could not open '/dev/nothing'", options=NO_DEVICE)
+
+
+@case("refused: another device")
+def other_device():
+    refused("another kind of device", options=("-global", "migration.multifd-ram-device=/dev/null"))
+
+
+@case("refused: zero-copy")
+def zero_copy():
+    refused("capability zero-copy-send", ["zero-copy-send"])
+
+
+@case("refused: into a file")
+def mapped():
+    refused("capability mapped-ram", ["mapped-ram"], f"file:{FOLDER}/image")
+
+
+@case("refused: a level that the kernel has not")
+def level():
+    refused("levels", multifd_compression="zstd", multifd_zstd_level=20)
+
+
+@case("auto, no device: threads, and a warning")
+def fallback():
+    fresh_folder()
+    with source(backend="auto", options=NO_DEVICE) as here, destination() as there:
+        here.work()
+        arrives(here, there, yes=False)
+        if "warning: Could not open '/dev/nothing'" not in here.said():
+            raise Failed(f"it says {here.said()}")
+
+
+@case("without multifd, the parameter has no effect")
+def no_multifd():
+    fresh_folder()
+    with source() as here, destination() as there:
+        here.work()
+        here.qmp("migrate-set-parameters", max_bandwidth=0)
+        here.qmp("migrate", uri=there.listen("unix"))
+        here.until("completed")
+        there.until("completed")
+        by_module(False)
+        same_memory(here, there)
+
+
+# --- what goes wrong on the way: the guest runs on, and the next attempt succeeds
+
+def goes_wrong(what, state, before=()):
+    """`what` is done to both when the migration is under way."""
+    for _ in range(TIMES):
+        fresh_folder()
+        with source(before=before) as here:
+            here.work()
+            here.set(max_bandwidth=5 * 1000 * 1000)
+            with destination() as there:
+                there.set()
+                here.qmp("migrate", uri=there.listen("tcp"))
+                here.until("active")
+                time.sleep(random.uniform(0, 1))
+                what(here, there)
+                here.until(state, timeout=20)
+            here.work()
+            shutil.rmtree(f"{FOLDER}/destination")
+            os.mkdir(f"{FOLDER}/destination")
+            with destination() as there:
+                arrives(here, there, "tcp")
+
+
+def cancel(here, _):
+    here.qmp("migrate_cancel")
+
+
+def kill(_, there):
+    there.process.kill()
+
+
+def yank(here, _):
+    here.qmp("yank", instances=[{"type": "migration"}])
+
+
+def is_held(here, _):
+    """The module cannot be removed, and the CPU can."""
+    if subprocess.run(["rmmod", "multifd_zp"], check=False, capture_output=True).returncode == 0:
+        raise Failed("the module was removed")
+    cpu_offline(1, True)
+    time.sleep(0.2)
+    cpu_offline(1, False)
+    here.qmp("migrate_cancel")
+
+
+case("cancelled", cancel, "cancelled")(goes_wrong)
+case("the destination is killed", kill, "failed")(goes_wrong)
+case("yanked", yank, "failed")(goes_wrong)
+case("module held, CPU offline, cancelled", is_held, "cancelled")(goes_wrong)
+case("8 MiB of locked memory, cancelled", cancel, "cancelled",
+     ("prlimit", "--memlock=8388608:8388608", "setpriv", "--bounding-set=-ipc_lock,-sys_resource",
+      "--inh-caps=-ipc_lock,-sys_resource", "--"))(goes_wrong)
+
+
+if __name__ == "__main__":
+    with open("/proc/sys/vm/nr_hugepages", "w", encoding="ascii") as hugepages:
+        hugepages.write("80")
+    try:
+        sys.exit(matrix.main())
+    finally:
+        shutil.rmtree(FOLDER, ignore_errors=True)

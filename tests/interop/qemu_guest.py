@@ -1,0 +1,155 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""A QEMU with a guest at work, as the source or the destination of a migration.
+
+The guest is tests/interop/boot_guest.S, or a Debian kernel whose first process is
+tests/interop/offload_guest.
+"""
+
+import os
+import re
+import subprocess
+import time
+
+from qemu import Failed, Qemu
+
+MIB = 1 << 20
+# Of boot_guest.S
+STATUS = 0x9000
+# The firmware, and where the PC has it.
+BIOS = (0xfffc0000, 0x40000)
+
+
+class Guest(Qemu):
+    """A PC with a guest.
+
+    qemu       the program
+    folder     an empty folder of its own, in memory
+    machine    the machine type
+    accel      tcg or kvm
+    memory     of what kind the guest's is: anonymous, memfd or hugetlb
+    size       how much of it, in bytes
+    linux      (kernel, initrd): what it runs, instead of the boot sector
+    sector     the boot sector's image
+    incoming   wait for a migration, and do not run yet
+    options    further arguments
+    before     a command that starts it, such as prlimit
+    """
+
+    def __init__(self, qemu, folder, machine, sector, memory="anonymous", size=64 * MIB,
+                 linux=None, incoming=False, accel="tcg", options=(), before=()):
+        self.role = "the destination" if incoming else "the source"
+        self.folder, self.size = folder, size
+        self.serial = f"{folder}/serial"
+        self.incoming = incoming
+        backend = {"anonymous": f"memory-backend-ram,id=ram,size={size}",
+                   "memfd": f"memory-backend-memfd,id=ram,size={size},share=on",
+                   "hugetlb": f"memory-backend-memfd,id=ram,size={size},share=on,hugetlb=on,"
+                              "hugetlbsize=2M"}[memory]
+        arguments = [*before, qemu, "-machine", f"{machine},memory-backend=ram,vmport=off",
+                     "-accel", accel, "-cpu", "qemu64,-svm", "-m", f"{size}B",
+                     "-object", backend, "-nodefaults", "-no-user-config", "-display", "none",
+                     "-device", "VGA,vgamem_mb=16,romfile=",
+                     "-serial", f"file:{self.serial}",
+                     "-qmp", f"unix:{folder}/qmp,server=on,wait=off", *options]
+        if linux:
+            arguments += ["-kernel", linux[0], "-initrd", linux[1], "-append",
+                          "console=ttyS0 loglevel=3 mitigations=off random.trust_cpu=on "
+                          "no_timer_check panic=-1"]
+        else:
+            arguments += ["-drive", f"if=none,id=disk,file={sector},format=raw,snapshot=on,"
+                                    "file.locking=off",
+                          "-device", "ide-hd,bus=ide.0,drive=disk"]
+        self.linux = linux
+        if incoming:
+            arguments += ["-S", "-incoming", "defer"]
+        super().__init__([str(a) for a in arguments], f"{folder}/qmp", f"{folder}/messages")
+
+    def set(self, capabilities=(), **parameters):
+        """Migration capabilities and parameters; multifd is always one."""
+        self.qmp("migrate-set-capabilities",
+                 capabilities=[{"capability": name, "state": True}
+                               for name in ("multifd", *capabilities)])
+        self.qmp("migrate-set-parameters", **parameters)
+
+    def listen(self, uri):
+        """Wait for a migration. Returns the address."""
+        if uri == "unix":
+            address = f"unix:{self.folder}/migration"
+            self.qmp("migrate-incoming", uri=address)
+            return address
+        self.qmp("migrate-incoming", uri="tcp:127.0.0.1:0")
+        where = self.qmp("query-migrate")["socket-address"][0]
+        return f"tcp:{where['host']}:{where['port']}"
+
+    def passes(self):
+        """How often the guest has done its work. Raises Failed if it found its data broken."""
+        if self.linux:
+            with open(self.serial, encoding="utf-8", errors="replace") as serial:
+                text = serial.read()
+            if "BROKEN" in text:
+                raise Failed(f"{self.role}'s guest: {text[-300:]}")
+            return len(re.findall(r"pass \d+", text))
+        words = self.qmp("human-monitor-command", command_line=f"xp /2wx {STATUS:#x}")
+        passes, broken = (int(word, 16) for word in words.split(":")[1].split())
+        if broken:
+            raise Failed(f"{self.role}'s guest has found {broken} pages that were not as it had "
+                         "left them")
+        return passes
+
+    def work(self, more=3, timeout=100):
+        """Until the guest has done so many passes more."""
+        deadline = time.monotonic() + timeout
+        start = self.passes()
+        while (now := self.passes()) < start + more:
+            if time.monotonic() > deadline:
+                raise Failed(f"{self.role}'s guest hangs at pass {now}, "
+                             f"{self.qmp('query-status')['status']}")
+            time.sleep(0.05)
+
+    def dump(self, base, size):
+        """Guest memory, when it does not run."""
+        path = f"{self.folder}/dump"
+        self.qmp("pmemsave", val=base, size=size, filename=path)
+        with open(path, "rb") as file:
+            data = file.read()
+        os.unlink(path)
+        return data
+
+    def migrated_or_gone(self):
+        """What it says of the migration. Raises Failed with its last words if it has ended."""
+        try:
+            return self.qmp("query-migrate")
+        except Failed as error:
+            self.kill()
+            raise Failed(f"{self.role} has ended, status {self.process.returncode}: "
+                         f"{self.said()[-300:]}") from error
+
+    def until(self, *states, timeout=100):
+        """Until the migration is in one of the states. Returns what it says of it then."""
+        deadline = time.monotonic() + timeout
+        while (info := self.migrated_or_gone()).get("status") not in states:
+            if info.get("status") in ("completed", "failed", "cancelled") or \
+                    time.monotonic() > deadline:
+                raise Failed(f"{self.role}: {info.get('status')}, not {states[0]}: "
+                             f"{info.get('error-desc', '')} {self.said()[-300:]} {info}")
+            time.sleep(0.02)
+        return info
+
+    def command(self, line):
+        """One of the human monitor's."""
+        return self.qmp("human-monitor-command", command_line=line)
+
+
+def same_memory(source, destination):
+    """Both have stopped: their memory is the same."""
+    for name, base, size in (("RAM", 0, source.size), ("the firmware", *BIOS)):
+        here, there = source.dump(base, size), destination.dump(base, size)
+        if here != there:
+            pages = [at for at in range(0, size, 4096) if here[at:at + 4096] != there[at:at + 4096]]
+            raise Failed(f"{name}: {len(pages)} pages differ, the first is {base + pages[0]:#x}")
+
+
+def cpu_offline(number, offline):
+    """Take a CPU away, or bring it back."""
+    subprocess.run(["sh", "-c", f"echo {int(not offline)} >/sys/devices/system/cpu/cpu{number}/online"],
+                   check=True)
