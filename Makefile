@@ -14,7 +14,7 @@ prefix ?= /usr/local
 DESTDIR ?=
 udevdir ?= /usr/lib/udev/rules.d
 
-.PHONY: all module tools modules_install install uninstall check check-full demo \
+.PHONY: all module tools modules_install install uninstall check check-full demo demo-qemu \
 	bench bench-quick bench-compression docs netlink clean help
 all: module tools
 
@@ -66,6 +66,9 @@ check-full:
 demo:
 	$(top)/tests/demo
 
+demo-qemu:
+	$(top)/tests/demo --source qemu
+
 bench: tools
 	$(top)/tests/setup bench
 	$(MAKE) module KDIR=$$($(top)/tests/vm/kernel 6.1)/build
@@ -109,6 +112,7 @@ help:
 	@echo '  make uninstall        takes back what these did'
 	@echo 'To see it work:'
 	@echo '  make demo             migrates a real memory image into a stock QEMU, in a VM'
+	@echo '  make demo-qemu        migrates a running guest from a QEMU that uses the module'
 	@echo '  make check            all tests and static checks; ends with "N passed, N failed"'
 	@echo '  make check-full       that, and two hours of faults, random calls and other kernels'
 	@echo '  make bench            zero pages and compressors natively, sending and whole migrations in a VM,'
