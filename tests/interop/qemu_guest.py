@@ -26,10 +26,11 @@ class Guest(Qemu):
     folder     an empty folder of its own, in memory
     machine    the machine type
     accel      tcg or kvm
-    memory     of what kind the guest's is: anonymous, memfd or hugetlb
+    memory     of what kind the guest's is: anonymous, memfd, hugetlb, or a file, of which it
+               gets a copy
     size       how much of it, in bytes
     linux      (kernel, initrd): what it runs, instead of the boot sector
-    sector     the boot sector's image
+    sector     the boot sector's image, or None: it has nothing to run
     incoming   wait for a migration, and do not run yet
     options    further arguments
     before     a command that starts it, such as prlimit
@@ -44,7 +45,12 @@ class Guest(Qemu):
         backend = {"anonymous": f"memory-backend-ram,id=ram,size={size}",
                    "memfd": f"memory-backend-memfd,id=ram,size={size},share=on",
                    "hugetlb": f"memory-backend-memfd,id=ram,size={size},share=on,hugetlb=on,"
-                              "hugetlbsize=2M"}[memory]
+                              "hugetlbsize=2M"}.get(memory)
+        if not backend:
+            backend = (f"memory-backend-file,id=ram,size={size},share=on,"
+                       f"mem-path={folder}/ram")
+            if not incoming:
+                subprocess.run(["cp", "--sparse=always", memory, f"{folder}/ram"], check=True)
         arguments = [*before, qemu, "-machine", f"{machine},memory-backend=ram,vmport=off",
                      "-accel", accel, "-cpu", "qemu64,-svm", "-m", f"{size}B",
                      "-object", backend, "-nodefaults", "-no-user-config", "-display", "none",
@@ -55,7 +61,7 @@ class Guest(Qemu):
             arguments += ["-kernel", linux[0], "-initrd", linux[1], "-append",
                           "console=ttyS0 loglevel=3 mitigations=off random.trust_cpu=on "
                           "no_timer_check panic=-1"]
-        else:
+        elif sector:
             arguments += ["-drive", f"if=none,id=disk,file={sector},format=raw,snapshot=on,"
                                     "file.locking=off",
                           "-device", "ide-hd,bus=ide.0,drive=disk"]

@@ -11,8 +11,10 @@
 #include <sys/ioctl.h>
 #include "io/channel-socket.h"
 #include "qapi/error.h"
+#include "qemu/cutils.h"
+#include "qemu/error-report.h"
 #include "qemu/units.h"
-#include "multifd-kernel.h"
+#include "multifd-kernel-session.h"
 #include "trace.h"
 
 #define BUFFER_SIZE (256 * KiB)
@@ -67,7 +69,7 @@ static int channel_copy(MultiFDKernelChannel *channel, QIOChannel *ioc, uint8_t 
 
 static int channel_send(MultiFDSendParams *p, Error **errp)
 {
-    MultiFDKernelChannel *channel = multifd_kernel_channel(p->id);
+    MultiFDKernelChannel *channel = &kernel_session->channels[p->id];
     QIOChannelSocket *socket = (QIOChannelSocket *)
         object_dynamic_cast(OBJECT(p->c), TYPE_QIO_CHANNEL_SOCKET);
     int ret = -EOPNOTSUPP;
@@ -86,12 +88,50 @@ int multifd_kernel_channel_run(MultiFDSendParams *p, Error **errp)
     ERRP_GUARD();
     int ret = channel_send(p, errp);
 
-    if (ret && multifd_kernel_stopping()) {
+    if (ret && qatomic_read(&kernel_session->stopping)) {
         /* it was told to */
         error_free(*errp);
         *errp = NULL;
         ret = 0;
     }
-    multifd_kernel_channel_done(ret ? *errp : NULL);
+    if (ret) {
+        /* before others hear that it is cancelled, and take that for the reason */
+        migrate_set_error(migrate_get_current(), *errp);
+        kernel_cancel();
+    }
+    qemu_sem_post(&kernel_session->ended);
     return ret;
+}
+
+bool multifd_kernel_send_device_state(MultiFDSendData *send_data)
+{
+    MultiFDDeviceState_t *state = &send_data->u.device_state;
+    MultiFDPacketDeviceState_t header = {
+        .hdr.magic = cpu_to_be32(MULTIFD_KERNEL_MAGIC),
+        .hdr.version = cpu_to_be32(MULTIFD_KERNEL_VERSION),
+        .hdr.flags = cpu_to_be32(MULTIFD_FLAG_NOCOMP | MULTIFD_FLAG_DEVICE_STATE),
+        .instance_id = cpu_to_be32(state->instance_id),
+        .next_packet_size = cpu_to_be32(state->buf_len),
+    };
+    g_autofree char *data = g_malloc(sizeof(header) + state->buf_len);
+    struct mzp_inject inject = {
+        .size = sizeof(inject),
+        .channel = qatomic_fetch_inc(&kernel_session->next_channel) % kernel_session->nr_channels,
+        .length = sizeof(header) + state->buf_len,
+        .data = (uintptr_t)data,
+    };
+    int ret;
+
+    pstrcpy(header.idstr, sizeof(header.idstr), state->idstr);
+    memcpy(data, &header, sizeof(header));
+    memcpy(data + sizeof(header), state->buf, state->buf_len);
+    ret = kernel_ioctl(MZP_IOC_INJECT, &inject);
+    trace_multifd_kernel_inject(inject.channel, state->idstr, inject.length, ret);
+    if (ret) {
+        error_report("multifd: the kernel does not take the state of %s: %s", state->idstr,
+                     strerror(-ret));
+        return false;
+    }
+    multifd_send_data_clear(send_data);
+    return true;
 }

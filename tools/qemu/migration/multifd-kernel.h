@@ -10,7 +10,6 @@
 #ifndef QEMU_MIGRATION_MULTIFD_KERNEL_H
 #define QEMU_MIGRATION_MULTIFD_KERNEL_H
 
-#include <linux/multifd_zp.h>
 #include "hw/qdev-properties.h"
 #include "qapi/qapi-types-migration.h"
 #include "migration.h"
@@ -50,14 +49,23 @@ void multifd_kernel_params_print(struct Monitor *mon,
  */
 bool multifd_kernel_prepare(Error **errp);
 
-/* Is there a session, so that the driver sends RAM? */
+/* Is there a session, so that the driver sends RAM?  Any thread. */
 bool multifd_kernel_active(void);
+
+/* End the stream, if the migration was good, or cancel it.  Main thread. */
+void multifd_kernel_finish(void);
+
+/* All channel threads are gone.  Main thread. */
+void multifd_kernel_cleanup(void);
+
+void multifd_kernel_print(struct Monitor *mon);
+
+/* multifd-kernel-pages.c.  Migration thread, where nothing else is said. */
 
 /*
  * Hand over the pages of a window whose bits are set in the block's bmap.  @start is a
  * multiple of BITS_PER_LONG.  The caller has cleared the dirty log of these pages before,
  * and clears the bits afterwards.  Returns how many pages, or a negative errno.
- * Migration thread, as all that follows without a word.
  */
 int64_t multifd_kernel_send(RAMBlock *rb, unsigned long start,
                             unsigned long npages);
@@ -106,38 +114,13 @@ uint64_t multifd_kernel_max_pages(void);
 /* Bytes in packets that no socket had taken when somebody last looked.  Any thread. */
 uint64_t multifd_kernel_backlog(void);
 
-/* Device state into one of the channels.  Any thread. */
-bool multifd_kernel_send_device_state(MultiFDSendData *send_data);
-
-/* End the stream, if the migration was good, or cancel it.  Main thread. */
-void multifd_kernel_finish(void);
-
-/* All channel threads are gone.  Main thread. */
-void multifd_kernel_cleanup(void);
-
-void multifd_kernel_print(struct Monitor *mon);
-
 /* multifd-kernel-channel.c */
-
-/**
- * struct MultiFDKernelChannel - a channel of the session
- * @fd: where its bytes come out of
- * @pump: to put them into a socket; its bytes go up while the thread is in the driver
- * @counted: what of these is in the statistics; migration thread
- */
-typedef struct MultiFDKernelChannel {
-    int fd;
-    struct mzp_pump pump;
-    uint64_t counted;
-} MultiFDKernelChannel;
 
 /* Send until the stream ends: the body of a channel's thread.  Returns 0 or -1. */
 int multifd_kernel_channel_run(MultiFDSendParams *p, Error **errp);
 
-/* For the above: the channel; that its thread is done, and why. */
-MultiFDKernelChannel *multifd_kernel_channel(uint8_t id);
-bool multifd_kernel_stopping(void);
-void multifd_kernel_channel_done(const Error *err);
+/* Device state into one of the channels.  Any thread. */
+bool multifd_kernel_send_device_state(MultiFDSendData *send_data);
 
 /* multifd-kernel-ram.c.inc, in ram.c */
 

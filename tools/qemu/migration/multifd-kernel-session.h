@@ -1,0 +1,67 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Multifd: RAM sent by the kernel: the session, for those files that make it up
+ */
+
+#ifndef QEMU_MIGRATION_MULTIFD_KERNEL_SESSION_H
+#define QEMU_MIGRATION_MULTIFD_KERNEL_SESSION_H
+
+#include <linux/multifd_zp.h>
+#include "multifd-kernel.h"
+
+/**
+ * struct MultiFDKernelChannel - a channel of the session
+ * @fd: where its bytes come out of
+ * @pump: to put them into a socket; its bytes go up while the thread is in the driver
+ * @counted: what of these is in the statistics; migration thread
+ */
+typedef struct MultiFDKernelChannel {
+    int fd;
+    struct mzp_pump pump;
+    uint64_t counted;
+} MultiFDKernelChannel;
+
+typedef struct KernelBlock {
+    uint32_t id;
+    unsigned long sent_to;      /* no page from here on was handed over */
+} KernelBlock;
+
+/* With zero-page-detection=legacy: what was handed over, to be asked for its zero pages */
+typedef struct KernelJob {
+    QSIMPLEQ_ENTRY(KernelJob) next;
+    uint64_t id;
+    RAMBlock *rb;
+    unsigned long start, npages;
+} KernelJob;
+
+typedef struct KernelSession {
+    int dev;
+    uint32_t detection;
+    int nr_channels;
+    MultiFDKernelChannel *channels;
+    QemuSemaphore ended;        /* a channel's thread has */
+    bool stopping;              /* they are told to */
+
+    GHashTable *blocks;         /* of RAMBlock */
+    QSIMPLEQ_HEAD(, KernelJob) jobs;
+    int nr_jobs;
+
+    struct mzp_status seen;     /* what is in the statistics */
+    uint64_t backlog;
+    uint64_t max_pages;
+    int64_t measured_ns;        /* since then ... */
+    uint64_t measured_pages;    /* ... so many pages were dealt with */
+    uint64_t rate;              /* bytes per second that the driver was told */
+    unsigned int next_channel;  /* for device state */
+} KernelSession;
+
+/* NULL: none */
+extern KernelSession *kernel_session;
+
+/* Returns 0 or a negative errno. */
+int kernel_ioctl(unsigned long command, void *arg);
+
+/* Nobody is to wait for it any more. */
+void kernel_cancel(void);
+
+#endif
