@@ -5,7 +5,8 @@
  * whether that is as it left it, and each pass it looks at one of the pages that it filled.
  *
  * DATA to DATA_END: filled, the first half of each page with a number of its own.
- * WORK to WORK_END: written; each page begins with the number of the pass.
+ * WORK to WORK_END: written; each page begins with the number of the pass, but each fourth
+ *   one is all zero, in each pass another.
  * STATUS: passes, and how many pages were not as they had to be.
  * DELAY: how long it waits between two pages.
  */
@@ -56,10 +57,13 @@ clear:	mov	%ebx, (%edi)
 	mov	%ebx, STATUS
 
 pass:	mov	$WORK, %edi
-write:	cmp	%ebx, (%edi)
+write:	call	number
+	cmp	%eax, (%edi)
 	je	1f
 	incl	STATUS + 4
-1:	lea	1(%ebx), %eax
+1:	inc	%ebx
+	call	number
+	dec	%ebx
 	mov	%eax, (%edi)
 	mov	$DELAY, %ecx
 2:	loop	2b
@@ -79,6 +83,15 @@ write:	cmp	%ebx, (%edi)
 4:	inc	%ebx
 	mov	%ebx, STATUS
 	jmp	pass
+
+number:	mov	%edi, %eax		/* what the page has after this pass */
+	shr	$12, %eax
+	add	%ebx, %eax
+	test	$3, %al
+	mov	$0, %eax
+	jz	1f
+	mov	%ebx, %eax
+1:	ret
 
 	.align	8
 gdt:	.quad	0
