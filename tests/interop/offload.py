@@ -11,6 +11,7 @@ import itertools
 import json
 import os
 import random
+import re
 import shutil
 import subprocess
 import sys
@@ -215,34 +216,53 @@ def figures():
 
 
 def limited(rate):
+    """Of memory of which all is sent, also what is zero, so that it takes a while."""
     fresh_folder()
-    with source() as here, destination() as there:
+    rates = []
+    with source(size=288 * MIB) as here, destination(size=288 * MIB) as there:
         here.work()
-        said = arrives(here, there, "tcp", max_bandwidth=rate)
-    took = (said["total-time"] - said["setup-time"] - said["downtime"]) / 1000
-    got = (said["ram"]["transferred"] - said["ram"]["downtime-bytes"]) / took
-    if not 0.9 < got / rate < 1.1:
-        raise Failed(f"{got / 1e6:.1f} MB/s, in {took:.2f} s: {json.dumps(said)}")
+        here.set(max_bandwidth=rate, downtime_limit=1, zero_page_detection="none")
+        there.set()
+        here.qmp("migrate", uri=there.listen("tcp"))
+        here.until("active")
+        for _ in range(4):
+            before = here.migrated_or_gone(), time.monotonic()
+            time.sleep(1)
+            after = here.until("active"), time.monotonic()
+            rates.append((after[0]["ram"]["transferred"] - before[0]["ram"]["transferred"]) /
+                         (after[1] - before[1]))
+        here.qmp("migrate-set-parameters", max_bandwidth=0, downtime_limit=60000)
+        here.until("completed")
+        there.until("completed")
+        same_memory(here, there)
+    text = ", ".join(f"{one / 1e6:.1f}" for one in rates) + " MB/s"
+    matrix.TRANSCRIPT.write(f"    {text}\n")
+    # it may begin with more, and a busy machine is not always as fast as it may be
+    if max(rates[1:]) > rate * 1.1 or max(rates[1:]) < rate * 0.9:
+        raise Failed(text)
 
 
 case("10 MB/s at most", 10 * 1000 * 1000)(limited)
-case("50 MB/s at most", 50 * 1000 * 1000, quick=False)(limited)
+case("50 MB/s at most", 50 * 1000 * 1000)(limited)
 
 
 # --- what cannot be done is said before anything is done
 
 def refused(pattern, capabilities=(), uri=None, options=(), **parameters):
+    """By QEMU itself when it is set, or else when it is to begin; the guest works on."""
     fresh_folder()
     with source(options=options) as here:
         here.work()
-        here.set(capabilities, **parameters)
         try:
+            here.set(capabilities, **parameters)
             here.qmp("migrate", uri=uri or f"unix:{FOLDER}/nobody")
         except Failed as error:
-            if pattern not in str(error):
+            if not re.search(pattern, str(error), re.I):
                 raise Failed(f"it says: {error}") from error
         else:
             raise Failed("it is not refused")
+        if SESSIONS.events(here.process.pid):
+            raise Failed("the module has had a session")
         here.work()
 
 
@@ -259,9 +279,10 @@ def other_device():
     refused("another kind of device", options=("-global", "migration.multifd-ram-device=/dev/null"))
 
 
-@case("refused: zero-copy")
-def zero_copy():
-    refused("capability zero-copy-send", ["zero-copy-send"])
+for _name, _pattern in (("zero-copy-send", "capability zero-copy-send"),
+                        ("postcopy-ram", "postcopy"), ("x-colo", "colo"),
+                        ("xbzrle", "xbzrle"), ("background-snapshot", "background-snapshot")):
+    case(f"refused: {_name}", _pattern, [_name])(refused)
 
 
 @case("refused: into a file")
@@ -295,6 +316,24 @@ def no_multifd():
         there.until("completed")
         by_threads(here)
         same_memory(here, there)
+
+
+def on_and_on():
+    """From one of ours to the next, and then to a stock QEMU: each begins anew."""
+    fresh_folder()
+    with source() as first, \
+            Guest(OURS, f"{FOLDER}/destination", "pc-q35-10.0", SECTOR, incoming=True) as second:
+        first.work()
+        arrives(first, second)
+        first.close()
+        shutil.rmtree(f"{FOLDER}/source")
+        os.mkdir(f"{FOLDER}/source")
+        with Guest(QEMU["10.0"], f"{FOLDER}/source", "pc-q35-10.0", SECTOR,
+                   incoming=True) as third:
+            arrives(second, third, "tcp", multifd_ram_backend="kernel")
+
+
+case("from one of ours to the next, and on")(on_and_on)
 
 
 # --- what goes wrong on the way: the guest runs on, and the next attempt succeeds

@@ -15,6 +15,8 @@ from qemu import Failed, Qemu
 MIB = 1 << 20
 # Of boot_guest.S
 STATUS = 0x9000
+# So much is compared at once.
+PIECE = 64 * MIB
 # The firmware, and where the PC has it.
 BIOS = (0xfffc0000, 0x40000)
 
@@ -148,11 +150,12 @@ class Guest(Qemu):
 
 def same_memory(source, destination):
     """Both have stopped: their memory is the same."""
-    for name, base, size in (("RAM", 0, source.size), ("the firmware", *BIOS)):
+    pieces = [("RAM", at, min(PIECE, source.size - at)) for at in range(0, source.size, PIECE)]
+    for name, base, size in (*pieces, ("the firmware", *BIOS)):
         here, there = source.dump(base, size), destination.dump(base, size)
         if here != there:
             pages = [at for at in range(0, size, 4096) if here[at:at + 4096] != there[at:at + 4096]]
-            raise Failed(f"{name}: {len(pages)} pages differ, the first is {base + pages[0]:#x}")
+            raise Failed(f"{name}: {len(pages)} pages differ from {base + pages[0]:#x} on")
 
 
 def cpu_offline(number, offline):
