@@ -78,6 +78,7 @@ bench: tools
 	$(top)/tests/bench/migration $(BENCH_ARGS)
 	$(top)/tests/bench/report table $(build)/bench/migration.json
 	$(top)/tests/bench/report plots $(build)/bench/migration.json $(build)/bench
+	$(top)/tests/bench/qemu
 
 bench-quick: tools
 	$(top)/tests/setup bench
