@@ -2,16 +2,18 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """What tests/bench/qemu measures, in the VM: a line of JSON for each migration."""
 
+import glob
 import json
 import os
 import re
 import shutil
 import sys
-import time
 
 TOP = os.path.realpath(f"{os.path.dirname(os.path.abspath(__file__))}/../..")
-sys.path.insert(0, f"{TOP}/tests/interop")
-from qemu_guest import MIB, Guest, same_memory  # pylint: disable=wrong-import-position
+sys.path[1:1] = [f"{TOP}/tests/interop"]
+from qemu_guest import MIB, Guest, same_memory  # noqa: E402
+from source import (process_seconds, status_of, thread_name,  # noqa: E402
+                    thread_seconds, workers_seconds)
 
 FOLDER = "/dev/shm/bench"
 OURS, STOCK = os.environ["MZP_QEMU_OURS"], os.environ["MZP_QEMU"]
@@ -30,44 +32,15 @@ WORKLOADS = {
 }
 
 
-def threads_cpu(pid, name):
-    """Seconds of the process's threads whose names match."""
-    seconds = 0.0
-    for task in os.listdir(f"/proc/{pid}/task"):
-        try:
-            with open(f"/proc/{pid}/task/{task}/comm", encoding="ascii") as comm:
-                if not re.search(name, comm.read()):
-                    continue
-            with open(f"/proc/{pid}/task/{task}/schedstat", encoding="ascii") as stat:
-                seconds += int(stat.read().split()[0]) / 1e9
-        except OSError:
-            pass
-    return seconds
+class Spent:
+    """What has been spent so far: by QEMU without the guest, by the module; and the memory."""
 
-
-def process_cpu(pid):
-    """All seconds of a process, also of threads that have ended."""
-    return time.clock_gettime(~pid << 3 | 2)
-
-
-def workers_cpu():
-    """Seconds of the module's threads."""
-    seconds = 0.0
-    for pid in filter(str.isdigit, os.listdir("/proc")):
-        try:
-            with open(f"/proc/{pid}/comm", encoding="ascii") as comm:
-                if not comm.read().startswith("multifd_zp"):
-                    continue
-            with open(f"/proc/{pid}/schedstat", encoding="ascii") as stat:
-                seconds += int(stat.read().split()[0]) / 1e9
-        except OSError:
-            pass
-    return seconds
-
-
-def resident(pid):
-    with open(f"/proc/{pid}/status", encoding="ascii") as status:
-        return int(re.search(r"VmRSS:\s+(\d+)", status.read())[1]) * 1024
+    def __init__(self, pid):
+        vcpus = [thread for thread in glob.glob(f"/proc/{pid}/task/*")
+                 if thread_name(thread).startswith("CPU ")]
+        self.process = process_seconds(pid) - sum(map(thread_seconds, vcpus))
+        self.workers = workers_seconds()
+        self.resident = status_of(pid)["VmRSS"]
 
 
 def migrate(name, backend):
@@ -85,16 +58,18 @@ def migrate(name, backend):
             here.work()
         if still:
             here.qmp("stop")
-        there.set()
-        here.set(**{"max_bandwidth": 0, "downtime_limit": 300, **parameters})
+        there.multifd()
+        here.multifd(**{"max_bandwidth": 0, "downtime_limit": 300, **parameters})
         pid = here.process.pid
-        before = process_cpu(pid), threads_cpu(pid, r"^CPU \d"), workers_cpu(), resident(pid)
+        before = Spent(pid)
         here.qmp("migrate", uri=there.listen("tcp"))
         said = here.until("completed")
         there.until("completed")
-        cpu = process_cpu(pid) - before[0] - (threads_cpu(pid, r"^CPU \d") - before[1])
-        result = {"workload": name, "backend": backend, "process": cpu,
-                  "workers": workers_cpu() - before[2], "grown": resident(pid) - before[3],
+        after = Spent(pid)
+        result = {"workload": name, "backend": backend,
+                  "process": after.process - before.process,
+                  "workers": after.workers - before.workers,
+                  "grown": after.resident - before.resident,
                   "bytes": guest.get("size", 64 * MIB), "total": said["total-time"],
                   "downtime": said["downtime"], **{key: said["ram"][key] for key in (
                       "transferred", "normal", "duplicate", "dirty-sync-count")}}

@@ -68,9 +68,14 @@ def main():
     return 0
 
 
-if __name__ == "__main__":
+def show(function):
+    """Show it, and end with its status."""
     try:
-        sys.exit(main())
+        sys.exit(function())
     except Failed as error:
         print(f"\nIt did not work: {error}")
         sys.exit(1)
+
+
+if __name__ == "__main__":
+    show(main)

@@ -13,6 +13,7 @@ import time
 
 import matrix
 from matrix import BUILD, FOLDER, ONE, PAGE, PEER, PROMPT, REASON, Failed
+from qemu import end
 
 # Where, in the order of a migration: the step that the source is at, and how much of its
 # memory the destination has by then, in hundredths.
@@ -56,9 +57,7 @@ class Steps:
         return self
 
     def __exit__(self, *_):
-        if self.process.poll() is None:
-            self.process.kill()
-            self.process.wait()
+        end(self.process)
         self.process.stdin.close()
         self.process.stdout.close()
 

@@ -16,7 +16,7 @@ import sys
 import time
 import traceback
 
-from qemu import Failed
+from qemu import Failed, end
 from qemu_dest import difference
 
 TOP = os.path.realpath(f"{os.path.dirname(os.path.abspath(__file__))}/../..")
@@ -90,9 +90,7 @@ class Demo:
         return self
 
     def __exit__(self, *_):
-        if self.process.poll() is None:
-            self.process.kill()
-            self.process.wait()
+        end(self.process)
 
 
 def destination(*options):

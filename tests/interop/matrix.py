@@ -10,7 +10,7 @@ import sys
 import time
 import traceback
 
-from qemu import Failed, NotStarted
+from qemu import Failed, NotStarted, end
 from qemu_dest import PAGE, Destination, difference
 
 TOP = os.path.realpath(f"{os.path.dirname(os.path.abspath(__file__))}/../..")
@@ -91,8 +91,7 @@ def finish(program, timeout):
     try:
         status = program.wait(timeout)
     except subprocess.TimeoutExpired as error:
-        program.kill()
-        program.wait()
+        end(program)
         text = said(f"{FOLDER}/sender.messages")
         raise Failed(f"{os.path.basename(program.args[0])} hangs: {text[-600:]}") from error
     text = said(f"{FOLDER}/sender.messages")

@@ -18,8 +18,9 @@ import sys
 import time
 
 import matrix
+from kvm import kvm as load_kvm
 from matrix import QEMU, Failed, case
-from qemu_guest import MIB, Guest, cpu_offline, same_memory
+from qemu_guest import MIB, Guest, same_memory
 from sessions import Sessions, same_counts
 
 OURS = os.environ["MZP_QEMU_OURS"]
@@ -34,10 +35,16 @@ SESSIONS = None
 matrix.CASES.clear()
 
 
+def fresh(name):
+    """An empty folder for one of them."""
+    shutil.rmtree(f"{FOLDER}/{name}", ignore_errors=True)
+    os.makedirs(f"{FOLDER}/{name}")
+
+
 def fresh_folder():
     shutil.rmtree(FOLDER, ignore_errors=True)
     for name in ("source", "destination"):
-        os.makedirs(f"{FOLDER}/{name}")
+        fresh(name)
 
 
 def source(machine="pc-q35-10.0", backend="kernel", options=(), **guest):
@@ -76,7 +83,7 @@ def encrypt(here, there):
 def go_on(here, timeout):
     """The guest works while there are some rounds, if it needs them; then it may stop."""
     deadline = time.monotonic() + timeout
-    while (said := here.migrated_or_gone()).get("ram", {}).get("dirty-sync-count", 0) < ROUNDS and \
+    while (said := here.migration()).get("ram", {}).get("dirty-sync-count", 0) < ROUNDS and \
             said.get("status") in (None, "none", "setup", "active"):
         if time.monotonic() > deadline:
             raise Failed(f"the source does not get on: {said}")
@@ -89,8 +96,8 @@ def arrives(here, there, uri="unix", module=True, timeout=100, **parameters):
     shared = {name: parameters[name] for name in ("multifd_channels", "multifd_compression")
               if name in parameters}
     # so little may be left for the last round that there are some before it
-    here.set(**{"max_bandwidth": 0, "downtime_limit": 1, **parameters})
-    there.set(**shared)
+    here.multifd(**{"max_bandwidth": 0, "downtime_limit": 1, **parameters})
+    there.multifd(**shared)
     if uri == "tls":
         encrypt(here, there)
     here.qmp("migrate", uri=there.listen("unix" if uri == "unix" else "tcp"))
@@ -162,13 +169,12 @@ def linux():
     with source(**guest) as here, destination(**guest) as there:
         here.work(timeout=200)
         arrives(here, there, "tcp", multifd_channels=2)
-        shutil.copy(here.serial, f"{FOLDER}/serial")
 
 
 @case("a guest under KVM", quick=False)
 def kvm():
-    for module in "kvm_amd", "kvm_intel":
-        subprocess.run(["modprobe", "-q", module], check=False)
+    if not load_kvm():
+        raise Failed("the VM's CPU has no virtualisation of its own")
     fresh_folder()
     with source(accel="kvm") as here, destination(accel="kvm") as there:
         here.work()
@@ -179,11 +185,10 @@ def kvm():
 
 def counted(here, backend):
     """Send a guest that has stopped."""
-    shutil.rmtree(f"{FOLDER}/destination")
-    os.mkdir(f"{FOLDER}/destination")
+    fresh("destination")
     with destination() as there:
-        here.set(max_bandwidth=0, multifd_ram_backend=backend)
-        there.set()
+        here.multifd(max_bandwidth=0, multifd_ram_backend=backend)
+        there.multifd()
         here.qmp("migrate", uri=there.listen("unix"))
         said = here.until("completed")
         there.until("completed")
@@ -221,12 +226,12 @@ def limited(rate):
     rates = []
     with source(size=288 * MIB) as here, destination(size=288 * MIB) as there:
         here.work()
-        here.set(max_bandwidth=rate, downtime_limit=1, zero_page_detection="none")
-        there.set()
+        here.multifd(max_bandwidth=rate, downtime_limit=1, zero_page_detection="none")
+        there.multifd()
         here.qmp("migrate", uri=there.listen("tcp"))
         here.until("active")
         for _ in range(4):
-            before = here.migrated_or_gone(), time.monotonic()
+            before = here.migration(), time.monotonic()
             time.sleep(1)
             after = here.until("active"), time.monotonic()
             rates.append((after[0]["ram"]["transferred"] - before[0]["ram"]["transferred"]) /
@@ -254,7 +259,7 @@ def refused(pattern, capabilities=(), uri=None, options=(), **parameters):
     with source(options=options) as here:
         here.work()
         try:
-            here.set(capabilities, **parameters)
+            here.multifd(capabilities, **parameters)
             here.qmp("migrate", uri=uri or f"unix:{FOLDER}/nobody")
         except Failed as error:
             if not re.search(pattern, str(error), re.I):
@@ -326,8 +331,7 @@ def on_and_on():
         first.work()
         arrives(first, second)
         first.close()
-        shutil.rmtree(f"{FOLDER}/source")
-        os.mkdir(f"{FOLDER}/source")
+        fresh("source")
         with Guest(QEMU["10.0"], f"{FOLDER}/source", "pc-q35-10.0", SECTOR,
                    incoming=True) as third:
             arrives(second, third, "tcp", multifd_ram_backend="kernel")
@@ -344,9 +348,9 @@ def goes_wrong(what, state, before=()):
         fresh_folder()
         with source(before=before) as here:
             here.work()
-            here.set(max_bandwidth=5 * 1000 * 1000)
+            here.multifd(max_bandwidth=5 * 1000 * 1000)
             with destination() as there:
-                there.set()
+                there.multifd()
                 here.qmp("migrate", uri=there.listen("tcp"))
                 here.until("active")
                 time.sleep(random.uniform(0, 1))
@@ -354,8 +358,7 @@ def goes_wrong(what, state, before=()):
                 here.until(state, timeout=20)
             SESSIONS.last(here.process.pid, "session-failed")
             here.work()
-            shutil.rmtree(f"{FOLDER}/destination")
-            os.mkdir(f"{FOLDER}/destination")
+            fresh("destination")
             with destination() as there:
                 arrives(here, there, "tcp")
 
@@ -372,13 +375,19 @@ def yank(here, _):
     here.qmp("yank", instances=[{"type": "migration"}])
 
 
+def second_cpu(online):
+    """Take it away, or bring it back."""
+    with open("/sys/devices/system/cpu/cpu1/online", "w", encoding="ascii") as file:
+        file.write(str(int(online)))
+
+
 def is_held(here, _):
     """The module cannot be removed, and the CPU can."""
     if subprocess.run(["rmmod", "multifd_zp"], check=False, capture_output=True).returncode == 0:
         raise Failed("the module was removed")
-    cpu_offline(1, True)
+    second_cpu(False)
     time.sleep(0.2)
-    cpu_offline(1, False)
+    second_cpu(True)
     here.qmp("migrate_cancel")
 
 

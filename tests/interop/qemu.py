@@ -15,6 +15,13 @@ class NotStarted(Failed):
     """A QEMU could not be made ready; nothing has been sent to it."""
 
 
+def end(process):
+    """Away with a program, whatever it is doing."""
+    if process.poll() is None:
+        process.kill()
+    process.wait()
+
+
 class Qmp:
     """One QMP connection."""
 
@@ -68,9 +75,12 @@ class Qemu:
     """A QEMU with a QMP connection, `qmp`, to a socket that `arguments` name.
 
     messages  a file for what it says
+
+    One that is to listen has a `folder`.
     """
 
     role = "QEMU"
+    folder = None
 
     def __init__(self, arguments, path, messages):
         self.messages = messages
@@ -93,33 +103,52 @@ class Qemu:
         with open(self.messages, encoding="utf-8", errors="replace") as log:
             return " ".join(log.read().split("\n")).strip() or "(QEMU said nothing)"
 
+    def multifd(self, capabilities=(), **parameters):
+        """Switch multifd on, with other capabilities and parameters of migrations."""
+        self.qmp("migrate-set-capabilities",
+                 capabilities=[{"capability": name, "state": True}
+                               for name in ("multifd", *capabilities)])
+        self.qmp("migrate-set-parameters", **parameters)
+
+    def listen(self, uri, **options):
+        """Wait for a migration, over "tcp" or "unix" (in `folder`). Returns the address."""
+        if uri == "unix":
+            address = f"unix:{self.folder}/migration"
+            self.qmp("migrate-incoming", uri=address, **options)
+            return address
+        self.qmp("migrate-incoming", uri="tcp:127.0.0.1:0", **options)
+        where = self.qmp("query-migrate")["socket-address"][0]
+        return f"tcp:{where['host']}:{where['port']}"
+
     def status(self):
         """What it says of the migration."""
         return self.qmp("query-migrate").get("status", "none")
 
+    def migration(self):
+        """All that it says of it. Raises Failed with its last words if it has ended."""
+        try:
+            return self.qmp("query-migrate")
+        except Failed as error:
+            self.kill()
+            raise Failed(f"{self.role} gave up, status {self.process.returncode}: "
+                         f"{self.said()}") from error
+
+    def until(self, wanted, timeout=100):
+        """Until the migration is in that state. Returns what it says of it then."""
+        deadline = time.monotonic() + timeout
+        while (status := (said := self.migration()).get("status", "none")) != wanted:
+            if status in ("completed", "failed", "cancelled") or time.monotonic() > deadline:
+                raise Failed(f"{self.role} says {status}, and not {wanted}: {self.said()} {said}")
+            time.sleep(0.02)
+        return said
+
     def wait(self, timeout=100):
         """Until the migration is over. Raises Failed if it is not complete."""
-        deadline = time.monotonic() + timeout
-        while True:
-            try:
-                status = self.status()
-            except Failed as error:
-                self.kill()
-                raise Failed(f"{self.role} gave up: {self.said()}") from error
-            if status == "completed":
-                return
-            if status in ("failed", "cancelled"):
-                raise Failed(f"{self.role} says {status}: {self.said()}")
-            if time.monotonic() > deadline:
-                raise Failed(f"{self.role} still says {status} after {timeout} s: "
-                             f"{self.said()}")
-            time.sleep(0.05)
+        self.until("completed", timeout)
 
     def kill(self):
         """Away with it, whatever it is doing."""
-        if self.process.poll() is None:
-            self.process.kill()
-        self.process.wait()
+        end(self.process)
 
     def close(self):
         """The same, and nothing of it is left."""

@@ -70,16 +70,8 @@ class Destination(Qemu):
             for machine in self.qmp("query-machines"):
                 if machine.get("alias") == "pc":
                     self.machine = machine["name"]
-        self.qmp("migrate-set-capabilities",
-                 capabilities=[{"capability": "multifd", "state": True}])
-        self.qmp("migrate-set-parameters", **self.settings)
-        if self.uri == "unix":
-            self.address = f"unix:{self.folder}/migration"
-            self.qmp("migrate-incoming", uri=self.address, **self.incoming)
-        else:
-            self.qmp("migrate-incoming", uri="tcp:127.0.0.1:0", **self.incoming)
-            where = self.qmp("query-migrate")["socket-address"][0]
-            self.address = f"tcp:{where['host']}:{where['port']}"
+        self.multifd(**self.settings)
+        self.address = self.listen(self.uri, **self.incoming)
 
     def memory(self, idstr):
         """Path of the file with a block's memory."""

@@ -43,7 +43,6 @@ class Guest(Qemu):
         self.role = "the destination" if incoming else "the source"
         self.folder, self.size = folder, size
         self.serial = f"{folder}/serial"
-        self.incoming = incoming
         backend = {"anonymous": f"memory-backend-ram,id=ram,size={size}",
                    "memfd": f"memory-backend-memfd,id=ram,size={size},share=on",
                    "hugetlb": f"memory-backend-memfd,id=ram,size={size},share=on,hugetlb=on,"
@@ -71,23 +70,6 @@ class Guest(Qemu):
         if incoming:
             arguments += ["-S", "-incoming", "defer"]
         super().__init__([str(a) for a in arguments], f"{folder}/qmp", f"{folder}/messages")
-
-    def set(self, capabilities=(), **parameters):
-        """Migration capabilities and parameters; multifd is always one."""
-        self.qmp("migrate-set-capabilities",
-                 capabilities=[{"capability": name, "state": True}
-                               for name in ("multifd", *capabilities)])
-        self.qmp("migrate-set-parameters", **parameters)
-
-    def listen(self, uri):
-        """Wait for a migration. Returns the address."""
-        if uri == "unix":
-            address = f"unix:{self.folder}/migration"
-            self.qmp("migrate-incoming", uri=address)
-            return address
-        self.qmp("migrate-incoming", uri="tcp:127.0.0.1:0")
-        where = self.qmp("query-migrate")["socket-address"][0]
-        return f"tcp:{where['host']}:{where['port']}"
 
     def passes(self):
         """How often the guest has done its work. Raises Failed if it found its data broken."""
@@ -123,30 +105,6 @@ class Guest(Qemu):
         os.unlink(path)
         return data
 
-    def migrated_or_gone(self):
-        """What it says of the migration. Raises Failed with its last words if it has ended."""
-        try:
-            return self.qmp("query-migrate")
-        except Failed as error:
-            self.kill()
-            raise Failed(f"{self.role} has ended, status {self.process.returncode}: "
-                         f"{self.said()[-300:]}") from error
-
-    def until(self, *states, timeout=100):
-        """Until the migration is in one of the states. Returns what it says of it then."""
-        deadline = time.monotonic() + timeout
-        while (info := self.migrated_or_gone()).get("status") not in states:
-            if info.get("status") in ("completed", "failed", "cancelled") or \
-                    time.monotonic() > deadline:
-                raise Failed(f"{self.role}: {info.get('status')}, not {states[0]}: "
-                             f"{info.get('error-desc', '')} {self.said()[-300:]} {info}")
-            time.sleep(0.02)
-        return info
-
-    def command(self, line):
-        """One of the human monitor's."""
-        return self.qmp("human-monitor-command", command_line=line)
-
 
 def same_memory(source, destination):
     """Both have stopped: their memory is the same."""
@@ -156,9 +114,3 @@ def same_memory(source, destination):
         if here != there:
             pages = [at for at in range(0, size, 4096) if here[at:at + 4096] != there[at:at + 4096]]
             raise Failed(f"{name}: {len(pages)} pages differ from {base + pages[0]:#x} on")
-
-
-def cpu_offline(number, offline):
-    """Take a CPU away, or bring it back."""
-    subprocess.run(["sh", "-c", f"echo {int(not offline)} >/sys/devices/system/cpu/cpu{number}/online"],
-                   check=True)

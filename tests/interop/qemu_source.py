@@ -33,9 +33,7 @@ class Source(Qemu):
                          f"{folder}/source.messages")
 
     def prepare(self):
-        self.qmp("migrate-set-capabilities",
-                 capabilities=[{"capability": "multifd", "state": True}])
-        self.qmp("migrate-set-parameters", **self.settings)
+        self.multifd(**self.settings)
 
     def migrate(self, uri):
         """Begin."""

@@ -19,6 +19,7 @@ import time
 
 import matrix
 from matrix import PAGE, QEMU, UUID, Failed, case, difference, image
+from qemu import end
 from qemu_source import Source
 
 IN_VM = "MZP_IN_VM" in os.environ
@@ -98,9 +99,7 @@ class Receiver:
         return self
 
     def __exit__(self, *_):
-        if self.process.poll() is None:
-            self.process.kill()
-            self.process.wait()
+        end(self.process)
         for idstr, _ in self.blocks:
             if os.path.exists(self.memory(idstr)):
                 os.unlink(self.memory(idstr))

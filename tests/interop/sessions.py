@@ -6,7 +6,7 @@ import os
 import subprocess
 import time
 
-from qemu import Failed
+from qemu import Failed, end
 
 PAGE = 4096
 
@@ -59,8 +59,7 @@ class Sessions:
 
     def close(self):
         """Stop listening."""
-        self.process.kill()
-        self.process.wait()
+        end(self.process)
         os.unlink(self.path)
 
 
