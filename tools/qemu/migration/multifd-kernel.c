@@ -69,33 +69,29 @@ static bool session_open(Error **errp)
 
 static bool session_method(struct mzp_setup *setup, Error **errp)
 {
-    int level = 0;
-
     switch (migrate_multifd_compression()) {
     case MULTIFD_COMPRESSION_NONE:
         setup->method = MZP_METHOD_NONE;
         return true;
     case MULTIFD_COMPRESSION_ZLIB:
         setup->method = MZP_METHOD_ZLIB;
-        level = migrate_multifd_zlib_level();
-        break;
+        setup->level = migrate_multifd_zlib_level();
+        return true;
 #ifdef CONFIG_ZSTD
     case MULTIFD_COMPRESSION_ZSTD:
         setup->method = MZP_METHOD_ZSTD;
-        level = migrate_multifd_zstd_level();
-        if (!level) {
+        setup->level = migrate_multifd_zstd_level();
+        if (!setup->level) {
             /* libzstd's word for it */
             setup->flags |= MZP_SETUP_DEFAULT_LEVEL;
         }
-        break;
+        return true;
 #endif
     default:
         error_setg(errp, "the kernel cannot compress with %s",
                    MultiFDCompression_str(migrate_multifd_compression()));
         return false;
     }
-    setup->level = level;
-    return true;
 }
 
 static bool session_detection(struct mzp_setup *setup, Error **errp)
@@ -172,9 +168,6 @@ static bool session_setup(Error **errp)
     if (!session_method(&setup, errp) || !session_detection(&setup, errp) ||
         !session_capable(&setup, errp)) {
         return false;
-    }
-    if (setup.flags & MZP_SETUP_DEFAULT_LEVEL) {
-        setup.level = 0;
     }
     memcpy(setup.uuid, &qemu_uuid.data, sizeof(setup.uuid));
     ret = kernel_ioctl(MZP_IOC_SETUP, &setup);
