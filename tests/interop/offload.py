@@ -24,7 +24,9 @@ from qemu_guest import MIB, Guest, same_memory
 from sessions import Sessions, same_counts
 
 OURS = os.environ["MZP_QEMU_OURS"]
-SECTOR = os.environ["MZP_SECTOR"]
+# A guest with 26 MiB of data, and one with 226.
+SECTOR = os.environ["MZP_SECTORS"] + "/boot_guest.img"
+FULL = {"sector": os.environ["MZP_SECTORS"] + "/boot_guest_full.img", "size": 256 * MIB}
 LINUX = (os.environ["MZP_KERNEL"] + "/vmlinux", os.environ["MZP_INITRD"])
 FOLDER = "/dev/shm/offload"
 TIMES = 20 if matrix.FULL else 1
@@ -47,15 +49,15 @@ def fresh_folder():
         fresh(name)
 
 
-def source(machine="pc-q35-10.0", backend="kernel", options=(), **guest):
+def source(machine="pc-q35-10.0", backend="kernel", options=(), sector=SECTOR, **guest):
     """With a guest at work."""
-    return Guest(OURS, f"{FOLDER}/source", machine, SECTOR,
+    return Guest(OURS, f"{FOLDER}/source", machine, sector,
                  options=["-global", f"migration.multifd-ram-backend={backend}", *options],
                  **guest)
 
 
-def destination(version="10.0", machine="pc-q35-10.0", **guest):
-    return Guest(QEMU[version], f"{FOLDER}/destination", machine, SECTOR, incoming=True, **guest)
+def destination(version="10.0", machine="pc-q35-10.0", sector=SECTOR, **guest):
+    return Guest(QEMU[version], f"{FOLDER}/destination", machine, sector, incoming=True, **guest)
 
 
 def by_module(here, ram):
@@ -91,12 +93,12 @@ def go_on(here, timeout):
     here.qmp("migrate-set-parameters", downtime_limit=60000)
 
 
-def arrives(here, there, uri="unix", module=True, timeout=100, **parameters):
+def arrives(here, there, uri="unix", capabilities=(), module=True, timeout=100, **parameters):
     """The guest works here, and then there. Returns what the source says of it."""
     shared = {name: parameters[name] for name in ("multifd_channels", "multifd_compression")
               if name in parameters}
     # so little may be left for the last round that there are some before it
-    here.multifd(**{"max_bandwidth": 0, "downtime_limit": 1, **parameters})
+    here.multifd(capabilities, **{"max_bandwidth": 0, "downtime_limit": 1, **parameters})
     there.multifd(**shared)
     if uri == "tls":
         encrypt(here, there)
@@ -125,6 +127,7 @@ AXES = {
     "channels": [1, 4, 16],
     "memory": ["anonymous", "memfd", "hugetlb"],
     "uri": ["unix", "tcp", "tls"],
+    "return path": [False, True],
 }
 
 
@@ -148,18 +151,19 @@ def pairwise():
     return chosen if not matrix.FULL else chosen + [one for one in every if one not in chosen][:60]
 
 
-def kinds(machine, compression, detection, channels, memory, uri):
+def kinds(machine, compression, detection, channels, memory, uri, answers):
     fresh_folder()
     with source(machine[1], memory=memory) as here, \
             destination(*machine, memory=memory) as there:
         here.work()
-        arrives(here, there, uri, multifd_channels=channels, multifd_compression=compression,
-                zero_page_detection=detection)
+        arrives(here, there, uri, ["return-path"] if answers else (), multifd_channels=channels,
+                multifd_compression=compression, zero_page_detection=detection)
 
 
 for _one in pairwise():
     case(" ".join((f"{_one[0][1]} to {_one[0][0]},", _one[1] + ",", f"zero pages {_one[2]},",
-                   f"{_one[3]} channels,", _one[4] + ",", _one[5])), *_one)(kinds)
+                   f"{_one[3]} channels,", _one[4] + ",", _one[5],
+                   *(["return path"] if _one[6] else []))), *_one)(kinds)
 
 
 @case("a Linux guest", quick=False)
@@ -186,7 +190,7 @@ def kvm():
 def counted(here, backend):
     """Send a guest that has stopped."""
     fresh("destination")
-    with destination() as there:
+    with destination(**FULL) as there:
         here.multifd(max_bandwidth=0, multifd_ram_backend=backend)
         there.multifd()
         here.qmp("migrate", uri=there.listen("unix"))
@@ -200,8 +204,10 @@ def counted(here, backend):
 
 @case("the figures are those of QEMU's threads")
 def figures():
+    """Of much memory: QEMU's threads send a SYNC whenever there is nothing to do for them, so
+    that a part of theirs is chance."""
     fresh_folder()
-    with source() as here:
+    with source(**FULL) as here:
         here.work()
         here.qmp("stop")
         theirs = counted(here, "threads")

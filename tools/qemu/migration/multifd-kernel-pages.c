@@ -19,8 +19,6 @@
 #include "ram.h"
 #include "trace.h"
 
-#define TICK_MS 50
-
 /* May be under way, in pages: at 4 KiB, from 16 MiB to 4 GiB */
 #define MAX_PAGES_LEAST (1 << 12)
 #define MAX_PAGES_MOST  (1 << 20)
@@ -125,12 +123,6 @@ int multifd_kernel_sync(void)
 
 /* --- what came of them */
 
-static bool migration_ends(void)
-{
-    return qatomic_read(&migrate_get_current()->state) == MIGRATION_STATUS_CANCELLING ||
-           migrate_has_error(migrate_get_current());
-}
-
 /* Returns 0: it is done, and forgotten; -ETIMEDOUT: not yet; or another errno. */
 static int job_collect(KernelJob *job, int timeout_ms, MultiFDKernelZero *zero, void *opaque)
 {
@@ -164,8 +156,8 @@ int multifd_kernel_collect(bool all, MultiFDKernelZero *zero, void *opaque)
     while ((job = QSIMPLEQ_FIRST(&kernel_session->jobs))) {
         bool wait = all || kernel_session->nr_jobs > MAX_JOBS;
 
-        ret = job_collect(job, wait ? TICK_MS : 0, zero, opaque);
-        if (ret == -ETIMEDOUT && (!wait || migration_ends())) {
+        ret = job_collect(job, wait ? KERNEL_TICK_MS : 0, zero, opaque);
+        if (ret == -ETIMEDOUT && (!wait || kernel_migration_ends())) {
             return wait ? -ECANCELED : 0;
         }
         if (ret == -ETIMEDOUT) {
@@ -200,7 +192,7 @@ static void fail(const struct mzp_status *status)
     g_autoptr(Error) err = NULL;
 
     /* a channel's thread has failed before, or the user has cancelled it */
-    if (status->error == ECANCELED && migration_ends()) {
+    if (status->error == ECANCELED && kernel_migration_ends()) {
         return;
     }
     if (status->error_block) {
@@ -220,7 +212,7 @@ static void measure(uint64_t done)
     int64_t took = now - kernel_session->measured_ns;
 
     kernel_session->measured_pages += done;
-    if (kernel_session->measured_ns && took < TICK_MS * SCALE_MS) {
+    if (kernel_session->measured_ns && took < KERNEL_TICK_MS * SCALE_MS) {
         return;
     }
     if (kernel_session->measured_ns) {
@@ -287,20 +279,6 @@ int multifd_kernel_wait(uint64_t max_pages, uint64_t max_bytes, int timeout_ms)
     int ret = kernel_ioctl(MZP_IOC_WAIT_PENDING, &wait);
 
     return ret == -ETIMEDOUT ? 0 : ret;
-}
-
-int multifd_kernel_drain(void)
-{
-    struct mzp_wait_pending wait = {
-        .size = sizeof(wait),
-        .timeout_ns = TICK_MS * SCALE_MS,
-    };
-    int ret;
-
-    do {
-        ret = kernel_ioctl(MZP_IOC_WAIT_PENDING, &wait);
-    } while (ret == -ETIMEDOUT && !migration_ends());
-    return ret == -ETIMEDOUT ? -ECANCELED : ret;
 }
 
 uint64_t multifd_kernel_max_pages(void)

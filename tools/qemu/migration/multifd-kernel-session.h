@@ -40,6 +40,7 @@ typedef struct KernelSession {
     int nr_channels;
     MultiFDKernelChannel *channels;
     QemuSemaphore ended;        /* a channel's thread has */
+    bool over;                  /* the stream has been sent, and they all have */
     bool stopping;              /* they are told to */
 
     GHashTable *blocks;         /* of RAMBlock */
@@ -55,6 +56,9 @@ typedef struct KernelSession {
     unsigned int next_channel;  /* for device state */
 } KernelSession;
 
+/* For so long somebody may wait before looking whether the migration ends. */
+#define KERNEL_TICK_MS 50
+
 /* NULL: none */
 extern KernelSession *kernel_session;
 
@@ -63,5 +67,8 @@ int kernel_ioctl(unsigned long command, void *arg);
 
 /* Nobody is to wait for it any more. */
 void kernel_cancel(void);
+
+/* The migration has failed, or is cancelled. */
+bool kernel_migration_ends(void);
 
 #endif

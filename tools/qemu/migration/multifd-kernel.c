@@ -44,6 +44,12 @@ void kernel_cancel(void)
     kernel_ioctl(MZP_IOC_CANCEL, &cancel);
 }
 
+bool kernel_migration_ends(void)
+{
+    return qatomic_read(&migrate_get_current()->state) == MIGRATION_STATUS_CANCELLING ||
+           migrate_has_error(migrate_get_current());
+}
+
 bool multifd_kernel_active(void)
 {
     return kernel_session;
@@ -248,35 +254,27 @@ bool multifd_kernel_prepare(Error **errp)
 
 /* --- the end */
 
-/*
- * All RAM is in the sockets, see ram_kernel_complete(), and so is device state, so that the
- * threads have only to be told that nothing will follow.
- */
-static bool session_end(void)
+int multifd_kernel_end(void)
 {
     struct mzp_end end = { .size = sizeof(end) };
-    int i;
+    int i, ret = kernel_ioctl(MZP_IOC_END, &end);
 
-    if (kernel_ioctl(MZP_IOC_END, &end)) {
-        return false;
-    }
-    for (i = 0; i < kernel_session->nr_channels; i++) {
-        if (qemu_sem_timedwait(&kernel_session->ended, 1000)) {
-            return false;
+    for (i = 0; !ret && i < kernel_session->nr_channels; i++) {
+        while (!ret && qemu_sem_timedwait(&kernel_session->ended, KERNEL_TICK_MS)) {
+            ret = kernel_migration_ends() ? -ECANCELED : 0;
         }
     }
-    return true;
+    if (!ret && kernel_migration_ends()) {
+        ret = -ECANCELED;
+    }
+    trace_multifd_kernel_end(ret);
+    kernel_session->over = !ret;
+    return ret;
 }
 
-void multifd_kernel_finish(void)
+void multifd_kernel_stop(void)
 {
-    MigrationState *s = migrate_get_current();
-
-    if (!kernel_session) {
-        return;
-    }
-    trace_multifd_kernel_finish(s->state);
-    if (s->state != MIGRATION_STATUS_COMPLETED || !session_end()) {
+    if (kernel_session && !kernel_session->over) {
         qatomic_set(&kernel_session->stopping, true);
         kernel_cancel();
     }

@@ -52,8 +52,16 @@ bool multifd_kernel_prepare(Error **errp);
 /* Is there a session, so that the driver sends RAM?  Any thread. */
 bool multifd_kernel_active(void);
 
-/* End the stream, if the migration was good, or cancel it.  Main thread. */
-void multifd_kernel_finish(void);
+/*
+ * All RAM and all device state were handed over: end the stream, and wait until channels'
+ * threads have sent it.  Before the main connection says so to the destination: that closes
+ * the channels when it has the guest, and to a thread that is still there, this would look
+ * like a failure.  Returns 0 or a negative errno.  Migration thread.
+ */
+int multifd_kernel_end(void);
+
+/* If the stream has not been ended, cancel it, so that threads return.  Main thread. */
+void multifd_kernel_stop(void);
 
 /* All channel threads are gone.  Main thread. */
 void multifd_kernel_cleanup(void);
@@ -101,9 +109,6 @@ int multifd_kernel_account(MultiFDKernelProgress *progress);
 
 /* Wait until not more is under way, or the time is over. */
 int multifd_kernel_wait(uint64_t max_pages, uint64_t max_bytes, int timeout_ms);
-
-/* Wait until all is in the sockets, unless the migration ends before. */
-int multifd_kernel_drain(void);
 
 /* max-bandwidth, as it is by now */
 void multifd_kernel_set_rate(void);
