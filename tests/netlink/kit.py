@@ -79,6 +79,16 @@ def session_stats(number):
     return seen["sessions"][0], seen["channels"]
 
 
+def bottleneck_now(number):
+    """What a session waits for, not since it began but between two samples."""
+    with subprocess.Popen([MFDCTL, "stats", str(number), "--json", "--watch=0.3"],
+                          stdin=subprocess.DEVNULL, stdout=subprocess.PIPE) as process:
+        process.stdout.readline()
+        shown = json.loads(process.stdout.readline())
+        process.kill()
+    return shown["sessions"][0]["bottleneck"]
+
+
 class Monitor:
     """mfdctl monitor, which listens already."""
 

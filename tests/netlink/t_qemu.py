@@ -9,7 +9,8 @@ import signal
 import subprocess
 import sys
 
-from kit import BUILD, TOP, Monitor, must, same, session_stats, stats, test, until
+from kit import (BUILD, TOP, Monitor, bottleneck_now, must, same, session_stats, stats, test,
+                 until)
 from sender import PAGE
 from t_stats import add_up, quiet
 
@@ -75,7 +76,7 @@ def a_migration_to_qemu():
         add_up(shown, channels)
         same((shown["pid"], shown["comm"], shown["uid"]), (sender.pid, "mfdsend", os.getuid()),
              "whose it is")
-        same(shown["bottleneck"], "network", "bottleneck")
+        same(bottleneck_now(number), "network", "bottleneck")
         must(0 < shown["normal"] < MEMORY[0], "in the middle of it:", shown)
 
         destination.process.send_signal(signal.SIGCONT)
