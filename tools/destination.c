@@ -39,7 +39,15 @@ const char destination_help[] =
 	"  --machine NAME       its machine type (default: what --peer-qmp says, or none)\n"
 	"  --uuid UUID          its -uuid, if it has one (default: what --peer-qmp says)\n"
 	"  --ring N             packets that a channel holds ready, a power of two\n"
-	"  --timeout SECONDS    give up when it takes nothing for so long (default 60)\n";
+	"  --timeout SECONDS    give up when it takes nothing for so long (default 60)\n"
+	"  --tls-creds DIR      encrypt, with the certificates in DIR: ca-cert.pem,\n"
+	"                       client-cert.pem, client-key.pem (its tls-creds-x509)\n"
+	"  --tls-psk FILE:USER  encrypt, with USER's key in FILE (its tls-creds-psk)\n"
+	"  --tls-hostname NAME  the name in its certificate (default: the host in --to)\n"
+	"  --tls-mode auto|kernel|user   who encrypts: the kernel, or this process, which\n"
+	"                       then sees all pages (default: the kernel if it can)\n"
+	"  --tls-priority TEXT, --tls-key-records N\n"
+	"                       for experts: see the manual\n";
 
 static int wrong(struct mfd_error *err, const char *format, ...)
 	__attribute__((format(printf, 2, 3)));
@@ -116,7 +124,7 @@ int destination_option(struct destination *destination, int option, const char *
 	case OPT_TIMEOUT:
 		return number_option("timeout", arg, 1000000, &destination->timeout, err);
 	}
-	return -ENOENT;
+	return tls_option(&destination->tls, option, arg);
 }
 
 /* The index of @text in @names, which ends with NULL. */
@@ -369,7 +377,7 @@ int destination_params(const struct destination *destination, struct mfd_params 
 	params->ring_packets = destination->ring;
 	if (destination->timeout)
 		params->stall_ms = destination->timeout * 1000;
-	return 0;
+	return tls_source(&destination->tls, &params->tls, err);
 }
 
 static bool gone(int ret)

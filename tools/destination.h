@@ -4,6 +4,7 @@
 #define DESTINATION_H
 
 #include "program.h"
+#include "tls.h"
 
 struct destination {
 	const char *to;
@@ -18,10 +19,11 @@ struct destination {
 	unsigned int channels;
 	unsigned int ring;
 	unsigned int timeout;
+	struct tls tls;
 };
 
 enum {
-	OPT_TO = OPT_PROGRAM,
+	OPT_TO = OPT_TLS_END,
 	OPT_CHANNELS,
 	OPT_ZERO,
 	OPT_METHOD,
@@ -49,7 +51,8 @@ enum {
 	{ "machine", required_argument, NULL, OPT_MACHINE }, \
 	{ "uuid", required_argument, NULL, OPT_UUID }, \
 	{ "ring", required_argument, NULL, OPT_RING }, \
-	{ "timeout", required_argument, NULL, OPT_TIMEOUT }
+	{ "timeout", required_argument, NULL, OPT_TIMEOUT }, \
+	TLS_OPTIONS
 
 extern const char destination_help[];
 
@@ -68,7 +71,8 @@ int destination_option(struct destination *destination, int option, const char *
 		       struct mfd_error *err);
 
 /*
- * Turn the options into parameters, asking the destination if it can be asked.
+ * Turn the options into parameters, asking the destination if it can be asked. @params' tls
+ * is the caller's, for tls_close().
  * Return: 0, or the program's exit status: 1: the destination cannot be asked,
  * 2: the options are wrong.
  */

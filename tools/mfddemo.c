@@ -176,6 +176,7 @@ static int run_session(struct demo *demo, const struct mfd_params *params,
 	ret = migrate(demo, params, err);
 	mfd_progress(demo->session, &end);
 	mfd_close(demo->session);
+	tls_describe(params->tls, demo->report.encryption, sizeof(demo->report.encryption));
 	ret = destination_ended(&demo->options->destination, ret, err);
 	if (!ret && !demo->options->quiet) {
 		report_summary(&demo->report, &end, false);
@@ -690,12 +691,12 @@ static int demonstrate(const struct options *options)
 	if (ret == PROGRAM_USAGE)
 		return program_usage(&program, err.text);
 	program_raise_open_files();
-	if (ret || run(&demo, &params, &err)) {
-		if (err.text[0])
-			report_error(&demo.report, &err);
-		return 1;
-	}
-	return 0;
+	if (!ret)
+		ret = run(&demo, &params, &err);
+	tls_close(params.tls);
+	if (ret && err.text[0])
+		report_error(&demo.report, &err);
+	return ret ? 1 : 0;
 }
 
 int main(int argc, char **argv)

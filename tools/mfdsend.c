@@ -257,6 +257,7 @@ static int run(const struct options *options, struct report *report,
 	ret = migrate(session, options, params, err);
 	mfd_progress(session, &end);
 	mfd_close(session);
+	tls_describe(params->tls, report->encryption, sizeof(report->encryption));
 	ret = destination_ended(&options->destination, ret, err);
 	if (!ret && (options->json || !options->quiet))
 		report_summary(report, &end, options->json);
@@ -276,11 +277,12 @@ static int send_all(const struct options *options)
 	if (ret == PROGRAM_USAGE)
 		return program_usage(&program, err.text);
 	program_raise_open_files();
-	if (ret || run(options, &report, &params, &err)) {
+	if (!ret)
+		ret = run(options, &report, &params, &err);
+	tls_close(params.tls);
+	if (ret)
 		report_error(&report, &err);
-		return 1;
-	}
-	return 0;
+	return ret ? 1 : 0;
 }
 
 int main(int argc, char **argv)

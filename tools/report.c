@@ -63,13 +63,17 @@ void report_error(struct report *report, const struct mfd_error *err)
 	fprintf(stderr, "%s: %s\n", report->program, err->text);
 }
 
-static void summary_json(const struct mfd_progress *end, double seconds)
+/* GnuTLS's words have nothing in them that JSON would escape. */
+static void summary_json(const struct report *report, const struct mfd_progress *end,
+			 double seconds)
 {
+	const char *tls = report->encryption;
+
 	printf("{\"pages\": %ju, \"normal\": %ju, \"zero\": %ju, \"absent\": %ju, "
-	       "\"rounds\": %ju, \"bytes\": %ju, \"seconds\": %.6f}\n",
+	       "\"rounds\": %ju, \"bytes\": %ju, \"seconds\": %.6f%s%s%s}\n",
 	       (uintmax_t)end->done, (uintmax_t)end->normal, (uintmax_t)end->zero,
 	       (uintmax_t)end->absent, (uintmax_t)end->rounds, (uintmax_t)end->bytes,
-	       seconds);
+	       seconds, *tls ? ", \"tls\": \"" : "", tls, *tls ? "\"" : "");
 }
 
 void report_summary(struct report *report, const struct mfd_progress *end, bool json)
@@ -77,11 +81,14 @@ void report_summary(struct report *report, const struct mfd_progress *end, bool 
 	double seconds = (now_ns() - report->started) / 1e9;
 
 	report_clear(report);
-	if (json)
-		summary_json(end, seconds);
-	else
-		printf("%s: %ju pages sent (%ju normal, %ju zero, %ju never touched): %.1f MB in %.2f s, %.0f MB/s\n",
-		       report->program, (uintmax_t)end->done, (uintmax_t)end->normal,
-		       (uintmax_t)end->zero, (uintmax_t)end->absent, end->bytes / 1e6,
-		       seconds, end->bytes / 1e6 / seconds);
+	if (json) {
+		summary_json(report, end, seconds);
+		return;
+	}
+	printf("%s: %ju pages sent (%ju normal, %ju zero, %ju never touched): %.1f MB in %.2f s, %.0f MB/s\n",
+	       report->program, (uintmax_t)end->done, (uintmax_t)end->normal,
+	       (uintmax_t)end->zero, (uintmax_t)end->absent, end->bytes / 1e6,
+	       seconds, end->bytes / 1e6 / seconds);
+	if (*report->encryption)
+		printf("%s: encrypted: %s\n", report->program, report->encryption);
 }

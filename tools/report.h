@@ -15,6 +15,7 @@ struct report {
 	uint64_t total;		/* pages that will be handed over, as far as known */
 	uint64_t drawn;		/* when the line was last drawn, ns */
 	uint64_t drawn_bytes;
+	char encryption[192];	/* of the connections, in words; empty: none */
 };
 
 uint64_t now_ns(void);

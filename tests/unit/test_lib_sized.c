@@ -98,7 +98,7 @@ PADLESS(mfd_error, text);
 PADLESS(mfd_info, max_blocks);
 PADLESS(mfd_progress, unacknowledged);
 PADLESS(mfd_convergence, expected_downtime_ms);
-PADLESS(mfd_params, opaque);
+PADLESS(mfd_params, tls);
 PADLESS(mfd_round, ns);
 PADLESS(mfd_compat, detection);
 PADLESS(mfd_recv_progress, ns);

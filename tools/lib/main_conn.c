@@ -21,7 +21,7 @@ static int main_error(int code, struct mfd_error *err)
 
 static int wait_writable(struct mfd_session *session, uint64_t since, struct mfd_error *err)
 {
-	struct pollfd fd = { .fd = session->main, .events = POLLOUT };
+	struct pollfd fd = { .fd = session->main.fd, .events = POLLOUT };
 
 	if (poll(&fd, 1, MFD_TICK_MS) < 0 && errno != EINTR)
 		return main_error(errno, err);
@@ -42,7 +42,7 @@ static int write_all(void *opaque, const void *data, size_t size, struct mfd_err
 	int ret;
 
 	while (size) {
-		n = send(session->main, p, size, MSG_NOSIGNAL | MSG_DONTWAIT);
+		n = mfd_link_send(&session->main, p, size);
 		if (n >= 0) {
 			p += n;
 			size -= n;
@@ -53,7 +53,9 @@ static int write_all(void *opaque, const void *data, size_t size, struct mfd_err
 			if (ret)
 				return ret;
 		} else if (errno != EINTR) {
-			return main_error(errno, err);
+			ret = main_error(errno, err);
+			mfd_link_explain(&session->main, err);
+			return ret;
 		}
 	}
 	return 0;
@@ -62,13 +64,20 @@ static int write_all(void *opaque, const void *data, size_t size, struct mfd_err
 static void set_main(struct mfd_session *session, int fd)
 {
 	pthread_mutex_lock(&session->lock);
-	session->main = fd;
+	session->main.fd = fd;
 	pthread_mutex_unlock(&session->lock);
 }
 
 int mfd_main_begin(struct mfd_session *session, int fd, struct mfd_error *err)
 {
+	int ret;
+
 	set_main(session, fd);
+	ret = mfd_socket_secure(session, &session->main, err);
+	if (ret) {
+		mfd_error_prefix(err, "main connection");
+		return ret;
+	}
 	mfd_stream_init(&session->stream, write_all, session);
 	mfd_stream_header(&session->stream, session->machine);
 	if (session->params.flags & MFD_PARAMS_RETURN_PATH)
@@ -78,11 +87,11 @@ int mfd_main_begin(struct mfd_session *session, int fd, struct mfd_error *err)
 
 void mfd_main_disconnect(struct mfd_session *session, bool close_it)
 {
-	int fd = session->main;
+	struct mfd_link link = session->main;
 
 	set_main(session, -1);
-	if (close_it && fd >= 0)
-		close(fd);
+	session->main.tls = NULL;
+	mfd_link_close(&link, !close_it);
 }
 
 int mfd_main_setup(struct mfd_session *session, struct mfd_error *err)
@@ -136,14 +145,15 @@ static uint64_t unsent(struct mfd_session *session)
 {
 	int bytes = 0;
 
-	ioctl(session->main, SIOCOUTQ, &bytes);
+	ioctl(session->main.fd, SIOCOUTQ, &bytes);
 	return bytes + mfd_pumps_unsent(session);
 }
 
-static int gave_up(int code, struct mfd_error *err)
+static int gave_up(struct mfd_session *session, int code, struct mfd_error *err)
 {
 	mfd_error_set(err, code,
 		      "main connection: the destination gave up before the end; its own log says why");
+	mfd_link_explain(&session->main, err);
 	mfd_error_of(err, MFD_ERROR_PEER);
 	return -code;
 }
@@ -161,9 +171,9 @@ static int listen_to(struct mfd_session *session, struct mfd_error *err)
 	do {
 		void *to = mfd_return_path_room(&session->return_path, &room);
 
-		n = recv(session->main, to, room, MSG_DONTWAIT);
+		n = mfd_link_recv(&session->main, to, room);
 		if (n < 0)
-			return errno == EAGAIN || errno == EINTR ? 0 : gave_up(errno, err);
+			return errno == EAGAIN || errno == EINTR ? 0 : gave_up(session, errno, err);
 		if (!n)
 			return mfd_error_set(err, EPIPE,
 					     "main connection: the destination has ended it without saying how it went; its own log says more");
@@ -179,13 +189,13 @@ static int listen_to(struct mfd_session *session, struct mfd_error *err)
 static int look_for_end(struct mfd_session *session, struct mfd_error *err)
 {
 	char byte;
-	ssize_t n = recv(session->main, &byte, sizeof(byte), MSG_DONTWAIT);
+	ssize_t n = mfd_link_recv(&session->main, &byte, sizeof(byte));
 
 	if (!n)
 		return 1;
 	if (n < 0 && (errno == EAGAIN || errno == EINTR))
 		return 0;
-	return gave_up(n < 0 ? errno : EPROTO, err);
+	return gave_up(session, n < 0 ? errno : EPROTO, err);
 }
 
 static int main_ended(struct mfd_session *session, struct mfd_error *err)
@@ -208,19 +218,19 @@ static int main_ended(struct mfd_session *session, struct mfd_error *err)
 
 /*
  * Wait until @ended, as long as the destination takes, unless it stands still. If
- * nothing but @ended can tell, @fd is -1: looked at often at first, since that is
+ * nothing but @ended can tell, @link is none: looked at often at first, since that is
  * downtime, and ever less.
  */
-static int wait_ended(struct mfd_session *session, int fd,
+static int wait_ended(struct mfd_session *session, const struct mfd_link *link,
 		      int (*ended)(struct mfd_session *session, struct mfd_error *err),
 		      struct mfd_error *err)
 {
-	struct pollfd poll_fd = { .fd = fd, .events = POLLIN };
 	uint64_t since = mfd_now(), left = unsent(session), now;
-	int ret, wait_ms = fd < 0 ? 1 : MFD_TICK_MS;
+	bool tells = link->fd >= 0;
+	int ret, wait_ms = tells ? MFD_TICK_MS : 1;
 
 	while (!(ret = ended(session, err))) {
-		poll(&poll_fd, 1, wait_ms);
+		mfd_link_wait(link, wait_ms);
 		wait_ms = 2 * wait_ms < MFD_TICK_MS ? 2 * wait_ms : MFD_TICK_MS;
 		ret = mfd_session_check(session, err);
 		if (ret)
@@ -232,7 +242,7 @@ static int wait_ended(struct mfd_session *session, int fd,
 		if (mfd_stalled(session, since))
 			return mfd_error_set(err, ETIMEDOUT,
 					     "the destination has been sent everything, but has not finished%s for %u s (are its multifd-channels %u, and is the flush right for its version?)",
-					     fd < 0 ? " with the channels" : "",
+					     tells ? "" : " with the channels",
 					     session->params.stall_ms / 1000,
 					     session->params.channels);
 	}
@@ -242,7 +252,7 @@ static int wait_ended(struct mfd_session *session, int fd,
 static bool main_is_open(struct mfd_session *session)
 {
 	char byte;
-	ssize_t n = recv(session->main, &byte, sizeof(byte), MSG_DONTWAIT);
+	ssize_t n = mfd_link_recv(&session->main, &byte, sizeof(byte));
 
 	return n > 0 || (n < 0 && (errno == EAGAIN || errno == EINTR));
 }
@@ -255,7 +265,6 @@ static bool main_is_open(struct mfd_session *session)
  */
 static int contradicted(struct mfd_session *session, struct mfd_error *err)
 {
-	struct pollfd poll_fd = { .fd = session->main, .events = POLLIN };
 	uint64_t until = mfd_now() + MOMENT_MS * 1000000ull;
 	int ret = 0;
 
@@ -263,7 +272,7 @@ static int contradicted(struct mfd_session *session, struct mfd_error *err)
 	if (!mfd_session_conclude(session))
 		return 0;
 	while (main_is_open(session) && mfd_now() < until)
-		poll(&poll_fd, 1, 1);
+		mfd_link_wait(&session->main, 1);
 	mfd_pumps_end(session);
 	while (!(ret = mfd_pumps_ended(session, err)) && mfd_now() < until)
 		poll(NULL, 0, 1);
@@ -302,7 +311,8 @@ static int contradicted(struct mfd_session *session, struct mfd_error *err)
  */
 static int wait_end(struct mfd_session *session, struct mfd_error *err)
 {
-	int ret = wait_ended(session, session->main, main_ended, err);
+	const struct mfd_link nobody = MFD_LINK_NONE;
+	int ret = wait_ended(session, &session->main, main_ended, err);
 
 	if (ret)
 		return ret;
@@ -311,7 +321,7 @@ static int wait_end(struct mfd_session *session, struct mfd_error *err)
 	if (session->params.flush == MFD_FLUSH_SECTION)
 		poll(NULL, 0, MFD_TICK_MS);
 	mfd_pumps_end(session);
-	return wait_ended(session, -1, mfd_pumps_ended, err);
+	return wait_ended(session, &nobody, mfd_pumps_ended, err);
 }
 
 int mfd_main_close(struct mfd_session *session, struct mfd_error *err)
@@ -322,7 +332,7 @@ int mfd_main_close(struct mfd_session *session, struct mfd_error *err)
 	ret = mfd_stream_flush(&session->stream, err);
 	if (ret)
 		return ret;
-	if (shutdown(session->main, SHUT_WR))
+	if (shutdown(session->main.fd, SHUT_WR))
 		return main_error(errno, err);
 	return wait_end(session, err);
 }

@@ -142,6 +142,7 @@ enum mfd_flush {
 
 struct mfd_session;
 struct mfd_block;
+struct mfd_tls;
 
 /**
  * struct mfd_info - what the kernel module can do; see struct mzp_info
@@ -265,6 +266,8 @@ enum mfd_params_flags {
  * @progress: called about ten times a second by functions that wait, in the
  *	caller's thread, or NULL. It may call mfd_cancel.
  * @opaque: passed to @progress
+ * @tls: what the connections are encrypted with, from mfd_tls_source of libmfd-tls; NULL:
+ *	they are not. It stays the caller's, who keeps it until mfd_close.
  */
 struct mfd_params {
 	uint32_t size;
@@ -284,6 +287,7 @@ struct mfd_params {
 	uint64_t rate;
 	void (*progress)(const struct mfd_progress *now, void *opaque);
 	void *opaque;
+	struct mfd_tls *tls;
 };
 
 /**

@@ -35,7 +35,7 @@ int mfd_attach_main(struct mfd_session *session, int fd, struct mfd_error *err)
 	struct mfd_error why = MFD_ERROR_NONE;
 	int ret = mfd_session_expect(session, MFD_SET_UP, "attaching the main connection", err);
 
-	if (!ret && (!mfd_has_main(session) || session->main >= 0))
+	if (!ret && (!mfd_has_main(session) || session->main.fd >= 0))
 		ret = mfd_error_set(err, EINVAL, "there is one main connection, or none (MFD_PARAMS_NO_MAIN)");
 	if (!ret)
 		ret = check_socket(fd, err);
@@ -77,10 +77,10 @@ static int check_attached(const struct mfd_session *session, struct mfd_error *e
 {
 	unsigned int i;
 
-	if (mfd_has_main(session) && session->main < 0)
+	if (mfd_has_main(session) && session->main.fd < 0)
 		return mfd_error_set(err, EINVAL, "starting: there is no main connection yet");
 	for (i = 0; i < session->params.channels; i++)
-		if (!session->pumps || session->pumps[i].socket < 0)
+		if (!session->pumps || session->pumps[i].socket.fd < 0)
 			return mfd_error_set(err, EINVAL, "starting: channel %u has no socket yet",
 					     i);
 	return 0;
@@ -116,6 +116,9 @@ static int connect_all(struct mfd_session *session, const char *text, struct mfd
 
 	if (ret)
 		return ret;
+	/* the name that a certificate must have; no host: this machine */
+	if (!address.local && !address.vsock)
+		strcpy(session->host, *address.host ? address.host : "localhost");
 	ret = mfd_socket_connect(session, &address, &endpoint, &fd, err);
 	if (ret) {
 		mfd_error_prefix(err, "%.128s", text);
@@ -130,9 +133,9 @@ static bool has_sockets(const struct mfd_session *session)
 	unsigned int i;
 
 	for (i = 0; session->pumps && i < session->params.channels; i++)
-		if (session->pumps[i].socket >= 0)
+		if (session->pumps[i].socket.fd >= 0)
 			return true;
-	return session->main >= 0;
+	return session->main.fd >= 0;
 }
 
 static int check_connect(struct mfd_session *session, const char *address,

@@ -4,7 +4,8 @@
  *
  * The module does it, in a system call of the pump's: it makes the packets that
  * are missing and hands their pages to the socket, until the stream ends. If the
- * session's params want splice, the pump does it by itself: splice.c.
+ * session's params want splice, the pump does it by itself: splice.c. It has to if they want
+ * TLS and the kernel does not encrypt: records.c.
  *
  * A destination that goes away is noticed either way even while there is nothing to
  * send, and so is one that takes nothing while there is.
@@ -18,13 +19,15 @@
 
 #include <linux/multifd_zp.h>
 
+#include "block.h"
 #include "device.h"
 #include "error.h"
 #include "pump.h"
+#include "records.h"
 #include "splice.h"
 #include "thread.h"
 
-int mfd_pump_error(const struct mfd_pump *pump, int code, struct mfd_error *err)
+int mfd_pump_error(struct mfd_pump *pump, int code, struct mfd_error *err)
 {
 	if (code == EPIPE || code == ECONNRESET)
 		mfd_error_set(err, code,
@@ -32,6 +35,7 @@ int mfd_pump_error(const struct mfd_pump *pump, int code, struct mfd_error *err)
 			      pump->id);
 	else
 		mfd_error_errno(err, code, "channel %u", pump->id);
+	mfd_link_explain(&pump->socket, err);
 	mfd_error_channel(err, pump->id);
 	return -code;
 }
@@ -45,22 +49,35 @@ int mfd_pump_stalled(const struct mfd_pump *pump, struct mfd_error *err)
 			     pump->id, params->stall_ms / 1000, params->channels);
 }
 
-/* Let the module send, until the stream ends. */
-static int send_all(struct mfd_pump *pump, struct mfd_error *err)
+int mfd_pump_renew_key(struct mfd_pump *pump, struct mfd_error *err)
+{
+	struct mfd_tls_conn *tls = pump->socket.tls;
+	int ret;
+
+	if (!tls || !tls->kernel || pump->call.bytes - pump->counted < tls->chunk)
+		return 0;
+	pump->counted = pump->call.bytes;
+	ret = tls->ops->renew(tls, err);
+	if (ret)
+		mfd_error_prefix(err, "channel %u", pump->id);
+	return ret;
+}
+
+/* Let the module send. @call->stop says why it does not any more. */
+static int send_some(struct mfd_pump *pump, struct mfd_error *err)
 {
 	struct mzp_pump *call = &pump->call;
 	int ret;
 
-	call->size = sizeof(*call);
-	call->socket = pump->socket;
-	call->stall_ms = pump->session->params.stall_ms;
-	do {
-		/* whose an error is that comes before it could be said */
-		call->stop = MZP_PUMP_CHANNEL;
-		ret = mfd_device_pump(pump->channel, call, err);
-	} while (ret == -EINTR);
-	if (!ret)
-		return 0;
+	/* whose an error is that comes before it could be said */
+	call->stop = MZP_PUMP_CHANNEL;
+	if (pump->socket.tls)
+		call->max = pump->counted + pump->socket.tls->chunk;
+	ret = mfd_device_pump(pump->channel, call, err);
+	if (!ret && call->stop == MZP_PUMP_MAX)
+		return mfd_pump_renew_key(pump, err);
+	if (!ret || ret == -EINTR)
+		return ret;
 	if (call->stop != MZP_PUMP_SOCKET)
 		mfd_error_prefix(err, "channel %u", pump->id);
 	else if (ret == -ETIMEDOUT)
@@ -70,9 +87,32 @@ static int send_all(struct mfd_pump *pump, struct mfd_error *err)
 	return ret;
 }
 
-static bool by_splice(const struct mfd_session *session)
+/* Let the module send, until the stream ends. */
+static int send_all(struct mfd_pump *pump, struct mfd_error *err)
 {
-	return session->params.flags & MFD_PARAMS_SPLICE;
+	struct mzp_pump *call = &pump->call;
+	int ret;
+
+	call->size = sizeof(*call);
+	call->socket = pump->socket.fd;
+	call->stall_ms = pump->session->params.stall_ms;
+	do {
+		ret = send_some(pump, err);
+	} while (ret == -EINTR || (!ret && call->stop == MZP_PUMP_MAX));
+	return ret;
+}
+
+/* Does the pump take the bytes out of the channel by itself? */
+static bool takes_bytes(const struct mfd_pump *pump)
+{
+	return pump->session->params.flags & MFD_PARAMS_SPLICE || mfd_link_by_hand(&pump->socket);
+}
+
+static int move_all(struct mfd_pump *pump, struct mfd_error *err)
+{
+	if (mfd_link_by_hand(&pump->socket))
+		return mfd_records(pump, err);
+	return takes_bytes(pump) ? mfd_splice(pump, err) : send_all(pump, err);
 }
 
 /* To the end of the stream, in the thread of whoever calls. */
@@ -80,7 +120,7 @@ static int run_pump(struct mfd_pump *pump, struct mfd_error *err)
 {
 	struct mfd_session *session = pump->session;
 	struct mfd_error why = MFD_ERROR_NONE;
-	int ret = by_splice(session) ? mfd_splice(pump, &why) : send_all(pump, &why);
+	int ret = move_all(pump, &why);
 
 	if (ret) {
 		mfd_error_channel(&why, pump->id);
@@ -103,7 +143,7 @@ static int open_channel(struct mfd_pump *pump, struct mfd_error *err)
 {
 	struct mzp_channel_get get = {
 		.size = sizeof(get),
-		.flags = by_splice(pump->session) ? MZP_CHANNEL_NONBLOCK : 0,
+		.flags = takes_bytes(pump) ? MZP_CHANNEL_NONBLOCK : 0,
 		.channel = pump->id,
 	};
 	int ret = mfd_device_call(pump->session, MZP_IOC_CHANNEL, &get, err);
@@ -141,7 +181,7 @@ static int make_pumps(struct mfd_session *session, struct mfd_error *err)
 		pumps[i].session = session;
 		pumps[i].id = i;
 		pumps[i].channel = -1;
-		pumps[i].socket = -1;
+		pumps[i].socket = MFD_LINK_NONE;
 	}
 	pthread_mutex_lock(&session->lock);
 	session->pumps = pumps;
@@ -152,8 +192,46 @@ static int make_pumps(struct mfd_session *session, struct mfd_error *err)
 static void set_socket(struct mfd_pump *pump, int fd)
 {
 	pthread_mutex_lock(&pump->session->lock);
-	pump->socket = fd;
+	pump->socket.fd = fd;
 	pthread_mutex_unlock(&pump->session->lock);
+}
+
+/* @close_it: else it is the caller's. */
+static void forget_socket(struct mfd_pump *pump, bool close_it)
+{
+	struct mfd_link link = pump->socket;
+
+	set_socket(pump, -1);
+	pump->socket.tls = NULL;
+	mfd_link_close(&link, !close_it);
+}
+
+/* How much a channel has to carry, in one round and as far as that is known. */
+static uint64_t share(const struct mfd_session *session)
+{
+	const struct mfd_block *block;
+	uint64_t bytes = 0;
+
+	for (block = session->blocks; block; block = block->next)
+		bytes += block->length;
+	return bytes / session->params.channels;
+}
+
+/* Encrypt the pump's connection, if that is wanted. */
+static int secure(struct mfd_pump *pump, struct mfd_error *err)
+{
+	int ret = mfd_socket_secure(pump->session, &pump->socket, err);
+
+	if (!ret && pump->socket.tls) {
+		struct mfd_tls_conn *tls = pump->socket.tls;
+
+		ret = tls->ops->to_kernel(tls, share(pump->session), err);
+	}
+	if (ret < 0) {
+		mfd_error_prefix(err, "channel %u", pump->id);
+		mfd_error_channel(err, pump->id);
+	}
+	return ret < 0 ? ret : 0;
 }
 
 int mfd_pump_attach(struct mfd_session *session, unsigned int id, int fd,
@@ -165,11 +243,14 @@ int mfd_pump_attach(struct mfd_session *session, unsigned int id, int fd,
 	if (ret)
 		return ret;
 	pump = &session->pumps[id];
-	if (pump->socket >= 0)
+	if (pump->socket.fd >= 0)
 		return mfd_error_set(err, EBUSY, "channel %u has a socket", id);
-	ret = open_channel(pump, err);
+	set_socket(pump, fd);
+	ret = secure(pump, err);
 	if (!ret)
-		set_socket(pump, fd);
+		ret = open_channel(pump, err);
+	if (ret)
+		forget_socket(pump, false);
 	return ret;
 }
 
@@ -183,10 +264,11 @@ int mfd_pumps_connect(struct mfd_session *session, const struct mfd_endpoint *en
 		ret = mfd_socket_connect_to(session, endpoint, &fd, err);
 		if (!ret) {
 			set_socket(&session->pumps[i], fd);
-			continue;
+			ret = secure(&session->pumps[i], err);
+		} else {
+			mfd_error_prefix(err, "channel %u", i);
+			mfd_error_channel(err, i);
 		}
-		mfd_error_prefix(err, "channel %u", i);
-		mfd_error_channel(err, i);
 	}
 	return ret;
 }
@@ -195,11 +277,8 @@ void mfd_pumps_disconnect(struct mfd_session *session)
 {
 	unsigned int i;
 
-	for (i = 0; session->pumps && i < session->params.channels; i++) {
-		if (session->pumps[i].socket >= 0)
-			close(session->pumps[i].socket);
-		set_socket(&session->pumps[i], -1);
-	}
+	for (i = 0; session->pumps && i < session->params.channels; i++)
+		forget_socket(&session->pumps[i], true);
 }
 
 int mfd_pumps_start(struct mfd_session *session, struct mfd_error *err)
@@ -229,7 +308,7 @@ static struct mfd_pump *claim(struct mfd_session *session, uint32_t channel)
 	pthread_mutex_lock(&session->lock);
 	if (session->pumps && channel < session->params.channels)
 		pump = &session->pumps[channel];
-	if (pump && (pump->channel < 0 || pump->socket < 0 || pump->claimed))
+	if (pump && (pump->channel < 0 || pump->socket.fd < 0 || pump->claimed))
 		pump = NULL;
 	if (pump)
 		pump->claimed = true;
@@ -268,8 +347,8 @@ void mfd_pumps_shutdown(struct mfd_session *session)
 	unsigned int i;
 
 	for (i = 0; session->pumps && i < session->params.channels; i++)
-		if (session->pumps[i].socket >= 0)
-			shutdown(session->pumps[i].socket, SHUT_RDWR);
+		if (session->pumps[i].socket.fd >= 0)
+			shutdown(session->pumps[i].socket.fd, SHUT_RDWR);
 }
 
 static void wait_for_a_pump(struct mfd_session *session)
@@ -315,15 +394,15 @@ uint64_t mfd_pumps_unsent(struct mfd_session *session)
 	int unsent;
 
 	for (i = 0; session->pumps && i < session->params.channels; i++)
-		if (session->pumps[i].socket >= 0 &&
-		    !ioctl(session->pumps[i].socket, SIOCOUTQ, &unsent))
+		if (session->pumps[i].socket.fd >= 0 &&
+		    !ioctl(session->pumps[i].socket.fd, SIOCOUTQ, &unsent))
 			sum += unsent;
 	return sum;
 }
 
 static int verify(struct mfd_pump *pump, struct mfd_error *err)
 {
-	int code = mfd_socket_error(pump->socket);
+	int code = mfd_socket_error(pump->socket.fd);
 
 	return code ? mfd_pump_error(pump, code, err) : 0;
 }
@@ -344,7 +423,7 @@ void mfd_pumps_end(struct mfd_session *session)
 
 	/* of one that is reset already mfd_pumps_ended knows */
 	for (i = 0; i < session->params.channels; i++)
-		shutdown(session->pumps[i].socket, SHUT_WR);
+		shutdown(session->pumps[i].socket.fd, SHUT_WR);
 }
 
 /*
@@ -361,12 +440,12 @@ static int pump_ended(struct mfd_pump *pump, struct mfd_error *err)
 	char byte;
 
 	/* vsock does not tell; then only the end that the destination makes of it counts */
-	if (ioctl(pump->socket, SIOCOUTQ, &unsent) && errno != EOPNOTSUPP && errno != ENOTTY)
+	if (ioctl(pump->socket.fd, SIOCOUTQ, &unsent) && errno != EOPNOTSUPP && errno != ENOTTY)
 		return mfd_pump_error(pump, errno, err);
 	ret = verify(pump, err);
 	if (ret || unsent)
 		return ret;
-	n = recv(pump->socket, &byte, sizeof(byte), MSG_DONTWAIT);
+	n = mfd_link_recv(&pump->socket, &byte, sizeof(byte));
 	if (n > 0)
 		return mfd_pump_error(pump, EPIPE, err);
 	/* a vsock that both sides have ended is no connection any more */
@@ -393,8 +472,7 @@ static void close_pump(struct mfd_pump *pump)
 {
 	if (pump->channel >= 0)
 		close(pump->channel);
-	if (pump->socket >= 0)
-		close(pump->socket);
+	mfd_link_close(&pump->socket, false);
 }
 
 void mfd_pumps_close(struct mfd_session *session)

@@ -11,17 +11,24 @@ struct mfd_pump {
 	struct mfd_session *session;
 	unsigned int id;		/* the channel's */
 	int channel;
-	int socket;
+	struct mfd_link socket;		/* its fd under the session's lock */
 	pthread_t thread;
 	bool started;
 	bool claimed;			/* by mfd_channel_run; under the session's lock */
 	bool ended;			/* under the session's lock */
 	/* its bytes are what the socket has accepted, however they got there; others look */
 	struct mzp_pump call;
+	uint64_t counted;		/* bytes up to which TLS records were counted */
 };
 
 /* What became of the socket: @code, a positive errno. Return: -@code. */
-int mfd_pump_error(const struct mfd_pump *pump, int code, struct mfd_error *err);
+int mfd_pump_error(struct mfd_pump *pump, int code, struct mfd_error *err);
+
+/*
+ * The kernel encrypts, and the pump has counted more bytes in @call: renew the key if it is
+ * time. For who does so in pieces of at most a chunk. Return: 0 or an error.
+ */
+int mfd_pump_renew_key(struct mfd_pump *pump, struct mfd_error *err);
 
 /* The socket took nothing for longer than it may. Return: -ETIMEDOUT. */
 int mfd_pump_stalled(const struct mfd_pump *pump, struct mfd_error *err);

@@ -24,7 +24,7 @@ static struct mfd_session *session_new(void)
 	session->jobs_end = &session->jobs;
 	session->failure = MFD_ERROR_NONE;
 	session->dev = -1;
-	session->main = -1;
+	session->main = MFD_LINK_NONE;
 	/* none of these can fail with the attributes used here */
 	pthread_mutex_init(&session->lock, NULL);
 	pthread_mutex_init(&session->dirty_lock, NULL);
@@ -107,8 +107,8 @@ void mfd_session_fail(struct mfd_session *session, const struct mfd_error *why)
 		}
 		if (session->dev >= 0)
 			mfd_device_call(session, MZP_IOC_CANCEL, &cancel, NULL);
-		if (session->main >= 0)
-			shutdown(session->main, SHUT_RDWR);
+		if (session->main.fd >= 0)
+			shutdown(session->main.fd, SHUT_RDWR);
 		mfd_pumps_shutdown(session);
 	}
 	pthread_mutex_unlock(&session->lock);
@@ -218,8 +218,7 @@ static void leave_to_parent(struct mfd_session *session)
 	mfd_pumps_leave(session);
 	if (session->dev >= 0)
 		close(session->dev);
-	if (session->main >= 0)
-		close(session->main);
+	mfd_link_close(&session->main, false);
 	free_session(session);
 }
 
@@ -235,8 +234,7 @@ void mfd_close(struct mfd_session *session)
 		mfd_cancel(session);
 	mfd_pumps_close(session);
 	mfd_device_close(session);
-	if (session->main >= 0)
-		close(session->main);
+	mfd_link_close(&session->main, false);
 	pthread_cond_destroy(&session->pump_ended);
 	pthread_mutex_destroy(&session->lock);
 	pthread_mutex_destroy(&session->dirty_lock);

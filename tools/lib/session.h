@@ -10,6 +10,7 @@
 #include <linux/multifd_zp.h>
 
 #include "clock.h"
+#include "link.h"
 #include "mfd.h"
 #include "return_path.h"
 #include "stream.h"
@@ -37,6 +38,7 @@ struct mfd_session {
 	enum mfd_state state;
 	struct mfd_params params;
 	char machine[256];
+	char host[256];			/* of the address, or "" */
 	struct mzp_info info;		/* what the module can do */
 	uint32_t page_size;
 	struct mfd_block *blocks, **blocks_end;	/* in the order in which they were added */
@@ -54,7 +56,7 @@ struct mfd_session {
 	struct mfd_round last_round;	/* that was finished */
 	uint64_t told;			/* when the progress function was last called, ns */
 
-	int main;			/* socket, or -1; under @lock */
+	struct mfd_link main;		/* its fd under @lock */
 	struct mfd_stream stream;	/* into it */
 	struct mfd_return_path return_path;	/* out of it */
 

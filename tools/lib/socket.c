@@ -90,3 +90,13 @@ int mfd_socket_connect(struct mfd_session *session, const struct mfd_address *ad
 
 	return ret ? ret : connected(session, endpoint, fd, err);
 }
+
+int mfd_socket_secure(struct mfd_session *session, struct mfd_link *link, struct mfd_error *err)
+{
+	struct mfd_wait wait = patience(session);
+	const char *host = *session->host ? session->host : NULL;
+
+	if (!session->params.tls)
+		return 0;
+	return mfd_link_secure(link, session->params.tls, host, &wait, err);
+}

@@ -17,4 +17,8 @@ int mfd_socket_connect(struct mfd_session *session, const struct mfd_address *ad
 int mfd_socket_connect_to(struct mfd_session *session, const struct mfd_endpoint *endpoint,
 			  int *fd, struct mfd_error *err);
 
+/* Encrypt @link if the session's parameters want it. After an error it is to be closed. */
+int mfd_socket_secure(struct mfd_session *session, struct mfd_link *link,
+		      struct mfd_error *err);
+
 #endif /* MFD_PRIVATE_SOCKET_H */

@@ -23,10 +23,9 @@
  */
 #include <errno.h>
 #include <fcntl.h>
-#include <limits.h>
-#include <poll.h>
 #include <unistd.h>
 
+#include "pump_wait.h"
 #include "splice.h"
 
 #define PIPE_SIZE_WANTED	(1 << 20)
@@ -37,41 +36,6 @@ struct path {
 	int pipe[2];
 	size_t pipe_size;
 };
-
-static int gone(struct mfd_pump *pump, struct mfd_error *err)
-{
-	int code = mfd_socket_error(pump->socket);
-
-	return mfd_pump_error(pump, code ? code : EPIPE, err);
-}
-
-/* Wait until the channel has data or has ended. Return: 0, or the socket's error. */
-static int wait_channel(struct mfd_pump *pump, struct mfd_error *err)
-{
-	struct pollfd fds[] = {
-		{ .fd = pump->channel, .events = POLLIN },
-		{ .fd = pump->socket, .events = POLLRDHUP },
-	};
-
-	while (poll(fds, 2, -1) < 0)
-		if (errno != EINTR)
-			return mfd_pump_error(pump, errno, err);
-	return fds[1].revents ? gone(pump, err) : 0;
-}
-
-static int wait_socket(struct mfd_pump *pump, struct mfd_error *err)
-{
-	struct pollfd fd = { .fd = pump->socket, .events = POLLOUT };
-	unsigned int patience = pump->session->params.stall_ms;
-	int ready;
-
-	do {
-		ready = poll(&fd, 1, patience && patience <= INT_MAX ? (int)patience : -1);
-	} while (ready < 0 && errno == EINTR);
-	if (!ready)
-		return mfd_pump_stalled(pump, err);
-	return ready < 0 ? mfd_pump_error(pump, errno, err) : 0;
-}
 
 /* Channel to pipe. Return: bytes, 0 at the end of the stream, or an error. */
 static ssize_t fill_pipe(struct path *path, struct mfd_error *err)
@@ -86,7 +50,7 @@ static ssize_t fill_pipe(struct path *path, struct mfd_error *err)
 		if (n >= 0)
 			return n;
 		if (errno == EAGAIN) {
-			ret = wait_channel(pump, err);
+			ret = mfd_pump_wait_channel(pump, err);
 			if (ret)
 				return ret;
 		} else if (errno != EINTR) {
@@ -103,12 +67,12 @@ static int empty_pipe(struct path *path, size_t left, struct mfd_error *err)
 	int ret;
 
 	while (left) {
-		n = splice(path->pipe[0], NULL, pump->socket, NULL, left, SPLICE_F_MOVE);
+		n = splice(path->pipe[0], NULL, pump->socket.fd, NULL, left, SPLICE_F_MOVE);
 		if (n > 0) {
 			left -= n;
 			__atomic_fetch_add(&pump->call.bytes, n, __ATOMIC_RELAXED);
 		} else if (n < 0 && errno == EAGAIN) {
-			ret = wait_socket(pump, err);
+			ret = mfd_pump_wait_socket(pump, err);
 			if (ret)
 				return ret;
 		} else if (n == 0 || errno != EINTR) {
@@ -125,6 +89,8 @@ static int move_all(struct path *path, struct mfd_error *err)
 
 	while ((n = fill_pipe(path, err)) > 0) {
 		ret = empty_pipe(path, n, err);
+		if (!ret)
+			ret = mfd_pump_renew_key(path->pump, err);
 		if (ret)
 			return ret;
 	}

@@ -1,0 +1,297 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+/*
+ * A connection that GnuTLS encrypts, or has the kernel encrypt.
+ *
+ * The handshake checks the other side, and whoever is not who it should be gets nothing but
+ * an alert. A destination's check of our certificate is different: TLS 1.3 has the source
+ * finish first. So a good handshake does not mean that the destination has accepted us, and
+ * stock QEMUs that have not just close the connection.
+ *
+ * Nobody says bye. A QEMU destination never does, nor does it read the one of a source before
+ * it closes the socket, which makes a reset of it.
+ */
+#include <errno.h>
+#include <gnutls/x509.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "error.h"
+#include "tls_conn.h"
+#include "tls_kernel.h"
+
+static struct mfd_tls_gnutls *gnutls_of(const struct mfd_tls_conn *conn)
+{
+	return (struct mfd_tls_gnutls *)conn;
+}
+
+struct mfd_tls_creds *mfd_tls_conn_creds(const struct mfd_tls_gnutls *tls)
+{
+	return tls->creds;
+}
+
+static const char *peer(const struct mfd_tls_gnutls *tls)
+{
+	return tls->creds->server ? "source" : "destination";
+}
+
+/* What the other side's certificate must be good for, and have for a name. */
+static int expect_peer(struct mfd_tls_gnutls *tls, const char *host, struct mfd_error *err)
+{
+	unsigned int nr = 0;
+
+	if (!tls->creds->x509)
+		return 0;
+	tls->wanted[nr++] = (gnutls_typed_vdata_st) {
+		.type = GNUTLS_DT_KEY_PURPOSE_OID,
+		.data = (unsigned char *)(tls->creds->server ? GNUTLS_KP_TLS_WWW_CLIENT :
+							       GNUTLS_KP_TLS_WWW_SERVER),
+	};
+	if (!tls->creds->server) {
+		if (tls->creds->hostname)
+			host = tls->creds->hostname;
+		if (!host)
+			return mfd_error_set(err, EINVAL,
+					     "TLS: which name must the destination's certificate have? Its address has none (hostname)");
+		tls->name = strdup(host);
+		if (!tls->name)
+			return mfd_error_errno(err, ENOMEM, "TLS");
+		tls->wanted[nr++] = (gnutls_typed_vdata_st) {
+			.type = GNUTLS_DT_DNS_HOSTNAME,
+			.data = (unsigned char *)tls->name,
+		};
+	}
+	gnutls_session_set_verify_cert2(tls->handle, tls->wanted, nr, 0);
+	return 0;
+}
+
+static int prepare(struct mfd_tls_gnutls *tls, const char *host, struct mfd_error *err)
+{
+	unsigned int flags = GNUTLS_NONBLOCK | GNUTLS_NO_SIGNAL | GNUTLS_NO_TICKETS;
+	int ret = gnutls_init(&tls->handle,
+			      flags | (tls->creds->server ? GNUTLS_SERVER : GNUTLS_CLIENT));
+
+	if (!ret) {
+		gnutls_session_set_ptr(tls->handle, tls);
+		gnutls_transport_set_int(tls->handle, tls->fd);
+		/* how long it may take is the caller's business */
+		gnutls_handshake_set_timeout(tls->handle, GNUTLS_INDEFINITE_TIMEOUT);
+		ret = mfd_tls_creds_use(tls->creds, tls->handle);
+	}
+	if (ret)
+		return mfd_error_set(err, ENOMEM, "TLS: %s", gnutls_strerror(ret));
+	return expect_peer(tls, host, err);
+}
+
+static void close_conn(struct mfd_tls_conn *conn)
+{
+	struct mfd_tls_gnutls *tls = gnutls_of(conn);
+
+	if (tls->handle)
+		gnutls_deinit(tls->handle);
+	free(tls->name);
+	free(tls);
+}
+
+static int open_conn(struct mfd_tls *creds, int fd, const char *host,
+		     struct mfd_tls_conn **conn, struct mfd_error *err)
+{
+	struct mfd_tls_gnutls *tls = calloc(1, sizeof(*tls));
+	int ret;
+
+	if (!tls)
+		return mfd_error_errno(err, ENOMEM, "TLS");
+	tls->conn.ops = &mfd_tls_conn_ops;
+	tls->creds = (struct mfd_tls_creds *)creds;
+	tls->fd = fd;
+	ret = prepare(tls, host, err);
+	if (ret)
+		close_conn(&tls->conn);
+	else
+		*conn = &tls->conn;
+	return ret;
+}
+
+/* The other side's certificate is not what it should be: in GnuTLS's sentences. */
+static int not_verified(struct mfd_tls_gnutls *tls, struct mfd_error *err)
+{
+	gnutls_datum_t text = { NULL, 0 };
+
+	gnutls_certificate_verification_status_print(
+		gnutls_session_get_verify_cert_status(tls->handle),
+		gnutls_certificate_type_get2(tls->handle, GNUTLS_CTYPE_PEERS), &text, 0);
+	if (tls->name)
+		mfd_error_set(err, EKEYREJECTED,
+			      "TLS: the destination's certificate is not accepted for '%.64s': %.140s",
+			      tls->name, text.data ? (char *)text.data : "");
+	else
+		mfd_error_set(err, EKEYREJECTED, "TLS: the %s's certificate is not accepted: %.140s",
+			      peer(tls), text.data ? (char *)text.data : "");
+	gnutls_free(text.data);
+	mfd_error_of(err, MFD_ERROR_PEER);
+	return -EKEYREJECTED;
+}
+
+static const char *alert_name(gnutls_session_t handle)
+{
+	return gnutls_alert_get_name(gnutls_alert_get(handle));
+}
+
+/* The handshake has failed, with GnuTLS's @code. */
+static int handshake_error(struct mfd_tls_gnutls *tls, int code, struct mfd_error *err)
+{
+	int ret;
+
+	switch (code) {
+	case GNUTLS_E_CERTIFICATE_VERIFICATION_ERROR:
+		ret = not_verified(tls, err);
+		break;
+	case GNUTLS_E_NO_CERTIFICATE_FOUND:
+	case GNUTLS_E_CERTIFICATE_REQUIRED:
+		ret = mfd_error_set(err, EKEYREJECTED, "TLS: the %s has no certificate", peer(tls));
+		break;
+	case GNUTLS_E_FATAL_ALERT_RECEIVED:
+		ret = mfd_error_set(err, EKEYREJECTED,
+				    "TLS: the %s refuses the handshake: \"%.64s\"; its own log may say why",
+				    peer(tls), alert_name(tls->handle));
+		break;
+	case GNUTLS_E_PREMATURE_TERMINATION:
+	case GNUTLS_E_PULL_ERROR:
+	case GNUTLS_E_PUSH_ERROR:
+		ret = mfd_error_set(err, ECONNRESET,
+				    "TLS: the %s closed the connection during the handshake (does it expect TLS?); its own log says why",
+				    peer(tls));
+		break;
+	case GNUTLS_E_UNEXPECTED_PACKET_LENGTH:
+	case GNUTLS_E_UNSUPPORTED_VERSION_PACKET:
+	case GNUTLS_E_UNEXPECTED_PACKET:
+		ret = mfd_error_set(err, EPROTO,
+				    "TLS: the %s does not speak TLS, or an old version of it: %s",
+				    peer(tls), gnutls_strerror(code));
+		break;
+	default:
+		ret = mfd_error_set(err, EPROTO, "TLS: handshake with the %s: %s", peer(tls),
+				    gnutls_strerror(code));
+	}
+	mfd_error_of(err, MFD_ERROR_PEER);
+	gnutls_alert_send_appropriate(tls->handle, code);
+	return ret;
+}
+
+static void note(struct mfd_tls_gnutls *tls)
+{
+	struct mfd_tls_creds *creds = tls->creds;
+	char *text = gnutls_session_get_desc(tls->handle);
+
+	pthread_mutex_lock(&creds->lock);
+	creds->info.connections++;
+	snprintf(creds->info.session, sizeof(creds->info.session), "%s", text ? text : "");
+	pthread_mutex_unlock(&creds->lock);
+	gnutls_free(text);
+}
+
+static int handshake(struct mfd_tls_conn *conn, short *events, struct mfd_error *err)
+{
+	struct mfd_tls_gnutls *tls = gnutls_of(conn);
+	int ret;
+
+	do {
+		ret = gnutls_handshake(tls->handle);
+		if (ret == GNUTLS_E_AGAIN) {
+			*events = gnutls_record_get_direction(tls->handle) ? POLLOUT : POLLIN;
+			return 0;
+		}
+	} while (ret < 0 && !gnutls_error_is_fatal(ret));
+	if (ret < 0)
+		return handshake_error(tls, ret, err);
+	tls->complete = true;
+	note(tls);
+	return 1;
+}
+
+/* GnuTLS's @code as an errno, which is returned the C library's way. */
+static ssize_t fail(struct mfd_tls_gnutls *tls, ssize_t code)
+{
+	switch (code) {
+	case GNUTLS_E_AGAIN:
+		errno = EAGAIN;
+		break;
+	case GNUTLS_E_INTERRUPTED:
+	case GNUTLS_E_WARNING_ALERT_RECEIVED:
+		errno = EINTR;
+		break;
+	case GNUTLS_E_FATAL_ALERT_RECEIVED:
+		tls->alert = alert_name(tls->handle);
+		errno = EPIPE;
+		break;
+	case GNUTLS_E_PULL_ERROR:
+	case GNUTLS_E_PUSH_ERROR:
+		errno = ECONNRESET;
+		break;
+	default:
+		tls->alert = gnutls_strerror(code);
+		errno = EPROTO;
+	}
+	return -1;
+}
+
+static ssize_t send_data(struct mfd_tls_conn *conn, const void *data, size_t size)
+{
+	struct mfd_tls_gnutls *tls = gnutls_of(conn);
+	ssize_t n = gnutls_record_send(tls->handle, data, size);
+
+	return n < 0 ? fail(tls, n) : n;
+}
+
+static ssize_t recv_data(struct mfd_tls_conn *conn, void *data, size_t size)
+{
+	struct mfd_tls_gnutls *tls = gnutls_of(conn);
+	ssize_t n = gnutls_record_recv(tls->handle, data, size);
+
+	if (n == GNUTLS_E_PREMATURE_TERMINATION)
+		return 0;
+	return n < 0 ? fail(tls, n) : n;
+}
+
+static bool buffered(const struct mfd_tls_conn *conn)
+{
+	return gnutls_record_check_pending(gnutls_of(conn)->handle);
+}
+
+static void append(struct mfd_error *err, const char *format, const char *what)
+{
+	size_t used = strlen(err->text);
+
+	snprintf(err->text + used, sizeof(err->text) - used, format, what);
+}
+
+static void explain(const struct mfd_tls_conn *conn, struct mfd_error *err)
+{
+	struct mfd_tls_gnutls *tls = gnutls_of(conn);
+	char byte;
+
+	if (!err || err->size < sizeof(*err) || !tls->complete)
+		return;
+	/* its last word may still be there; data does not matter any more */
+	if (!tls->alert)
+		recv_data(&tls->conn, &byte, sizeof(byte));
+	if (tls->alert)
+		append(err, " (TLS: \"%.64s\")", tls->alert);
+	else if (tls->creds->x509 && !tls->creds->server && tls->creds->has_certificate)
+		append(err, " (TLS: it may have refused client-cert.pem in %.64s)", tls->creds->dir);
+	else if (tls->creds->x509 && !tls->creds->server)
+		append(err, " (TLS: it may want a client-cert.pem in %.64s)", tls->creds->dir);
+}
+
+const struct mfd_tls_ops mfd_tls_conn_ops = {
+	.open = open_conn,
+	.handshake = handshake,
+	.to_kernel = mfd_tls_to_kernel,
+	.renew = mfd_tls_renew,
+	.send = send_data,
+	.recv = recv_data,
+	.buffered = buffered,
+	.explain = explain,
+	.close = close_conn,
+};
