@@ -26,13 +26,14 @@ class Destination(Qemu):
     uri       "tcp" or "unix"; `address` then says where it listens, in mfdsend's words
     machine   the machine type, if it is not to be the default described above
     stays     it does not exit when the migration fails, and can be asked why (from 9.1 on)
+    options   further arguments, e.g. objects
     settings  further migration parameters, by QEMU's name with _ for -
     """
 
     role = "the destination"
 
     def __init__(self, qemu, folder, blocks, channels, uri="unix", machine=None,
-                 uuid=None, stays=False, **settings):
+                 uuid=None, stays=False, options=(), **settings):
         self.folder = folder
         self.blocks = blocks
         total = sum(size for _, size in blocks)
@@ -60,7 +61,7 @@ class Destination(Qemu):
         self.uri = uri
         self.incoming = {"exit_on_error": False} if stays else {}
         self.settings = {"multifd_channels": channels, **settings}
-        super().__init__(arguments, f"{folder}/qmp", f"{folder}/qemu.messages")
+        super().__init__([*arguments, *options], f"{folder}/qmp", f"{folder}/qemu.messages")
 
     def prepare(self):
         version = self.qmp.greeting["version"]["qemu"]

@@ -6,7 +6,10 @@
  * Usage: rounds_sender --to ADDRESS --channels N --zero none|legacy|multifd
  *		--flush section|round --machine NAME [--method none|zlib|zstd]
  *		[--level N] [--seed N] [--rounds N] [--ring-packets N] [--splice]
- *		[--by-fd] [--lose-page] [--image FILE] IDSTR=PAGES=FILE[=KIND]…
+ *		[--by-fd] [--lose-page] [--image FILE] [--tls-creds DIR | --tls-psk FILE]
+ *		[--tls-user NAME] [--tls-hostname NAME] [--tls-priority TEXT]
+ *		[--tls-mode auto|kernel|user] [--tls-key-records N]
+ *		[--scribble SECONDS] IDSTR=PAGES=FILE[=KIND]…
  *
  * Blocks alternate between private anonymous memory and a shared mapping of
  * FILE; with --by-fd, the module gets the latter's fd instead of its address.
@@ -18,6 +21,11 @@
  *
  * --splice: the library moves the packets, not the module.
  *
+ * --tls-…: encrypted; says how at the end.
+ *
+ * --scribble: before the last round, the first block is sent over and over for so long,
+ * while a thread writes to all of its pages all the time.
+ *
  * --lose-page leaves one changed page out of the last round: whoever compares
  * the memory must notice.
  */
@@ -25,14 +33,17 @@
 #include <err.h>
 #include <fcntl.h>
 #include <getopt.h>
+#include <pthread.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <mfd.h>
+#include <mfd_tls.h>
 
 #define PAGE 4096ul
 #define MAX_BLOCKS 8
@@ -364,6 +375,56 @@ static void add_block(char *spec)
 		err(2, "memory for %s", block->idstr);
 }
 
+static _Atomic bool scribbling;
+
+/* As a guest would: whole pages, in no order, without asking anybody. */
+static void *scribble(void *data)
+{
+	struct block *block = data;
+	uint64_t state = 88172645463325252ull;
+
+	while (scribbling) {
+		state ^= state << 13;
+		state ^= state >> 7;
+		state ^= state << 17;
+		memset(block->mem + state % block->pages * PAGE, state >> 32, PAGE);
+	}
+	return NULL;
+}
+
+/* Send the block again and again while it changes; it is all dirty then. */
+static int send_scribbled(struct mfd_session *session, struct block *block, unsigned int seconds,
+			  struct mfd_error *error)
+{
+	time_t until = time(NULL) + seconds;
+	unsigned int rounds = 0;
+	pthread_t thread;
+	int ret = 0;
+
+	memset(block->dirty, 0xff, (block->pages / 64 + 1) * 8);
+	scribbling = true;
+	if (pthread_create(&thread, NULL, scribble, block))
+		errx(1, "no thread");
+	for (; !ret && time(NULL) < until; rounds++) {
+		ret = mfd_send_all(block->handle, 0, error);
+		if (!ret)
+			ret = mfd_round_finish(session, NULL, error);
+	}
+	scribbling = false;
+	pthread_join(thread, NULL);
+	printf("%u rounds while it was written to\n", rounds);
+	return ret;
+}
+
+static void tell_tls(struct mfd_tls *tls)
+{
+	struct mfd_tls_info info = { .size = sizeof(info) };
+
+	if (tls && !mfd_tls_info(tls, &info))
+		printf("tls: %s; %u connections, %u by the kernel, %u new keys\n", info.session,
+		       info.connections, info.kernel, info.key_updates);
+}
+
 static void save(const struct block *block)
 {
 	uint64_t done = 0, length = block->pages * PAGE;
@@ -394,7 +455,16 @@ int main(int argc, char **argv)
 	static const char *const detections[] = { "none", "legacy", "multifd", NULL };
 	static const char *const flushes[] = { "section", "round", NULL };
 	static const char *const methods[] = { "none", "zlib", "zstd", NULL };
+	static const char *const modes[] = { "auto", "kernel", "user", NULL };
 	static const struct option options[] = {
+		{ "tls-creds", required_argument, NULL, 'C' },
+		{ "tls-psk", required_argument, NULL, 'P' },
+		{ "tls-user", required_argument, NULL, 'U' },
+		{ "tls-hostname", required_argument, NULL, 'H' },
+		{ "tls-priority", required_argument, NULL, 'I' },
+		{ "tls-mode", required_argument, NULL, 'O' },
+		{ "tls-key-records", required_argument, NULL, 'K' },
+		{ "scribble", required_argument, NULL, 'B' },
 		{ "to", required_argument, NULL, 't' },
 		{ "channels", required_argument, NULL, 'c' },
 		{ "zero", required_argument, NULL, 'z' },
@@ -415,6 +485,8 @@ int main(int argc, char **argv)
 	struct mfd_session *session;
 	unsigned int round, rounds = 4, i;
 	struct mfd_params params = { .size = sizeof(params) };
+	struct mfd_tls_params tls = { .size = sizeof(tls) };
+	unsigned int scribble_s = 0;
 	const char *to = NULL;
 	bool lose = false, by_fd = false;
 	int c;
@@ -425,6 +497,30 @@ int main(int argc, char **argv)
 	rng_state = 1;
 	while ((c = getopt_long(argc, argv, "", options, NULL)) != -1) {
 		switch (c) {
+		case 'C':
+			tls.dir = optarg;
+			break;
+		case 'P':
+			tls.psk_file = optarg;
+			break;
+		case 'U':
+			tls.psk_user = optarg;
+			break;
+		case 'H':
+			tls.hostname = optarg;
+			break;
+		case 'I':
+			tls.priority = optarg;
+			break;
+		case 'O':
+			tls.mode = choice("mode", optarg, modes);
+			break;
+		case 'K':
+			tls.key_records = strtoull(optarg, NULL, 0);
+			break;
+		case 'B':
+			scribble_s = atoi(optarg);
+			break;
 		case 't':
 			to = optarg;
 			break;
@@ -476,6 +572,8 @@ int main(int argc, char **argv)
 	if (!to || !nr_blocks || rounds < 2)
 		errx(2, "see the usage in the source");
 
+	if ((tls.dir || tls.psk_file) && mfd_tls_source(&params.tls, &tls, &error))
+		errx(1, "%s", error.text);
 	if (mfd_open(&session, NULL, &error) || mfd_setup(session, &params, &error))
 		errx(1, "%s", error.text);
 	for (i = 0; i < nr_blocks; i++) {
@@ -489,6 +587,9 @@ int main(int argc, char **argv)
 	for (round = 0; round < rounds; round++) {
 		struct mfd_round result = { .size = sizeof(result) };
 
+		if (scribble_s && round == rounds - 1 &&
+		    send_scribbled(session, &blocks[0], scribble_s, &error))
+			errx(1, "while it was written to: %s", error.text);
 		for (i = 0; i < nr_blocks; i++) {
 			struct block *block = &blocks[i];
 
@@ -512,6 +613,8 @@ int main(int argc, char **argv)
 	if (mfd_finish(session, &error))
 		errx(1, "%s", error.text);
 	mfd_close(session);
+	tell_tls(params.tls);
+	mfd_tls_free(params.tls);
 	for (i = 0; i < nr_blocks; i++)
 		save(&blocks[i]);
 	return 0;

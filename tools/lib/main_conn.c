@@ -73,7 +73,7 @@ int mfd_main_begin(struct mfd_session *session, int fd, struct mfd_error *err)
 	int ret;
 
 	set_main(session, fd);
-	ret = mfd_socket_secure(session, &session->main, err);
+	ret = mfd_socket_secure(session, &session->main, false, err);
 	if (ret) {
 		mfd_error_prefix(err, "main connection");
 		return ret;

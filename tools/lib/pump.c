@@ -11,6 +11,7 @@
  * send, and so is one that takes nothing while there is.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/sockios.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -102,17 +103,57 @@ static int send_all(struct mfd_pump *pump, struct mfd_error *err)
 	return ret;
 }
 
-/* Does the pump take the bytes out of the channel by itself? */
-static bool takes_bytes(const struct mfd_pump *pump)
+static bool by_splice(const struct mfd_session *session)
 {
-	return pump->session->params.flags & MFD_PARAMS_SPLICE || mfd_link_by_hand(&pump->socket);
+	return session->params.flags & MFD_PARAMS_SPLICE;
+}
+
+/* How much a channel has to carry, in one round and as far as that is known. */
+static uint64_t share(const struct mfd_session *session)
+{
+	const struct mfd_block *block;
+	uint64_t bytes = 0;
+
+	for (block = session->blocks; block; block = block->next)
+		bytes += block->length;
+	return bytes / session->params.channels;
+}
+
+/*
+ * Encrypt the pump's connection, if that is wanted. In the pump's own thread, so that all
+ * channels do it at the same time, and since the first packet has to follow at once: a QEMU
+ * destination reads it without looking at anybody else meanwhile.
+ */
+static int secure(struct mfd_pump *pump, struct mfd_error *err)
+{
+	struct mfd_session *session = pump->session;
+	int ret = mfd_socket_secure(session, &pump->socket, true, err);
+
+	if (!ret && pump->socket.tls)
+		ret = pump->socket.tls->ops->to_kernel(pump->socket.tls, share(session), err);
+	if (!ret && mfd_link_by_hand(&pump->socket) &&
+	    fcntl(pump->channel, F_SETFL, O_RDWR | O_NONBLOCK))
+		ret = mfd_error_errno(err, errno, "fcntl");
+	if (ret < 0) {
+		mfd_error_prefix(err, "channel %u", pump->id);
+		return ret;
+	}
+	pthread_mutex_lock(&session->lock);
+	pump->secured = true;
+	pthread_cond_signal(&session->pump_ended);
+	pthread_mutex_unlock(&session->lock);
+	return 0;
 }
 
 static int move_all(struct mfd_pump *pump, struct mfd_error *err)
 {
+	int ret = secure(pump, err);
+
+	if (ret)
+		return ret;
 	if (mfd_link_by_hand(&pump->socket))
 		return mfd_records(pump, err);
-	return takes_bytes(pump) ? mfd_splice(pump, err) : send_all(pump, err);
+	return by_splice(pump->session) ? mfd_splice(pump, err) : send_all(pump, err);
 }
 
 /* To the end of the stream, in the thread of whoever calls. */
@@ -143,7 +184,7 @@ static int open_channel(struct mfd_pump *pump, struct mfd_error *err)
 {
 	struct mzp_channel_get get = {
 		.size = sizeof(get),
-		.flags = takes_bytes(pump) ? MZP_CHANNEL_NONBLOCK : 0,
+		.flags = by_splice(pump->session) ? MZP_CHANNEL_NONBLOCK : 0,
 		.channel = pump->id,
 	};
 	int ret = mfd_device_call(pump->session, MZP_IOC_CHANNEL, &get, err);
@@ -196,44 +237,6 @@ static void set_socket(struct mfd_pump *pump, int fd)
 	pthread_mutex_unlock(&pump->session->lock);
 }
 
-/* @close_it: else it is the caller's. */
-static void forget_socket(struct mfd_pump *pump, bool close_it)
-{
-	struct mfd_link link = pump->socket;
-
-	set_socket(pump, -1);
-	pump->socket.tls = NULL;
-	mfd_link_close(&link, !close_it);
-}
-
-/* How much a channel has to carry, in one round and as far as that is known. */
-static uint64_t share(const struct mfd_session *session)
-{
-	const struct mfd_block *block;
-	uint64_t bytes = 0;
-
-	for (block = session->blocks; block; block = block->next)
-		bytes += block->length;
-	return bytes / session->params.channels;
-}
-
-/* Encrypt the pump's connection, if that is wanted. */
-static int secure(struct mfd_pump *pump, struct mfd_error *err)
-{
-	int ret = mfd_socket_secure(pump->session, &pump->socket, err);
-
-	if (!ret && pump->socket.tls) {
-		struct mfd_tls_conn *tls = pump->socket.tls;
-
-		ret = tls->ops->to_kernel(tls, share(pump->session), err);
-	}
-	if (ret < 0) {
-		mfd_error_prefix(err, "channel %u", pump->id);
-		mfd_error_channel(err, pump->id);
-	}
-	return ret < 0 ? ret : 0;
-}
-
 int mfd_pump_attach(struct mfd_session *session, unsigned int id, int fd,
 		    struct mfd_error *err)
 {
@@ -245,12 +248,9 @@ int mfd_pump_attach(struct mfd_session *session, unsigned int id, int fd,
 	pump = &session->pumps[id];
 	if (pump->socket.fd >= 0)
 		return mfd_error_set(err, EBUSY, "channel %u has a socket", id);
-	set_socket(pump, fd);
-	ret = secure(pump, err);
+	ret = open_channel(pump, err);
 	if (!ret)
-		ret = open_channel(pump, err);
-	if (ret)
-		forget_socket(pump, false);
+		set_socket(pump, fd);
 	return ret;
 }
 
@@ -264,11 +264,10 @@ int mfd_pumps_connect(struct mfd_session *session, const struct mfd_endpoint *en
 		ret = mfd_socket_connect_to(session, endpoint, &fd, err);
 		if (!ret) {
 			set_socket(&session->pumps[i], fd);
-			ret = secure(&session->pumps[i], err);
-		} else {
-			mfd_error_prefix(err, "channel %u", i);
-			mfd_error_channel(err, i);
+			continue;
 		}
+		mfd_error_prefix(err, "channel %u", i);
+		mfd_error_channel(err, i);
 	}
 	return ret;
 }
@@ -277,8 +276,50 @@ void mfd_pumps_disconnect(struct mfd_session *session)
 {
 	unsigned int i;
 
-	for (i = 0; session->pumps && i < session->params.channels; i++)
-		forget_socket(&session->pumps[i], true);
+	for (i = 0; session->pumps && i < session->params.channels; i++) {
+		if (session->pumps[i].socket.fd >= 0)
+			close(session->pumps[i].socket.fd);
+		set_socket(&session->pumps[i], -1);
+	}
+}
+
+static bool secured(const struct mfd_pump *pump)
+{
+	return pump->secured;
+}
+
+static bool ended(const struct mfd_pump *pump)
+{
+	return pump->ended;
+}
+
+/* Are all pumps so far? If not, wait until one has got on, for a moment. */
+static bool all_are(struct mfd_session *session, bool (*so_far)(const struct mfd_pump *pump))
+{
+	uint64_t then = mfd_now() + MFD_TICK_MS * 1000000ull;
+	struct timespec until = { .tv_sec = then / 1000000000, .tv_nsec = then % 1000000000 };
+	unsigned int i = 0;
+
+	pthread_mutex_lock(&session->lock);
+	while (i < session->params.channels && so_far(&session->pumps[i]))
+		i++;
+	if (i < session->params.channels)
+		pthread_cond_timedwait(&session->pump_ended, &session->lock, &until);
+	pthread_mutex_unlock(&session->lock);
+	return i == session->params.channels;
+}
+
+static int wait_until(struct mfd_session *session, bool (*so_far)(const struct mfd_pump *pump),
+		      struct mfd_error *err)
+{
+	bool all;
+	int ret;
+
+	do {
+		all = all_are(session, so_far);
+		ret = mfd_session_check(session, err);
+	} while (!ret && !all);
+	return ret;
 }
 
 int mfd_pumps_start(struct mfd_session *session, struct mfd_error *err)
@@ -295,7 +336,7 @@ int mfd_pumps_start(struct mfd_session *session, struct mfd_error *err)
 		if (!ret && !own_threads)
 			ret = start_thread(pump, err);
 	}
-	return ret;
+	return ret || own_threads ? ret : wait_until(session, secured, err);
 }
 
 /* The channel, if the caller may run it. */
@@ -351,40 +392,9 @@ void mfd_pumps_shutdown(struct mfd_session *session)
 			shutdown(session->pumps[i].socket.fd, SHUT_RDWR);
 }
 
-static void wait_for_a_pump(struct mfd_session *session)
-{
-	struct timespec until;
-	uint64_t then = mfd_now() + MFD_TICK_MS * 1000000ull;
-
-	until.tv_sec = then / 1000000000;
-	until.tv_nsec = then % 1000000000;
-	pthread_cond_timedwait(&session->pump_ended, &session->lock, &until);
-}
-
-static bool all_ended(const struct mfd_session *session)
-{
-	unsigned int i;
-
-	for (i = 0; i < session->params.channels; i++)
-		if (!session->pumps[i].ended)
-			return false;
-	return true;
-}
-
 int mfd_pumps_drain(struct mfd_session *session, struct mfd_error *err)
 {
-	bool ended;
-	int ret;
-
-	do {
-		pthread_mutex_lock(&session->lock);
-		ended = all_ended(session);
-		if (!ended)
-			wait_for_a_pump(session);
-		pthread_mutex_unlock(&session->lock);
-		ret = mfd_session_check(session, err);
-	} while (!ret && !ended);
-	return ret;
+	return wait_until(session, ended, err);
 }
 
 uint64_t mfd_pumps_unsent(struct mfd_session *session)
@@ -497,7 +507,10 @@ void mfd_pumps_leave(struct mfd_session *session)
 {
 	unsigned int i;
 
-	for (i = 0; session->pumps && i < session->params.channels; i++)
+	for (i = 0; session->pumps && i < session->params.channels; i++) {
+		/* a thread of the parent's may have been at work on it */
+		session->pumps[i].socket.tls = NULL;
 		close_pump(&session->pumps[i]);
+	}
 	free(session->pumps);
 }

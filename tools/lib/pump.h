@@ -15,7 +15,7 @@ struct mfd_pump {
 	pthread_t thread;
 	bool started;
 	bool claimed;			/* by mfd_channel_run; under the session's lock */
-	bool ended;			/* under the session's lock */
+	bool secured, ended;		/* under the session's lock */
 	/* its bytes are what the socket has accepted, however they got there; others look */
 	struct mzp_pump call;
 	uint64_t counted;		/* bytes up to which TLS records were counted */
@@ -46,7 +46,8 @@ void mfd_pumps_disconnect(struct mfd_session *session);
 
 /*
  * Open the channels that are not open yet, and start a thread for each, if they are not
- * the caller's. All have sockets. On failure mfd_pumps_close cleans up.
+ * the caller's; then wait until they are encrypted, if they are to be. All have sockets. On
+ * failure mfd_pumps_close cleans up.
  */
 int mfd_pumps_start(struct mfd_session *session, struct mfd_error *err);
 

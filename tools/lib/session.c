@@ -143,7 +143,7 @@ void mfd_cancel(struct mfd_session *session)
 	mfd_session_fail(session, &why);
 }
 
-static int failure(struct mfd_session *session, struct mfd_error *err)
+int mfd_session_failure(struct mfd_session *session, struct mfd_error *err)
 {
 	int code;
 
@@ -158,7 +158,7 @@ static int failure(struct mfd_session *session, struct mfd_error *err)
 int mfd_session_check(struct mfd_session *session, struct mfd_error *err)
 {
 	mfd_progress_tell(session);
-	return failure(session, err);
+	return mfd_session_failure(session, err);
 }
 
 int mfd_session_expect(struct mfd_session *session, enum mfd_state state,
@@ -178,7 +178,7 @@ int mfd_session_expect(struct mfd_session *session, enum mfd_state state,
 		return mfd_error_set(err, ECHILD,
 				     "%s: the session is that of the process that forked this one, which may only close it",
 				     what);
-	ret = failure(session, err);
+	ret = mfd_session_failure(session, err);
 	if (ret || session->state == state)
 		return ret;
 	return mfd_error_set(err, EINVAL, "%s: the session is %s", what,
@@ -191,7 +191,7 @@ int mfd_session_result(struct mfd_session *session, int ret,
 	if (!ret)
 		return 0;
 	mfd_session_fail(session, why);
-	return failure(session, err);
+	return mfd_session_failure(session, err);
 }
 
 int mfd_session_refuse(int ret, const struct mfd_error *why, struct mfd_error *err)

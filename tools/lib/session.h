@@ -123,6 +123,9 @@ void mfd_session_contradict(struct mfd_session *session);
  */
 int mfd_session_check(struct mfd_session *session, struct mfd_error *err);
 
+/* The same for threads that must not call the program's functions. */
+int mfd_session_failure(struct mfd_session *session, struct mfd_error *err);
+
 /*
  * Is @state the session's state? Otherwise say that it is too early or too late
  * for @what.

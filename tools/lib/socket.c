@@ -16,6 +16,11 @@ static int check(void *session, struct mfd_error *err)
 	return mfd_session_check(session, err);
 }
 
+static int check_aside(void *session, struct mfd_error *err)
+{
+	return mfd_session_failure(session, err);
+}
+
 static struct mfd_wait patience(struct mfd_session *session)
 {
 	uint32_t stall_ms = session->params.stall_ms;
@@ -91,12 +96,15 @@ int mfd_socket_connect(struct mfd_session *session, const struct mfd_address *ad
 	return ret ? ret : connected(session, endpoint, fd, err);
 }
 
-int mfd_socket_secure(struct mfd_session *session, struct mfd_link *link, struct mfd_error *err)
+int mfd_socket_secure(struct mfd_session *session, struct mfd_link *link, bool aside,
+		      struct mfd_error *err)
 {
 	struct mfd_wait wait = patience(session);
 	const char *host = *session->host ? session->host : NULL;
 
 	if (!session->params.tls)
 		return 0;
+	if (aside)
+		wait.check = check_aside;
 	return mfd_link_secure(link, session->params.tls, host, &wait, err);
 }

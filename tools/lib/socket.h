@@ -17,8 +17,11 @@ int mfd_socket_connect(struct mfd_session *session, const struct mfd_address *ad
 int mfd_socket_connect_to(struct mfd_session *session, const struct mfd_endpoint *endpoint,
 			  int *fd, struct mfd_error *err);
 
-/* Encrypt @link if the session's parameters want it. After an error it is to be closed. */
-int mfd_socket_secure(struct mfd_session *session, struct mfd_link *link,
+/*
+ * Encrypt @link if the session's parameters want it. After an error it is to be closed.
+ * @aside: in a thread of the library's own.
+ */
+int mfd_socket_secure(struct mfd_session *session, struct mfd_link *link, bool aside,
 		      struct mfd_error *err);
 
 #endif /* MFD_PRIVATE_SOCKET_H */
