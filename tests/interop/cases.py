@@ -4,11 +4,13 @@
 
 import sys
 
+import encrypted
 import killed
 import matrix
 import relayed
 
 if __name__ == "__main__":
+    encrypted.register()
     killed.register()
     relayed.register()
     sys.exit(matrix.main())

@@ -6,8 +6,8 @@
  * Usage: rounds_sender --to ADDRESS --channels N --zero none|legacy|multifd
  *		--flush section|round --machine NAME [--method none|zlib|zstd]
  *		[--level N] [--seed N] [--rounds N] [--ring-packets N] [--splice]
- *		[--by-fd] [--lose-page] [--image FILE] [--tls-creds DIR | --tls-psk FILE]
- *		[--tls-user NAME] [--tls-hostname NAME] [--tls-priority TEXT]
+ *		[--by-fd] [--lose-page] [--image FILE] [--tls-creds DIR | --tls-psk FILE:USER]
+ *		[--tls-hostname NAME] [--tls-priority TEXT] [--cancel MS]
  *		[--tls-mode auto|kernel|user] [--tls-key-records N]
  *		[--scribble SECONDS] IDSTR=PAGES=FILE[=KIND]…
  *
@@ -22,6 +22,9 @@
  * --splice: the library moves the packets, not the module.
  *
  * --tls-…: encrypted; says how at the end.
+ *
+ * --cancel: the migration is cancelled so long after it began to connect; says how long
+ * connecting took after that.
  *
  * --scribble: before the last round, the first block is sent over and over for so long,
  * while a thread writes to all of its pages all the time.
@@ -375,6 +378,25 @@ static void add_block(char *spec)
 		err(2, "memory for %s", block->idstr);
 }
 
+static unsigned int cancel_ms;
+static double cancelled_ms;
+
+static double now_ms(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return now.tv_sec * 1e3 + now.tv_nsec / 1e6;
+}
+
+static void *cancel(void *session)
+{
+	usleep(cancel_ms * 1000);
+	cancelled_ms = now_ms();
+	mfd_cancel(session);
+	return NULL;
+}
+
 static _Atomic bool scribbling;
 
 /* As a guest would: whole pages, in no order, without asking anybody. */
@@ -459,7 +481,7 @@ int main(int argc, char **argv)
 	static const struct option options[] = {
 		{ "tls-creds", required_argument, NULL, 'C' },
 		{ "tls-psk", required_argument, NULL, 'P' },
-		{ "tls-user", required_argument, NULL, 'U' },
+		{ "cancel", required_argument, NULL, 'x' },
 		{ "tls-hostname", required_argument, NULL, 'H' },
 		{ "tls-priority", required_argument, NULL, 'I' },
 		{ "tls-mode", required_argument, NULL, 'O' },
@@ -487,6 +509,7 @@ int main(int argc, char **argv)
 	struct mfd_params params = { .size = sizeof(params) };
 	struct mfd_tls_params tls = { .size = sizeof(tls) };
 	unsigned int scribble_s = 0;
+	pthread_t canceller;
 	const char *to = NULL;
 	bool lose = false, by_fd = false;
 	int c;
@@ -501,10 +524,12 @@ int main(int argc, char **argv)
 			tls.dir = optarg;
 			break;
 		case 'P':
+			tls.psk_user = strrchr(optarg, ':') + 1;
+			*strrchr(optarg, ':') = 0;
 			tls.psk_file = optarg;
 			break;
-		case 'U':
-			tls.psk_user = optarg;
+		case 'x':
+			cancel_ms = atoi(optarg);
 			break;
 		case 'H':
 			tls.hostname = optarg;
@@ -581,8 +606,13 @@ int main(int argc, char **argv)
 		if (hand_over(session, &blocks[i], by_fd, &error))
 			errx(1, "%s", error.text);
 	}
-	if (mfd_connect(session, to, &error))
+	if (cancel_ms && pthread_create(&canceller, NULL, cancel, session))
+		errx(1, "no thread");
+	if (mfd_connect(session, to, &error)) {
+		if (cancel_ms)
+			printf("%.0f ms after it was cancelled\n", now_ms() - cancelled_ms);
 		errx(1, "%s", error.text);
+	}
 
 	for (round = 0; round < rounds; round++) {
 		struct mfd_round result = { .size = sizeof(result) };

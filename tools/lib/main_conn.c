@@ -152,7 +152,8 @@ static uint64_t unsent(struct mfd_session *session)
 static int gave_up(struct mfd_session *session, int code, struct mfd_error *err)
 {
 	mfd_error_set(err, code,
-		      "main connection: the destination gave up before the end; its own log says why");
+		      "main connection: the destination gave up before the end; its own log says why%s",
+		      mfd_session_suspects_tls(session));
 	mfd_link_explain(&session->main, err);
 	mfd_error_of(err, MFD_ERROR_PEER);
 	return -code;
@@ -176,7 +177,8 @@ static int listen_to(struct mfd_session *session, struct mfd_error *err)
 			return errno == EAGAIN || errno == EINTR ? 0 : gave_up(session, errno, err);
 		if (!n)
 			return mfd_error_set(err, EPIPE,
-					     "main connection: the destination has ended it without saying how it went; its own log says more");
+					     "main connection: the destination has ended it without saying how it went; its own log says more%s",
+					     mfd_session_suspects_tls(session));
 		ret = mfd_return_path_take(&session->return_path, n, err);
 	} while (!ret);
 	return ret;

@@ -32,8 +32,8 @@ int mfd_pump_error(struct mfd_pump *pump, int code, struct mfd_error *err)
 {
 	if (code == EPIPE || code == ECONNRESET)
 		mfd_error_set(err, code,
-			      "channel %u: the destination closed the connection; its own log says why",
-			      pump->id);
+			      "channel %u: the destination closed the connection; its own log says why%s",
+			      pump->id, mfd_session_suspects_tls(pump->session));
 	else
 		mfd_error_errno(err, code, "channel %u", pump->id);
 	mfd_link_explain(&pump->socket, err);

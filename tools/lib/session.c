@@ -155,6 +155,11 @@ int mfd_session_failure(struct mfd_session *session, struct mfd_error *err)
 	return -code;
 }
 
+const char *mfd_session_suspects_tls(const struct mfd_session *session)
+{
+	return session->params.tls || session->rounds ? "" : " (does it expect TLS?)";
+}
+
 int mfd_session_check(struct mfd_session *session, struct mfd_error *err)
 {
 	mfd_progress_tell(session);

@@ -127,6 +127,12 @@ int mfd_session_check(struct mfd_session *session, struct mfd_error *err);
 int mfd_session_failure(struct mfd_session *session, struct mfd_error *err);
 
 /*
+ * For the end of an error's text: a destination that expects TLS closes connections without
+ * it, early, and does not say why. Empty where that cannot be it.
+ */
+const char *mfd_session_suspects_tls(const struct mfd_session *session);
+
+/*
  * Is @state the session's state? Otherwise say that it is too early or too late
  * for @what.
  */

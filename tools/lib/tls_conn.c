@@ -160,8 +160,8 @@ static int handshake_error(struct mfd_tls_gnutls *tls, int code, struct mfd_erro
 	case GNUTLS_E_PULL_ERROR:
 	case GNUTLS_E_PUSH_ERROR:
 		ret = mfd_error_set(err, ECONNRESET,
-				    "TLS: the %s closed the connection during the handshake (does it expect TLS?); its own log says why",
-				    peer(tls));
+				    "TLS: the %s closed the connection during the handshake (does it expect TLS%s?); its own log says why",
+				    peer(tls), tls->creds->psk_client ? ", and this user's key" : "");
 		break;
 	case GNUTLS_E_UNEXPECTED_PACKET_LENGTH:
 	case GNUTLS_E_UNSUPPORTED_VERSION_PACKET:
