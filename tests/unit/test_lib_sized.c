@@ -104,7 +104,7 @@ PADLESS(mfd_compat, detection);
 PADLESS(mfd_recv_progress, ns);
 PADLESS(mfd_recv_channel_stats, bytes);
 PADLESS(mfd_recv_packet, payload_size);
-PADLESS(mfd_recv_params, opaque);
+PADLESS(mfd_recv_params, tls);
 
 TEST(an_error_without_a_size_is_left_alone)
 {

@@ -138,6 +138,8 @@ struct mfd_recv_packet {
  * @stranger: called for each connection that is turned away since it is not the
  *	source, with the reason; by mfd_recv_run, in its thread. Or NULL
  * @opaque: passed to these functions
+ * @tls: what the connections are encrypted with, from mfd_tls_destination of libmfd-tls; NULL:
+ *	they are not. It stays the caller's, who keeps it until mfd_recv_close.
  */
 struct mfd_recv_params {
 	uint32_t size;
@@ -154,6 +156,7 @@ struct mfd_recv_params {
 	void (*progress)(const struct mfd_recv_progress *now, void *opaque);
 	void (*stranger)(const struct mfd_error *why, void *opaque);
 	void *opaque;
+	struct mfd_tls *tls;
 };
 
 /**

@@ -81,7 +81,7 @@ static int init_workers(struct mfd_recv *recv)
 		return -ENOMEM;
 	for (i = 0; i < recv->params.channels; i++) {
 		recv->workers[i].recv = recv;
-		recv->workers[i].socket.fd = -1;
+		recv->workers[i].socket.link = MFD_LINK_NONE;
 		recv->workers[i].channel.id = i;
 		recv->workers[i].channel.rules = &recv->rules;
 	}
@@ -101,7 +101,7 @@ static int open_recv(struct mfd_recv **out, const struct mfd_recv_params *params
 		return mfd_error_errno(err, ENOMEM, "cannot receive");
 	recv->failure = MFD_ERROR_NONE;
 	recv->listener.fd = -1;
-	recv->main_socket.fd = -1;
+	recv->main_socket.link = MFD_LINK_NONE;
 	copy_params(recv, params);
 	init_lock(recv);
 	recv->cancel = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
@@ -283,10 +283,14 @@ static int flush(struct mfd_recv_main *in, struct mfd_error *err)
 /* There is always room for the few bytes, unless the source does not read them. */
 static int reply(struct mfd_recv_main *in, const void *data, size_t size, struct mfd_error *err)
 {
-	ssize_t n = send(recv_of(in)->main_socket.fd, data, size, MSG_NOSIGNAL | MSG_DONTWAIT);
+	struct mfd_link *link = &recv_of(in)->main_socket.link;
+	ssize_t n = mfd_link_send(link, data, size);
 
-	if (n < 0 && errno != EAGAIN)
-		return mfd_error_errno(err, errno, "the source is gone");
+	if (n < 0 && errno != EAGAIN) {
+		n = mfd_error_errno(err, errno, "the source is gone");
+		mfd_link_explain(link, err);
+		return n;
+	}
 	return n == (ssize_t)size ? 0 : mfd_recv_reject(err, RECV_DEAF, "%s", "");
 }
 
@@ -313,7 +317,7 @@ static int receive(struct mfd_recv *recv, struct mfd_error *err)
 		return ret;
 	/* without a return path, libmfd's source ends the channels when it sees this */
 	if (!recv->main.return_path)
-		shutdown(recv->main_socket.fd, SHUT_WR);
+		shutdown(recv->main_socket.link.fd, SHUT_WR);
 	return mfd_recv_workers_finish(recv, err);
 }
 
@@ -345,26 +349,25 @@ static int conclude(struct mfd_recv *recv, struct mfd_error *err)
  * unread, which there may be none of; there, a byte for the source has to do, since a
  * destination never says anything else.
  */
-static void refuse(struct mfd_recv *recv, int fd)
+static void refuse(struct mfd_recv *recv, struct mfd_link *link)
 {
 	static const struct linger reset = { .l_onoff = 1 };
 
-	if (fd == recv->main_socket.fd && recv->main.return_path)
+	if (link == &recv->main_socket.link && recv->main.return_path)
 		mfd_recv_main_shut(&recv->main, true, NULL);
 	else if (recv->listener.address.local)
-		send(fd, "", 1, MSG_NOSIGNAL | MSG_DONTWAIT);
+		mfd_link_send(link, "", 1);
 	else
-		setsockopt(fd, SOL_SOCKET, SO_LINGER, &reset, sizeof(reset));
+		setsockopt(link->fd, SOL_SOCKET, SO_LINGER, &reset, sizeof(reset));
 }
 
 static void close_socket(struct mfd_recv *recv, struct mfd_recv_socket *socket, bool failed)
 {
-	if (socket->fd < 0)
+	if (socket->link.fd < 0)
 		return;
 	if (failed)
-		refuse(recv, socket->fd);
-	close(socket->fd);
-	socket->fd = -1;
+		refuse(recv, &socket->link);
+	mfd_link_close(&socket->link, false);
 }
 
 /*

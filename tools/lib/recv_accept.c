@@ -13,6 +13,9 @@
  * migration, before any memory is touched: it most likely is the source that is
  * wrong, and would wait for ever. Only who was there before it and has not said a word
  * is a stranger still.
+ *
+ * If connections are to be encrypted, that word comes after a handshake. All shake hands at
+ * the same time, as far as each gets without waiting.
  */
 #include <errno.h>
 #include <poll.h>
@@ -20,14 +23,18 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "link.h"
 #include "recv_accept.h"
 #include "recv_check.h"
 #include "recv_hello.h"
 
 struct newcomer {
-	int fd;			/* -1: nobody */
+	struct mfd_link link;	/* none: nobody */
 	uint64_t since;		/* ns */
 	bool early;		/* was there before the source was */
+	bool shaking;		/* hands, still */
+	bool spoke;		/* in the handshake */
+	short events;		/* of poll(), that it waits for */
 	struct mfd_recv_hello hello;
 };
 
@@ -46,9 +53,14 @@ static bool begun(const struct reception *all)
 	return all->recv->heard;
 }
 
+static bool present(const struct newcomer *newcomer)
+{
+	return newcomer->link.fd >= 0;
+}
+
 static void forget(struct reception *all, struct newcomer *newcomer)
 {
-	newcomer->fd = -1;
+	newcomer->link = MFD_LINK_NONE;
 	all->waiting--;
 }
 
@@ -57,7 +69,7 @@ static void dismiss(struct reception *all, struct newcomer *newcomer, const stru
 {
 	struct mfd_recv *recv = all->recv;
 
-	close(newcomer->fd);
+	mfd_link_close(&newcomer->link, false);
 	forget(all, newcomer);
 	recv->strangers++;
 	if (recv->params.stranger)
@@ -67,8 +79,14 @@ static void dismiss(struct reception *all, struct newcomer *newcomer, const stru
 /* It was there before the source was, and has not even said what kind it is. */
 static bool silent_stranger(const struct newcomer *newcomer)
 {
-	return newcomer->fd >= 0 && newcomer->early &&
+	return present(newcomer) && newcomer->early &&
 	       newcomer->hello.used < sizeof(newcomer->hello.init.magic);
+}
+
+/* Who has shown who it is may be a source that has nothing to say yet. */
+static bool stranger_than(const struct newcomer *a, const struct newcomer *b)
+{
+	return a->shaking != b->shaking ? a->shaking : a->since < b->since;
 }
 
 /* Make room at the cost of who has been silent for longest; NULL: there is none. */
@@ -80,7 +98,7 @@ static struct newcomer *make_place(struct reception *all)
 
 	for (i = 0; i < all->wanted; i++)
 		if (silent_stranger(&all->newcomers[i]) &&
-		    (!oldest || all->newcomers[i].since < oldest->since))
+		    (!oldest || stranger_than(&all->newcomers[i], oldest)))
 			oldest = &all->newcomers[i];
 	if (oldest) {
 		mfd_error_set(&why, ETIMEDOUT, "it was silent, and its place was needed");
@@ -95,7 +113,7 @@ static struct newcomer *find_place(struct reception *all)
 
 	if (all->known + all->waiting == all->wanted)
 		return make_place(all);
-	while (newcomer->fd >= 0)
+	while (present(newcomer))
 		newcomer++;
 	return newcomer;
 }
@@ -109,11 +127,24 @@ static bool has_left(int fd)
 	return !n || (n < 0 && errno == ECONNRESET);
 }
 
+static int let_in(struct reception *all, struct newcomer *place, int fd, struct mfd_error *err)
+{
+	struct mfd_tls *tls = all->recv->params.tls;
+
+	*place = (struct newcomer) {
+		.link.fd = fd, .since = mfd_now(), .early = !begun(all), .shaking = tls,
+		.events = POLLIN,
+	};
+	all->waiting++;
+	return tls ? tls->ops->open(tls, fd, NULL, &place->link.tls, err) : 0;
+}
+
 /* Return: 1: somebody was at the door, 0: nobody; an error. */
 static int greet(struct reception *all, struct mfd_error *err)
 {
 	int fd = mfd_recv_listener_accept(&all->recv->listener, err);
 	struct newcomer *place;
+	int ret;
 
 	if (fd < 0)
 		return fd == -EAGAIN ? 0 : fd;
@@ -126,9 +157,8 @@ static int greet(struct reception *all, struct mfd_error *err)
 		close(fd);
 		return mfd_recv_reject(err, RECV_CONNECTIONS, "%u", all->wanted);
 	}
-	*place = (struct newcomer) { .fd = fd, .since = mfd_now(), .early = !begun(all) };
-	all->waiting++;
-	return 1;
+	ret = let_in(all, place, fd, err);
+	return ret ? ret : 1;
 }
 
 static int introduce(struct reception *all, struct newcomer *newcomer, enum mfd_recv_kind kind,
@@ -138,10 +168,10 @@ static int introduce(struct reception *all, struct newcomer *newcomer, enum mfd_
 	struct mfd_recv_socket *socket = kind == MFD_RECV_MAIN ? &recv->main_socket :
 								  &recv->workers[id].socket;
 
-	if (socket->fd >= 0)
+	if (socket->link.fd >= 0)
 		return kind == MFD_RECV_MAIN ? mfd_recv_reject(err, RECV_MAIN_TWICE, "%s", "") :
 					       mfd_recv_reject(err, RECV_CHANNEL_TWICE, "%u", id);
-	mfd_recv_socket_init(socket, recv, newcomer->fd,
+	mfd_recv_socket_init(socket, recv, &newcomer->link,
 			     kind == MFD_RECV_MAIN ? MFD_RECV_TICK_MS : -1);
 	socket->input.bytes = newcomer->hello.used;
 	recv->heard = mfd_now();
@@ -152,20 +182,42 @@ static int introduce(struct reception *all, struct newcomer *newcomer, enum mfd_
 	return 0;
 }
 
+/* Return: 1: it is who it should be, 0: it has not shown that yet; an error. */
+static int shake_hands(struct newcomer *newcomer, struct mfd_error *err)
+{
+	struct mfd_tls_conn *tls = newcomer->link.tls;
+	char byte;
+	int ret;
+
+	if (!newcomer->spoke)
+		newcomer->spoke = recv(newcomer->link.fd, &byte, sizeof(byte),
+				       MSG_PEEK | MSG_DONTWAIT) > 0;
+	ret = tls->ops->handshake(tls, &newcomer->events, err);
+	if (ret <= 0)
+		return ret;
+	newcomer->shaking = false;
+	newcomer->events = POLLIN;
+	return 1;
+}
+
 /* Return: 1: it has said more, 0: nothing now; an error, also if it has left. */
 static int hear_out(struct newcomer *newcomer, size_t need, struct mfd_error *err)
 {
 	struct mfd_recv_hello *hello = &newcomer->hello;
-	ssize_t n = read(newcomer->fd, hello->bytes + hello->used, need);
+	ssize_t n = mfd_link_recv(&newcomer->link, hello->bytes + hello->used, need);
 
+	if (n > 0) {
+		hello->used += n;
+		return 1;
+	}
 	if (n < 0 && (errno == EAGAIN || errno == EINTR))
 		return 0;
 	if (n < 0)
-		return mfd_error_errno(err, errno, "a new connection");
-	if (!n)
-		return mfd_recv_reject(err, RECV_HANDSHAKE, "after %zu bytes", hello->used);
-	hello->used += n;
-	return 1;
+		mfd_error_errno(err, errno, "a new connection");
+	else
+		mfd_recv_reject(err, RECV_HANDSHAKE, "after %zu bytes", hello->used);
+	mfd_link_explain(&newcomer->link, err);
+	return -err->code;
 }
 
 /*
@@ -179,7 +231,7 @@ static int judge(struct reception *all, struct newcomer *newcomer, const struct 
 	const struct mfd_recv_hello *hello = &newcomer->hello;
 
 	if (hello->used == sizeof(hello->bytes) ||
-	    (begun(all) && hello->used && !silent_stranger(newcomer))) {
+	    (begun(all) && (hello->used || newcomer->spoke) && !silent_stranger(newcomer))) {
 		mfd_error_copy(err, why);
 		return -why->code;
 	}
@@ -193,9 +245,12 @@ static int listen_to(struct reception *all, struct newcomer *newcomer, struct mf
 	struct mfd_error why = MFD_ERROR_NONE;
 	enum mfd_recv_kind kind;
 	unsigned int id = 0;
-	int ret;
+	int ret = newcomer->shaking ? shake_hands(newcomer, &why) : 1;
 
-	while ((ret = mfd_recv_hello_parse(&newcomer->hello, &all->recv->params, &kind, &id,
+	if (!ret)
+		return 0;
+	while (ret > 0 &&
+	       (ret = mfd_recv_hello_parse(&newcomer->hello, &all->recv->params, &kind, &id,
 					   &why)) > 0) {
 		ret = hear_out(newcomer, ret, &why);
 		if (!ret)
@@ -213,12 +268,14 @@ static int check_patience(struct reception *all, struct mfd_error *err)
 	struct newcomer *newcomer;
 	unsigned int i;
 
-	mfd_error_set(&why, ETIMEDOUT, "a connection has not said for %.1f s what it is",
-		      all->recv->params.stall_ms / 1e3);
 	for (i = 0; patience && i < all->wanted; i++) {
 		newcomer = &all->newcomers[i];
-		if (newcomer->fd < 0 || now - newcomer->since <= patience)
+		if (!present(newcomer) || now - newcomer->since <= patience)
 			continue;
+		mfd_error_set(&why, ETIMEDOUT, newcomer->shaking ?
+			      "TLS: a connection has not completed its handshake for %.1f s" :
+			      "a connection has not said for %.1f s what it is",
+			      all->recv->params.stall_ms / 1e3);
 		if (begun(all) && !silent_stranger(newcomer)) {
 			mfd_error_copy(err, &why);
 			return -ETIMEDOUT;
@@ -233,7 +290,9 @@ static void watch(struct reception *all)
 	unsigned int i;
 
 	for (i = 0; i < all->wanted; i++)
-		all->fds[i] = (struct pollfd) { .fd = all->newcomers[i].fd, .events = POLLIN };
+		all->fds[i] = (struct pollfd) {
+			.fd = all->newcomers[i].link.fd, .events = all->newcomers[i].events,
+		};
 	all->fds[i++] = (struct pollfd) { .fd = all->recv->listener.fd, .events = POLLIN };
 	all->fds[i] = (struct pollfd) { .fd = all->recv->cancel, .events = POLLIN };
 }
@@ -249,7 +308,7 @@ static int serve(struct reception *all, struct mfd_error *err)
 	int ret = 0;
 
 	for (i = 0; i < all->wanted && !ret; i++)
-		if (all->newcomers[i].fd >= 0 && (more || all->fds[i].revents))
+		if (present(&all->newcomers[i]) && (more || all->fds[i].revents))
 			ret = listen_to(all, &all->newcomers[i], err);
 	if (!ret && more)
 		ret = greet(all, err);
@@ -285,7 +344,7 @@ static int make_room(struct reception *all)
 	if (!all->newcomers || !all->fds)
 		return -ENOMEM;
 	for (i = 0; i < all->wanted; i++)
-		all->newcomers[i].fd = -1;
+		all->newcomers[i].link = MFD_LINK_NONE;
 	return 0;
 }
 
@@ -300,8 +359,7 @@ int mfd_recv_accept(struct mfd_recv *recv, struct mfd_error *err)
 	else
 		ret = receive_all(&all, err);
 	for (i = 0; all.waiting && i < all.wanted; i++)
-		if (all.newcomers[i].fd >= 0)
-			close(all.newcomers[i].fd);
+		mfd_link_close(&all.newcomers[i].link, false);
 	free(all.newcomers);
 	free(all.fds);
 	mfd_recv_listener_close(&recv->listener);

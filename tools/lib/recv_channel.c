@@ -79,7 +79,10 @@ static int populate(struct mfd_recv_channel *channel, const struct run *run,
 						   true, err) : 0;
 }
 
-/* Have memory for normal pages that were not written so far. A decompressor will write to them. */
+/*
+ * Have memory for normal pages that were not written so far. Somebody will write to them who
+ * does not notice that there is none: a decompressor, or an input by hand.
+ */
 static int populate_normal(struct mfd_recv_channel *channel, struct mfd_error *err)
 {
 	struct mfd_recv_header *header = &channel->header;
@@ -168,13 +171,16 @@ static int receive_normal(struct mfd_recv_channel *channel, struct mfd_error *er
 {
 	struct iovec pages[IOV_MAX_PACKET];
 	size_t size = channel->header.packet.payload_size;
-	int ret;
+	int ret = 0;
 
 	if (!channel->header.packet.normal_pages)
 		return 0;
 	if (channel->method)
 		return receive_compressed(channel, size, err);
-	ret = read_payload(channel, pages, normal_pages(channel, pages), size, err);
+	if (channel->input->by_hand)
+		ret = populate_normal(channel, err);
+	if (!ret)
+		ret = read_payload(channel, pages, normal_pages(channel, pages), size, err);
 	return ret == -EFAULT ? blame(channel, ret, err) : ret;
 }
 

@@ -14,7 +14,7 @@
 	/* who connects */ \
 	CHECK(MAGIC, "wrong magic") \
 	CHECK(VERSION, "unknown version") \
-	CHECK(TLS, "the source uses TLS, which is not supported here") \
+	CHECK(TLS, "the source uses TLS, but no credentials were given for it here") \
 	CHECK(HANDSHAKE, "the connection ended before it said what it is") \
 	CHECK(CHANNEL_ID, "channel id out of range") \
 	CHECK(CHANNEL_TWICE, "a second connection with the same channel id") \

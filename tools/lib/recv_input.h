@@ -24,6 +24,8 @@ struct mfd_recv_input {
 			struct mfd_error *err);
 	/* Would reading not wait, be it for bytes or for the end? */
 	bool (*ready)(struct mfd_recv_input *input);
+	/* It writes memory as anybody does: a page that cannot be had is a signal, not EFAULT. */
+	bool by_hand;
 	_Atomic uint64_t bytes;		/* that were read so far */
 };
 

@@ -2,6 +2,10 @@
 /*
  * Reading from a socket without ever getting stuck: it is non-blocking, and who
  * waits for it waits for the end of the migration as well.
+ *
+ * What is encrypted is read by a TLS library, a record at a time, which is larger than what
+ * is wanted of it mostly. The rest is not in the socket any more: poll(2) says nothing of it.
+ * So nobody waits before there is nothing to be read.
  */
 #include <errno.h>
 #include <poll.h>
@@ -14,10 +18,10 @@ static int stopped(struct mfd_error *err)
 	return mfd_error_set(err, ECANCELED, "the migration is over already");
 }
 
-static int wait_readable(struct mfd_recv_socket *socket, struct mfd_error *err)
+static int poll_socket(struct mfd_recv_socket *socket, struct mfd_error *err)
 {
 	struct pollfd fds[] = {
-		{ .fd = socket->fd, .events = POLLIN },
+		{ .fd = socket->link.fd, .events = POLLIN },
 		{ .fd = socket->recv->cancel, .events = POLLIN },
 	};
 	int ret;
@@ -34,11 +38,42 @@ static int wait_readable(struct mfd_recv_socket *socket, struct mfd_error *err)
 	}
 }
 
-static int read_error(int code, struct mfd_error *err)
+static int wait_readable(struct mfd_recv_socket *socket, struct mfd_error *err)
+{
+	int ret;
+
+	socket->waiting = true;
+	ret = poll_socket(socket, err);
+	socket->waiting = false;
+	return ret;
+}
+
+static int read_error(struct mfd_recv_socket *socket, int code, struct mfd_error *err)
 {
 	if (code == EFAULT)
 		return mfd_error_set(err, code, "guest memory cannot be written");
-	return mfd_error_errno(err, code, "the source is gone");
+	mfd_error_errno(err, code, "the source is gone");
+	mfd_link_explain(&socket->link, err);
+	return -code;
+}
+
+/* What the first record has, and the end of it; more of them would be another call each. */
+static ssize_t read_record(struct mfd_link *link, const struct iovec *iov, int count)
+{
+	ssize_t n = mfd_link_recv(link, iov->iov_base, iov->iov_len), sum = n;
+
+	while (n == (ssize_t)iov->iov_len && --count && link->tls->ops->buffered(link->tls)) {
+		iov++;
+		n = mfd_link_recv(link, iov->iov_base, iov->iov_len);
+		if (n > 0)
+			sum += n;
+	}
+	return sum;
+}
+
+static ssize_t read_link(struct mfd_link *link, const struct iovec *iov, int count)
+{
+	return link->tls ? read_record(link, iov, count) : readv(link->fd, iov, count);
 }
 
 static ssize_t read_socket(struct mfd_recv_input *input, const struct iovec *iov, int count,
@@ -48,11 +83,11 @@ static ssize_t read_socket(struct mfd_recv_input *input, const struct iovec *iov
 	ssize_t n;
 	int ret;
 
-	while ((n = readv(socket->fd, iov, count)) < 0) {
+	while ((n = read_link(&socket->link, iov, count)) < 0) {
 		if (errno == EINTR)
 			continue;
 		if (errno != EAGAIN)
-			return read_error(errno, err);
+			return read_error(socket, errno, err);
 		ret = wait_readable(socket, err);
 		if (ret)
 			return ret;
@@ -63,19 +98,37 @@ static ssize_t read_socket(struct mfd_recv_input *input, const struct iovec *iov
 	return ret ? ret : n;
 }
 
-static bool ready(struct mfd_recv_input *input)
+static bool readable(const struct mfd_recv_socket *socket)
 {
-	struct pollfd fd = { .fd = ((struct mfd_recv_socket *)input)->fd, .events = POLLIN };
+	struct pollfd fd = { .fd = socket->link.fd, .events = POLLIN };
 
 	return poll(&fd, 1, 0) > 0;
 }
 
-void mfd_recv_socket_init(struct mfd_recv_socket *socket, struct mfd_recv *recv, int fd,
-			  int tick_ms)
+static bool ready(struct mfd_recv_input *input)
+{
+	struct mfd_recv_socket *socket = (struct mfd_recv_socket *)input;
+	const struct mfd_tls_conn *tls = socket->link.tls;
+
+	return (tls && tls->ops->buffered(tls)) || readable(socket);
+}
+
+/*
+ * What was read between the two looks at @waiting would not be in the socket any more, nor
+ * counted yet.
+ */
+bool mfd_recv_socket_idle(struct mfd_recv_socket *socket)
+{
+	return socket->waiting && !readable(socket) && socket->waiting;
+}
+
+void mfd_recv_socket_init(struct mfd_recv_socket *socket, struct mfd_recv *recv,
+			  const struct mfd_link *link, int tick_ms)
 {
 	socket->input.read = read_socket;
 	socket->input.ready = ready;
+	socket->input.by_hand = link->tls;
 	socket->recv = recv;
-	socket->fd = fd;
+	socket->link = *link;
 	socket->tick_ms = tick_ms;
 }

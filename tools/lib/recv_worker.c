@@ -136,7 +136,7 @@ static bool complete(struct mfd_recv *recv, struct mfd_recv_worker *worker)
 	if (worker->ended || !recv->main.return_path)
 		return worker->ended;
 	return worker->reached == recv->released &&
-	       !worker->socket.input.ready(&worker->socket.input) &&
+	       mfd_recv_socket_idle(&worker->socket) &&
 	       mfd_recv_channel_settled(&worker->channel);
 }
 

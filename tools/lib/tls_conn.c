@@ -8,7 +8,11 @@
  * stock QEMUs that have not just close the connection.
  *
  * Nobody says bye. A QEMU destination never does, nor does it read the one of a source before
- * it closes the socket, which makes a reset of it.
+ * it closes the socket, which makes a reset of it. QEMU sources from 10.0 on say it on channels.
+ *
+ * So a source may end its side of a connection and still want to be told how the migration
+ * went. To GnuTLS an end without a bye is an error, after which it sends nothing any more. It
+ * does not get to see the end, therefore.
  */
 #include <errno.h>
 #include <gnutls/x509.h>
@@ -16,10 +20,14 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 
 #include "error.h"
 #include "tls_conn.h"
 #include "tls_kernel.h"
+
+/* Bytes, about four records */
+#define AHEAD 65536
 
 static struct mfd_tls_gnutls *gnutls_of(const struct mfd_tls_conn *conn)
 {
@@ -66,6 +74,45 @@ static int expect_peer(struct mfd_tls_gnutls *tls, const char *host, struct mfd_
 	return 0;
 }
 
+/* Read what there is of some records: GnuTLS reads each by two calls. Return: bytes, or -1. */
+static ssize_t read_ahead(struct mfd_tls_gnutls *tls)
+{
+	ssize_t n = recv(tls->fd, tls->ahead, AHEAD, 0);
+
+	if (!n) {
+		tls->ended = true;
+		gnutls_transport_set_errno(tls->handle, EAGAIN);
+		return -1;
+	}
+	tls->begin = 0;
+	tls->end = n > 0 ? n : 0;
+	return n;
+}
+
+/* As recv(2), but there is no end. */
+static ssize_t pull(gnutls_transport_ptr_t ptr, void *data, size_t size)
+{
+	struct mfd_tls_gnutls *tls = ptr;
+
+	if (tls->begin == tls->end && read_ahead(tls) < 0)
+		return -1;
+	if (size > tls->end - tls->begin)
+		size = tls->end - tls->begin;
+	memcpy(data, tls->ahead + tls->begin, size);
+	tls->begin += size;
+	return size;
+}
+
+static void set_transport(struct mfd_tls_gnutls *tls)
+{
+	gnutls_transport_set_int(tls->handle, tls->fd);
+	/* a source's GnuTLS may be configured to use the kernel, with no function but its own */
+	if (!tls->creds->server)
+		return;
+	gnutls_transport_set_ptr2(tls->handle, tls, (gnutls_transport_ptr_t)(intptr_t)tls->fd);
+	gnutls_transport_set_pull_function(tls->handle, pull);
+}
+
 static int prepare(struct mfd_tls_gnutls *tls, const char *host, struct mfd_error *err)
 {
 	unsigned int flags = GNUTLS_NONBLOCK | GNUTLS_NO_SIGNAL | GNUTLS_NO_TICKETS;
@@ -74,7 +121,7 @@ static int prepare(struct mfd_tls_gnutls *tls, const char *host, struct mfd_erro
 
 	if (!ret) {
 		gnutls_session_set_ptr(tls->handle, tls);
-		gnutls_transport_set_int(tls->handle, tls->fd);
+		set_transport(tls);
 		/* how long it may take is the caller's business */
 		gnutls_handshake_set_timeout(tls->handle, GNUTLS_INDEFINITE_TIMEOUT);
 		ret = mfd_tls_creds_use(tls->creds, tls->handle);
@@ -97,7 +144,8 @@ static void close_conn(struct mfd_tls_conn *conn)
 static int open_conn(struct mfd_tls *creds, int fd, const char *host,
 		     struct mfd_tls_conn **conn, struct mfd_error *err)
 {
-	struct mfd_tls_gnutls *tls = calloc(1, sizeof(*tls));
+	bool server = ((struct mfd_tls_creds *)creds)->server;
+	struct mfd_tls_gnutls *tls = calloc(1, sizeof(*tls) + (server ? AHEAD : 0));
 	int ret;
 
 	if (!tls)
@@ -138,6 +186,25 @@ static const char *alert_name(gnutls_session_t handle)
 	return gnutls_alert_get_name(gnutls_alert_get(handle));
 }
 
+/* A source's key, which is found out by the handshake itself. */
+static int wrong_key(struct mfd_tls_gnutls *tls, int code, struct mfd_error *err)
+{
+	const char *file = tls->creds->keys.path;
+
+	switch (code) {
+	case GNUTLS_E_KEYFILE_ERROR:
+		return mfd_error_set(err, EKEYREJECTED,
+				     "TLS: the source's user is not one of those in %.128s", file);
+	case GNUTLS_E_RECEIVED_ILLEGAL_PARAMETER:
+		return mfd_error_set(err, EKEYREJECTED,
+				     "TLS: the source's key is not its user's in %.128s", file);
+	default:
+		return mfd_error_set(err, EKEYREJECTED,
+				     "TLS: the source does not offer a key, as those in %.128s (has it certificates?)",
+				     file);
+	}
+}
+
 /* The handshake has failed, with GnuTLS's @code. */
 static int handshake_error(struct mfd_tls_gnutls *tls, int code, struct mfd_error *err)
 {
@@ -149,7 +216,9 @@ static int handshake_error(struct mfd_tls_gnutls *tls, int code, struct mfd_erro
 		break;
 	case GNUTLS_E_NO_CERTIFICATE_FOUND:
 	case GNUTLS_E_CERTIFICATE_REQUIRED:
-		ret = mfd_error_set(err, EKEYREJECTED, "TLS: the %s has no certificate", peer(tls));
+		ret = mfd_error_set(err, EKEYREJECTED,
+				    "TLS: the %s has no certificate of a CA in ca-cert.pem here",
+				    peer(tls));
 		break;
 	case GNUTLS_E_FATAL_ALERT_RECEIVED:
 		ret = mfd_error_set(err, EKEYREJECTED,
@@ -160,9 +229,20 @@ static int handshake_error(struct mfd_tls_gnutls *tls, int code, struct mfd_erro
 	case GNUTLS_E_PULL_ERROR:
 	case GNUTLS_E_PUSH_ERROR:
 		ret = mfd_error_set(err, ECONNRESET,
-				    "TLS: the %s closed the connection during the handshake (does it expect TLS%s?); its own log says why",
-				    peer(tls), tls->creds->psk_client ? ", and this user's key" : "");
+				    "TLS: the %s closed the connection during the handshake%s; its own log says why",
+				    peer(tls), tls->creds->server ? "" :
+				    tls->creds->psk_client ?
+				    " (does it expect TLS, and this user's key?)" :
+				    " (does it expect TLS?)");
 		break;
+	case GNUTLS_E_KEYFILE_ERROR:
+	case GNUTLS_E_RECEIVED_ILLEGAL_PARAMETER:
+	case GNUTLS_E_INSUFFICIENT_CREDENTIALS:
+		if (tls->creds->psk_server) {
+			ret = wrong_key(tls, code, err);
+			break;
+		}
+		/* fall through */
 	case GNUTLS_E_UNEXPECTED_PACKET_LENGTH:
 	case GNUTLS_E_UNSUPPORTED_VERSION_PACKET:
 	case GNUTLS_E_UNEXPECTED_PACKET:
@@ -198,6 +278,8 @@ static int handshake(struct mfd_tls_conn *conn, short *events, struct mfd_error 
 
 	do {
 		ret = gnutls_handshake(tls->handle);
+		if (ret == GNUTLS_E_AGAIN && tls->ended)
+			ret = GNUTLS_E_PREMATURE_TERMINATION;
 		if (ret == GNUTLS_E_AGAIN) {
 			*events = gnutls_record_get_direction(tls->handle) ? POLLOUT : POLLIN;
 			return 0;
@@ -229,6 +311,10 @@ static ssize_t fail(struct mfd_tls_gnutls *tls, ssize_t code)
 	case GNUTLS_E_PUSH_ERROR:
 		errno = ECONNRESET;
 		break;
+	case GNUTLS_E_INVALID_SESSION:
+		/* it has ended, or failed, which was said then */
+		errno = EPIPE;
+		break;
 	default:
 		tls->alert = gnutls_strerror(code);
 		errno = EPROTO;
@@ -249,14 +335,18 @@ static ssize_t recv_data(struct mfd_tls_conn *conn, void *data, size_t size)
 	struct mfd_tls_gnutls *tls = gnutls_of(conn);
 	ssize_t n = gnutls_record_recv(tls->handle, data, size);
 
-	if (n == GNUTLS_E_PREMATURE_TERMINATION)
+	if (n == GNUTLS_E_PREMATURE_TERMINATION || (n == GNUTLS_E_AGAIN && tls->ended))
 		return 0;
+	if (n > 0)
+		tls->heard = true;
 	return n < 0 ? fail(tls, n) : n;
 }
 
 static bool buffered(const struct mfd_tls_conn *conn)
 {
-	return gnutls_record_check_pending(gnutls_of(conn)->handle);
+	const struct mfd_tls_gnutls *tls = gnutls_of(conn);
+
+	return tls->begin < tls->end || gnutls_record_check_pending(tls->handle);
 }
 
 static void append(struct mfd_error *err, const char *format, const char *what)
@@ -282,6 +372,9 @@ static void explain(const struct mfd_tls_conn *conn, struct mfd_error *err)
 		append(err, " (TLS: it may have refused client-cert.pem in %.64s)", tls->creds->dir);
 	else if (tls->creds->x509 && !tls->creds->server)
 		append(err, " (TLS: it may want a client-cert.pem in %.64s)", tls->creds->dir);
+	else if (tls->creds->x509 && tls->creds->server && !tls->heard)
+		append(err, " (TLS: it may not accept server-cert.pem in %.64s)",
+		       tls->creds->dir);
 }
 
 const struct mfd_tls_ops mfd_tls_conn_ops = {

@@ -14,7 +14,13 @@ struct mfd_tls_gnutls {
 	gnutls_typed_vdata_st wanted[2];	/* of its certificate */
 	const char *alert;		/* the other side's last word, or NULL */
 	bool complete;			/* the handshake */
+	bool heard;			/* the other side has sent something, behind that */
 	bool renewable;			/* the kernel can take new keys */
+
+	/* of a destination */
+	bool ended;			/* by the other side, without a bye */
+	size_t begin, end;		/* what GnuTLS has not read of @ahead */
+	char ahead[];
 };
 
 extern const struct mfd_tls_ops mfd_tls_conn_ops;
