@@ -43,11 +43,14 @@ void mfd_device_close(struct mfd_session *session)
 /* All of it, or until the pump is gone. */
 static void *fill_channel(void *pipe)
 {
+	const void *stream = module.stream[(int *)pipe - module.pipe];
 	char *data = calloc(1, module.bytes + 1);
 	size_t done = 0;
 	ssize_t n = 0;
 
 	assert_non_null(data);
+	if (stream)
+		memcpy(data, stream, module.bytes);
 	for (; done < module.bytes && n >= 0; done += n)
 		n = write(*(int *)pipe, data + done, module.bytes - done);
 	free(data);

@@ -22,6 +22,7 @@ extern char socket_path[96];
 
 extern struct module {
 	size_t bytes;			/* what each channel brings */
+	const void *stream[CHANNELS];	/* so many bytes, or NULL: zeros */
 	int pipe[CHANNELS];		/* writing ends */
 	pthread_t thread[CHANNELS];
 	_Atomic bool silent;		/* they bring nothing else, nor their end */
