@@ -350,6 +350,17 @@ static int run_arrived(struct demo *demo, struct mfd_error *err)
 	return ret ? ret : run_on(demo, err);
 }
 
+static void tell_encryption(struct demo *demo, struct mfd_tls *tls)
+{
+	struct report *report = &demo->report;
+
+	if (demo->options->quiet ||
+	    !tls_describe_destination(tls, report->encryption, sizeof(report->encryption)))
+		return;
+	report_clear(report);
+	printf(PROGRAM ": encrypted: %s\n", report->encryption);
+}
+
 static int take_in(struct demo *demo, const struct mfd_recv_params *params,
 		   struct mfd_error *err)
 {
@@ -368,8 +379,10 @@ static int take_in(struct demo *demo, const struct mfd_recv_params *params,
 	demo->report.total = demo->guest->ram.pages;
 	incoming.guest = demo->guest;
 	ret = incoming_receive(&incoming, err);
-	if (!ret)
+	if (!ret) {
+		tell_encryption(demo, params->tls);
 		ret = run_arrived(demo, err);
+	}
 	demo->guest->ops->destroy(demo->guest);
 	return ret;
 }
@@ -453,7 +466,9 @@ static void help(void)
 	       "\n"
 	       "Taking a guest in:\n"
 	       "  --listen tcp:HOST:PORT|unix:PATH  where it will come from, with the source's\n"
-	       "                       --channels, --method, --size and --idstr\n"
+	       "                       --channels, --method, --size and --idstr; if it encrypts,\n"
+	       "                       --tls-psk FILE, or --tls-creds DIR with server-cert.pem and\n"
+	       "                       server-key.pem\n"
 	       "  --run-for SECONDS    let the guest run on for so long, then look whether all is as\n"
 	       "                       it should be (default 3). So does a source that has failed.\n"
 	       "\n"
@@ -661,21 +676,27 @@ static int accept_guest(const struct options *options)
 	struct mfd_params params = { .size = sizeof(params) };
 	struct mfd_error err = { .size = sizeof(err) };
 	struct destination source = options->destination;
+	int ret;
 
 	mfd_recv_params_init(&recv_params);
-	/* The options are the same at both ends; nobody connects to this. */
+	/* The options are the same at both ends, but for credentials; nobody connects to this. */
 	source.to = "unix:source";
-	if (destination_params(&source, &params, &err))
+	source.tls = (struct tls) { .creds = NULL };
+	ret = destination_params(&source, &params, &err);
+	if (!ret)
+		ret = tls_destination(&options->destination.tls, &recv_params.tls, &err);
+	if (ret == PROGRAM_USAGE)
 		return program_usage(&program, err.text);
 	recv_params.channels = params.channels;
 	recv_params.method = params.method;
 	recv_params.stall_ms = params.stall_ms;
 	program_raise_open_files();
-	if (take_in(&demo, &recv_params, &err)) {
+	if (!ret)
+		ret = take_in(&demo, &recv_params, &err);
+	tls_close(recv_params.tls);
+	if (ret)
 		report_error(&demo.report, &err);
-		return 1;
-	}
-	return 0;
+	return ret ? 1 : 0;
 }
 
 static int demonstrate(const struct options *options)

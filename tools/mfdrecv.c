@@ -44,6 +44,7 @@ struct options {
 	bool overwrite;
 	unsigned long timeout;
 	bool switchover_ack;
+	struct tls tls;
 	const char *device_state;
 	const char *stats_json;
 	bool trace;
@@ -58,6 +59,7 @@ struct run {
 	int device_state;		/* fd, -1: drop it */
 	FILE *stats;			/* NULL: none */
 	struct mfd_recv *recv;
+	struct mfd_tls *tls;
 	pthread_t signals;		/* waits for them */
 	_Atomic int signal;		/* the one that cancelled it; 0: none */
 };
@@ -83,6 +85,7 @@ static const struct option long_options[] = {
 	{ "trace", no_argument, NULL, OPT_TRACE },
 	{ "quiet", no_argument, NULL, OPT_QUIET },
 	{ "json", no_argument, NULL, OPT_JSON },
+	TLS_CREDENTIALS,
 	PROGRAM_OPTIONS,
 	{ NULL, 0, NULL, 0 },
 };
@@ -115,6 +118,14 @@ static void help(void)
 	      "                       (default 60)\n"
 	      "  --switchover-ack     it has the capability switchover-ack, and a machine type of\n"
 	      "                       8.1 to 11.0\n"
+	      "\n"
+	      "Encryption, which the source needs as well:\n"
+	      "  --tls-creds DIR      with the certificates in DIR: ca-cert.pem, server-cert.pem,\n"
+	      "                       server-key.pem. The source must have one of that CA's.\n"
+	      "                       (its tls-creds-x509)\n"
+	      "  --tls-psk FILE       with keys that both have; the source uses one of those in\n"
+	      "                       FILE (its tls-creds-psk)\n"
+	      "  --tls-priority TEXT  GnuTLS's priorities\n"
 	      "\n"
 	      "What to tell:\n"
 	      "  --device-state FILE  keep what follows RAM in the stream, beginning with the\n"
@@ -227,7 +238,7 @@ static int parse_source(struct options *options, int option, const char *arg,
 		options->switchover_ack = true;
 		return 0;
 	}
-	return -ENOENT;
+	return tls_option(&options->tls, option, arg);
 }
 
 static int take_option(void *data, int option, const char *arg, struct mfd_error *err)
@@ -443,6 +454,7 @@ static void set_params(const struct options *options, struct run *run,
 	params->stranger = options->quiet ? NULL : tell_stranger;
 	params->switchover_ack = options->switchover_ack;
 	params->opaque = run;
+	params->tls = run->tls;
 }
 
 static int listen_and_run(struct mfd_recv *recv, const struct options *options,
@@ -485,9 +497,12 @@ static int tell(struct mfd_recv *recv, const struct options *options, struct run
 		.recv = recv,
 		.channels = options->channels,
 		.error = error,
+		.encryption = run->report.encryption,
 	};
 
 	report_clear(&run->report);
+	tls_describe_destination(run->tls, run->report.encryption,
+				 sizeof(run->report.encryption));
 	if (run->stats && received_json(&received, run->stats))
 		return file_error(options->stats_json, strerror(errno), err);
 	if (error)
@@ -623,13 +638,20 @@ static int receive(const struct options *options)
 {
 	struct run run = { .device_state = -1 };
 	struct mfd_error err = { .size = sizeof(err) };
-	int ret;
+	int status, ret;
 
 	report_start(&run.report, PROGRAM, options->quiet);
-	ret = receive_all(options, &run, &err);
-	if (ret)
+	status = tls_destination(&options->tls, &run.tls, &err);
+	if (status == PROGRAM_USAGE)
+		return program_usage(&program, err.text);
+	if (!status) {
+		ret = receive_all(options, &run, &err);
+		status = ret == UNREPORTED ? PROGRAM_UNREPORTED : !!ret;
+	}
+	tls_close(run.tls);
+	if (status)
 		report_error(&run.report, &err);
-	return ret == UNREPORTED ? PROGRAM_UNREPORTED : !!ret;
+	return status;
 }
 
 int main(int argc, char **argv)

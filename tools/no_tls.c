@@ -31,3 +31,8 @@ bool tls_describe(struct mfd_tls *credentials, char *text, size_t size)
 	(void)size;
 	return false;
 }
+
+bool tls_describe_destination(struct mfd_tls *credentials, char *text, size_t size)
+{
+	return tls_describe(credentials, text, size);
+}

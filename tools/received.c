@@ -24,6 +24,8 @@ void received_summary(const struct report *report, const struct received *receiv
 	}
 	if (sum.device_bytes)
 		printf("device state %ju bytes\n", (uintmax_t)sum.device_bytes);
+	if (*report->encryption)
+		printf("%s: encrypted: %s\n", report->program, report->encryption);
 }
 
 static void add(struct json_object *object, const char *name, uint64_t value)
@@ -71,6 +73,8 @@ static struct json_object *json_all(const struct received *received)
 	add(all, "device_bytes", sum.device_bytes);
 	add(all, "strangers", sum.strangers);
 	json_object_object_add(all, "seconds", json_object_new_double(sum.ns / 1e9));
+	if (*received->encryption)
+		json_object_object_add(all, "tls", json_object_new_string(received->encryption));
 	json_object_object_add(all, "channels", json_channels(received));
 	return all;
 }

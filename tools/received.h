@@ -13,6 +13,7 @@ struct received {
 	struct mfd_recv *recv;
 	unsigned int channels;
 	const struct mfd_error *error;	/* NULL: all went well */
+	const char *encryption;		/* as the report's */
 };
 
 /* A line on stdout, and one for each channel in the words of QEMU's traces. */

@@ -117,13 +117,28 @@ void tls_close(struct mfd_tls *credentials)
 	mfd_tls_free(credentials);
 }
 
+static bool get_info(struct mfd_tls *credentials, struct mfd_tls_info *info)
+{
+	return credentials && !mfd_tls_info(credentials, info) && info->connections;
+}
+
 bool tls_describe(struct mfd_tls *credentials, char *text, size_t size)
 {
 	struct mfd_tls_info info = { .size = sizeof(info) };
 
-	if (!credentials || mfd_tls_info(credentials, &info) || !info.connections)
+	if (!get_info(credentials, &info))
 		return false;
 	snprintf(text, size, "%s, %u of %u connections by the kernel, %u new keys", info.session,
 		 info.kernel, info.connections, info.key_updates);
+	return true;
+}
+
+bool tls_describe_destination(struct mfd_tls *credentials, char *text, size_t size)
+{
+	struct mfd_tls_info info = { .size = sizeof(info) };
+
+	if (!get_info(credentials, &info))
+		return false;
+	snprintf(text, size, "%s, %u connections", info.session, info.connections);
 	return true;
 }

@@ -61,4 +61,7 @@ void tls_close(struct mfd_tls *credentials);
  */
 bool tls_describe(struct mfd_tls *credentials, char *text, size_t size);
 
+/* The same of a destination, where the kernel has no part in it. */
+bool tls_describe_destination(struct mfd_tls *credentials, char *text, size_t size);
+
 #endif /* TLS_H */
