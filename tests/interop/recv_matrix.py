@@ -6,6 +6,7 @@ What comes from a stock QEMU needs no module, and is run where we are. With
 MZP_IN_VM set, it is what comes from mfdsend and so from the module.
 """
 
+import functools
 import json
 import os
 import re
@@ -18,12 +19,15 @@ import sys
 import time
 
 import matrix
+import tls
 from matrix import PAGE, QEMU, UUID, Failed, case, difference, image
 from qemu import end
 from qemu_source import Source
 
 IN_VM = "MZP_IN_VM" in os.environ
 FOLDER = matrix.FOLDER = "/dev/shm/recv"
+# Made once for all cases.
+CREDENTIALS = f"{FOLDER}.tls"
 BUILD = matrix.BUILD = os.environ.get("MZP_BUILD", matrix.BUILD)
 PAGES = 6146
 METHODS = ("none", "zlib", "zstd")
@@ -503,6 +507,213 @@ def strangers():
         receiver.compare(usual)
 
 
+# --- encrypted
+
+@functools.cache
+def credentials():
+    """All that there are, good and bad, by name."""
+    shutil.rmtree(CREDENTIALS, ignore_errors=True)
+    ca, other = (tls.Authority(f"{CREDENTIALS}/{name}", name) for name in ("ca", "another"))
+    # to a destination it looks as if it was the right one
+    forged = tls.Authority(f"{CREDENTIALS}/forged", "ca")
+    return {
+        "x509": ca.certificates(f"{CREDENTIALS}/good"),
+        "psk": tls.Keys(f"{CREDENTIALS}/psk", users=("qemu", "another")),
+        "no certificate": ca.certificates(f"{CREDENTIALS}/bare", sides=()),
+        "a certificate of another CA": other.certificates(f"{CREDENTIALS}/foreign",
+                                                          trust=(ca, other)),
+        "a forged certificate": forged.certificates(f"{CREDENTIALS}/forgery",
+                                                    trust=(ca, forged)),
+        "a certificate that is too old": ca.certificates(f"{CREDENTIALS}/old", expired=True),
+        "trust in another CA": ca.certificates(f"{CREDENTIALS}/alien", trust=(other,)),
+        "another key": tls.Keys(f"{CREDENTIALS}/wrong", users=("qemu",)),
+        "another user": tls.Keys(f"{CREDENTIALS}/unknown", users=("nobody",)),
+    }
+
+
+def secure(version, creds, method="none", capabilities=(), hostname=tls.NAME, **properties):
+    """A stock source that encrypts."""
+    it = source(version, 2, method, capabilities=capabilities, memory=image("ram0", PAGES),
+                options=creds.object("client", **properties))
+    it.qmp("migrate-set-parameters", **creds.settings(hostname))
+    return it
+
+
+def encrypted(version, kind, method, uri, returns, under=()):
+    """The name of the destination is that in tls-hostname, or its address."""
+    fresh_folder()
+    creds = credentials()[kind]
+    with Receiver("--method", method, *creds.destination, uri=uri, under=under) as receiver, \
+            secure(version, creds, method, (("return-path", returns),),
+                   None if uri == "tcp" else tls.NAME) as sender:
+        sender.migrate(receiver.address)
+        counters = receiver.must_work()
+        sender.wait()
+        receiver.compare(usual)
+    if "TLS1.3" not in counters.get("tls", ""):
+        raise Failed(f"the counters say of encryption: {counters.get('tls')}")
+    for what in ("encrypted: (TLS1.3", "3 connections"):
+        if what not in receiver.said():
+            raise Failed(f"the summary does not say {what}: {receiver.said()}")
+
+
+# Each pair of values is there.
+for _version, _kind, _method, _uri, _returns in (
+        ("7.2", "x509", "none", "tcp", True), ("7.2", "psk", "zstd", "unix", False),
+        ("10.0", "x509", "zstd", "tcp", False), ("10.0", "psk", "none", "unix", True),
+        ("11.1", "x509", "none", "unix", False), ("11.1", "psk", "zstd", "tcp", True)):
+    if not IN_VM:
+        _name = (f"TLS, {_kind}, from QEMU {_version}, {_method}, {_uri}"
+                 f"{', return path' if _returns else ''}")
+        case(_name, _version, _kind, _method, _uri, _returns)(encrypted)
+        case(f"{_name}, 20 times", encrypted, _version, _kind, _method, _uri, _returns,
+             quick=False)(again_and_again)
+for _version in ("7.2", "10.0", "11.1"):
+    for _method in METHODS:
+        for _returns in (False, True):
+            if not IN_VM:
+                case(f"TLS, all of it: x509, from QEMU {_version}, {_method}, "
+                     f"return path: {_returns}", _version, "x509", _method, "tcp", _returns,
+                     quick=False)(encrypted)
+if not IN_VM:
+    case("TLS under valgrind", "10.0", "x509", "none", "unix", True,
+         matrix.VALGRIND)(encrypted)
+
+
+def turned_away(receiver, pattern, timeout=matrix.PROMPT):
+    """It says so, and why."""
+    deadline = time.monotonic() + timeout
+    while not re.search(f"turned away: [^|]*{pattern}", receiver.said()):
+        if receiver.process.poll() is not None or time.monotonic() > deadline:
+            raise Failed(f"nobody is turned away like that: {receiver.said()}")
+        time.sleep(0.01)
+
+
+def must_give_up(sender):
+    """A source that was refused does not take that for success."""
+    sender.until("failed", matrix.PROMPT)
+
+
+def careless(version, creds):
+    """A source that does not look whether its certificate is one that will be accepted."""
+    properties = {"sanity_check": False} if isinstance(creds, tls.Certificates) else {}
+    return secure(version, creds, **properties)
+
+
+def unwelcome(version, here, there, pattern):
+    """A source that has nothing, or not what it should have, to identify itself with.
+
+    here   what the destination has, or None: nothing is encrypted
+    there  the source
+    """
+    fresh_folder()
+    options = credentials()[here].destination if here else ()
+    with Receiver(*options, uri="tcp") as receiver:
+        with careless(version, credentials()[there]) if there else \
+                source(version, 2, "none") as sender:
+            sender.migrate(receiver.address)
+            turned_away(receiver, pattern)
+            must_give_up(sender)
+        if receiver.process.poll() is not None:
+            raise Failed(f"it does not wait for another source: {receiver.said()}")
+
+
+for _version, _here, _there, _pattern in (
+        ("10.0", "x509", "no certificate", "the source has no certificate of a CA in ca-cert.pem"),
+        ("7.2", "x509", "a certificate of another CA",
+         "the source has no certificate of a CA in ca-cert.pem"),
+        ("10.0", "x509", "a forged certificate",
+         "the source's certificate is not accepted: .* issuer is unknown"),
+        ("11.1", "x509", "a certificate that is too old",
+         "the source's certificate is not accepted: .* expired"),
+        ("10.0", "x509", "trust in another CA", "it may not accept server-cert.pem in "),
+        ("11.1", "psk", "another key", "the source's key is not its user's in .*keys.psk"),
+        ("10.0", "psk", "another user", "the source's user is not one of those in .*keys.psk"),
+        ("7.2", "x509", "psk", "the source closed the connection during the handshake; its own"),
+        ("11.1", "psk", "x509", "the source does not offer a key"),
+        ("7.2", "x509", None, "the source does not speak TLS"),
+        ("10.0", "x509", None, "the source does not speak TLS"),
+        ("10.0", None, "x509", "the source uses TLS, but no credentials were given"),
+        ("11.1", None, "psk", "the source uses TLS, but no credentials were given")):
+    if not IN_VM:
+        case(f"TLS refused, QEMU {_version}: {_there or 'nothing'} where it should be "
+             f"{_here or 'nothing'}", _version, _here, _there, _pattern)(unwelcome)
+
+
+def dial(receiver, word):
+    """Connect to it and say something."""
+    peer = socket.create_connection(("127.0.0.1", int(receiver.address.rsplit(":", 1)[1])))
+    peer.sendall(word)
+    return peer
+
+
+# The beginning of a handshake, which is not gone on with.
+HALF = b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03"
+
+
+@stock_case("TLS: strangers before the source, one of them stuck in the handshake")
+def encrypted_strangers():
+    """Nobody has to wait for it."""
+    fresh_folder()
+    creds = credentials()["x509"]
+    with Receiver(*creds.destination, uri="tcp") as receiver, \
+            dial(receiver, HALF), secure("10.0", creds) as sender:
+        for word in (b"GET / HTTP/1.0\r\n\r\n", b"", HALF + bytes(range(256)) * 2):
+            dial(receiver, word).close()
+        sender.migrate(receiver.address)
+        if (counters := receiver.must_work())["strangers"] != 4:
+            raise Failed(f"{counters['strangers']} strangers are counted, not 4: "
+                         f"{receiver.said()}")
+        sender.wait()
+        receiver.compare(usual)
+
+
+def late(begun, after=0):
+    """By how much more than that it is more than half a second."""
+    seconds = time.monotonic() - begun - after
+    if seconds > 0.5:
+        raise Failed(f"{seconds:.2f} s late")
+
+
+@stock_case("TLS: a handshake that stalls")
+def stalled():
+    for word in (b"", HALF):
+        fresh_folder()
+        with Receiver("--timeout", 1, *credentials()["x509"].destination, uri="tcp") as receiver:
+            begun = time.monotonic()
+            with dial(receiver, word):
+                turned_away(receiver, "has not completed its handshake for 1.0 s")
+                late(begun, 1)
+            with dial(receiver, word):
+                begun = time.monotonic()
+                receiver.process.send_signal(signal.SIGTERM)
+                receiver.must_fail(r"the migration was cancelled \(SIGTERM\)")
+                late(begun)
+
+
+@stock_case("TLS: credentials that cannot be used")
+def unusable():
+    fresh_folder()
+    good = credentials()
+    readable = tls.Keys(f"{FOLDER}/readable").file
+    os.chmod(readable, 0o644)
+    for options, status, text in (
+            (("--tls-creds", f"{FOLDER}/none"), 1, "ca-cert.pem"),
+            (good["no certificate"].destination, 1, "server-cert.pem"),
+            (good["a certificate that is too old"].destination, 1, "good only until"),
+            (("--tls-psk", readable), 1, "readable"),
+            (("--tls-priority", "NORMAL"), 2, "--tls-creds"),
+            ((*good["x509"].destination, *good["psk"].destination), 2, "not both"),
+            ((*good["x509"].destination, "--tls-priority", "FAST"), 1, "priority")):
+        done = subprocess.run([f"{BUILD}/mfdrecv", "--listen", f"unix:{FOLDER}/migration",
+                               "--block", f"ram0={FOLDER}/ram0.received:1M", *options],
+                              capture_output=True, check=False, text=True, timeout=60)
+        if done.returncode != status or text not in done.stderr:
+            raise Failed(f"{options}: status {done.returncode}: {done.stderr}")
+        if os.path.exists(f"{FOLDER}/ram0.received"):
+            raise Failed(f"{options}: it made a file for nothing")
+
+
 @stock_case("started without stdin, stdout and stderr")
 def closed():
     """What is said goes nowhere, and above all not into memory. The buffers fill up with it."""
@@ -756,5 +967,6 @@ if __name__ == "__main__":
         sys.exit(matrix.main())
     finally:
         shutil.rmtree(FOLDER, ignore_errors=True)
+        shutil.rmtree(CREDENTIALS, ignore_errors=True)
         if not IN_VM and os.path.exists(image("ram0", PAGES)):
             os.unlink(image("ram0", PAGES))
