@@ -104,7 +104,7 @@ struct mzp_socket_pump {
 
 /* --- sending */
 
-/* Whether the socket is TCP itself, without anything above it. It is locked. */
+/* Whether the socket is TCP itself, without anything above it. */
 static bool mzp_socket_is_tcp(const struct sock *sk)
 {
 	const struct proto *prot = READ_ONCE(sk->sk_prot);
@@ -185,6 +185,38 @@ static ssize_t mzp_socket_send(struct mzp_socket_pump *pump, const struct bio_ve
 	iov_iter_truncate(&msg.msg_iter, max);
 	return (pump->locked ? tcp_sendmsg_locked(sock->sk, &msg, msg_data_left(&msg)) :
 			       sock_sendmsg(sock, &msg)) ?: -EPIPE;
+}
+#endif
+
+/*
+ * The socket has no room. If it is TLS above TCP, see that TCP sends what it has.
+ *
+ * Pages are sent with the word that more follow (MSG_SENDPAGE_NOTLAST). TLS passes that on,
+ * and so TCP leaves the sending of a record to the last page, or to itself when it finds
+ * no room. But TLS looks for room first, and the last page never comes. When nothing is
+ * under way to the destination, nothing comes back either that would make TCP send, and both
+ * wait for ever. (MSG_SPLICE_PAGES knows no such word.)
+ *
+ * There is no call but that of uncorking that has TCP send what it has. To a socket that is
+ * not corked it does nothing else, and one that is corked by its owner stays so.
+ */
+#if MZP_SENDPAGE
+static void mzp_socket_push(const struct mzp_socket_pump *pump)
+{
+	struct sock *sk = pump->sock->sk;
+	bool corked;
+
+	if (!sk_is_tcp(sk) || mzp_socket_is_tcp(sk))
+		return;
+	lock_sock(sk);
+	corked = tcp_sk(sk)->nonagle & TCP_NAGLE_CORK;
+	release_sock(sk);
+	if (!corked)
+		tcp_sock_set_cork(sk, false);
+}
+#else
+static void mzp_socket_push(const struct mzp_socket_pump *pump)
+{
 }
 #endif
 
@@ -270,8 +302,10 @@ static int mzp_socket_empty_ring(struct mzp_socket_pump *pump)
 			break;
 	}
 	mzp_socket_unlock(pump);
-	if (sent == -EAGAIN)
+	if (sent == -EAGAIN) {
 		mzp_stat_add(&channel->stats.socket_full, 1);
+		mzp_socket_push(pump);
+	}
 	return min_t(ssize_t, sent, 0);
 }
 

@@ -99,11 +99,11 @@ static void need_tls(void)
 		skip_since("the kernel has no TLS");
 }
 
-static void wire_open(struct wire *w, int sndbuf)
+static void wire_open(struct wire *w, int sndbuf, int rcvbuf)
 {
 	need_tls();
 	memset(w, 0, sizeof(*w));
-	tcp_pair(w->sealed, sndbuf, 32 * 1024);
+	tcp_pair(w->sealed, sndbuf, rcvbuf);
 	tcp_pair(w->opened, 0, 0);
 	tls(w->sealed[0], TLS_TX);
 	tls(w->opened[1], TLS_RX);
@@ -171,13 +171,13 @@ static void legible_close(struct legible *l)
 	munmap(l->ram, l->pages * PAGE);
 }
 
-static void encrypted(int sndbuf, uint64_t pages)
+static void encrypted(int sndbuf, int rcvbuf, uint64_t pages)
 {
 	struct legible l;
 	struct wire w;
 	struct pump p;
 
-	wire_open(&w, sndbuf);
+	wire_open(&w, sndbuf, rcvbuf);
 	legible_open(&l, pages);
 	l.rx.chan[0].fd = w.opened[1];
 	pump_start(&p, l.s.ch[0], w.sealed[0]);
@@ -201,14 +201,25 @@ static void encrypted(int sndbuf, uint64_t pages)
 static void much_room(void **state)
 {
 	(void)state;
-	encrypted(0, 400);
+	encrypted(0, 32 * 1024, 400);
 }
 
 /* The socket takes a part of a packet at a time. */
 static void little_room(void **state)
 {
 	(void)state;
-	encrypted(32 * 1024, 200);
+	encrypted(32 * 1024, 32 * 1024, 200);
+}
+
+/*
+ * The socket becomes full at any place of a record, and nothing is under way then that TCP
+ * would hear of.
+ */
+static void full_anywhere(void **state)
+{
+	(void)state;
+	for (int sndbuf = 16 * 1024; sndbuf < 160 * 1024; sndbuf += 3 * 1024)
+		encrypted(sndbuf, 0, 100);
 }
 
 /* In pieces, some of them without waiting, with other ways to send in between. */
@@ -221,7 +232,7 @@ static void in_pieces(void **state)
 	struct wire w;
 
 	(void)state;
-	wire_open(&w, 32 * 1024);
+	wire_open(&w, 32 * 1024, 32 * 1024);
 	legible_open(&l, 300);
 	session_send(&l.s, l.block, 0, l.pages, 0);
 	session_sync(&l.s);
@@ -301,6 +312,7 @@ int main(int argc, char **argv)
 	static const struct CMUnitTest tests[] = {
 		cmocka_unit_test(much_room),
 		cmocka_unit_test(little_room),
+		cmocka_unit_test(full_anywhere),
 		cmocka_unit_test(in_pieces),
 		cmocka_unit_test(peer_resets),
 	};
