@@ -23,6 +23,8 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <unistd.h>
 
 #include "pump_wait.h"
@@ -59,6 +61,20 @@ static ssize_t fill_pipe(struct path *path, struct mfd_error *err)
 	}
 }
 
+/*
+ * Linux 6.1 tells TLS, and TLS tells TCP, that more pages follow in this call, so TCP leaves
+ * the sending to the last one; then TLS finds that there is no room, and the last page never
+ * comes. If nothing is under way to the destination by then, TCP would wait for ever. Setting
+ * this option, which is set already, has it send what it has.
+ */
+static void push(const struct mfd_pump *pump)
+{
+	const int yes = 1;
+
+	if (pump->socket.tls)
+		setsockopt(pump->socket.fd, IPPROTO_TCP, TCP_NODELAY, &yes, sizeof(yes));
+}
+
 /* Pipe to socket, all @left bytes. */
 static int empty_pipe(struct path *path, size_t left, struct mfd_error *err)
 {
@@ -72,6 +88,7 @@ static int empty_pipe(struct path *path, size_t left, struct mfd_error *err)
 			left -= n;
 			__atomic_fetch_add(&pump->call.bytes, n, __ATOMIC_RELAXED);
 		} else if (n < 0 && errno == EAGAIN) {
+			push(pump);
 			ret = mfd_pump_wait_socket(pump, err);
 			if (ret)
 				return ret;
