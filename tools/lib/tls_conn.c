@@ -312,7 +312,7 @@ static ssize_t fail(struct mfd_tls_gnutls *tls, ssize_t code)
 		errno = ECONNRESET;
 		break;
 	case GNUTLS_E_INVALID_SESSION:
-		/* it has ended, or failed, which was said then */
+		/* it has failed, which was said then */
 		errno = EPIPE;
 		break;
 	default:
@@ -335,7 +335,11 @@ static ssize_t recv_data(struct mfd_tls_conn *conn, void *data, size_t size)
 	struct mfd_tls_gnutls *tls = gnutls_of(conn);
 	ssize_t n = gnutls_record_recv(tls->handle, data, size);
 
-	if (n == GNUTLS_E_PREMATURE_TERMINATION || (n == GNUTLS_E_AGAIN && tls->ended))
+	if (n == GNUTLS_E_PREMATURE_TERMINATION)
+		tls->ended = true;
+	/* an end stays one, however often it is looked at */
+	if (tls->ended && (n == GNUTLS_E_PREMATURE_TERMINATION || n == GNUTLS_E_AGAIN ||
+			   n == GNUTLS_E_INVALID_SESSION))
 		return 0;
 	if (n > 0)
 		tls->heard = true;

@@ -15,10 +15,10 @@ struct mfd_tls_gnutls {
 	const char *alert;		/* the other side's last word, or NULL */
 	bool complete;			/* the handshake */
 	bool heard;			/* the other side has sent something, behind that */
+	bool ended;			/* by the other side, without a bye */
 	bool renewable;			/* the kernel can take new keys */
 
 	/* of a destination */
-	bool ended;			/* by the other side, without a bye */
 	size_t begin, end;		/* what GnuTLS has not read of @ahead */
 	char ahead[];
 };
