@@ -6,6 +6,7 @@
 #include <mfd.h>
 #include <mfd_qmp.h>
 #include <mfd_recv.h>
+#include <mfd_tls.h>
 
 #include <cerrno>
 #include <cstdlib>
