@@ -13,3 +13,8 @@ CONFIG_VIRTIO_NET=y
 CONFIG_VIRTIO_RNG=y
 CONFIG_VIRTIO_SCSI=y
 CONFIG_VIRTIO_SERIAL=y
+# What every PC has unless it is told not to: a guest that a stock QEMU brings back has its
+# state.
+CONFIG_HPET=y
+CONFIG_VMMOUSE=y
+CONFIG_VMPORT=y
