@@ -228,8 +228,9 @@ def certificates():
     def certtool(name, template, *arguments):
         with open(f"{folder}/{name}.info", "w", encoding="ascii") as file:
             file.write(template)
-        run("certtool", "--generate-privkey", "--key-type", "ecdsa", "--outfile",
-            f"{folder}/{name}-key.pem")
+        # QEMU wants one that can encipher keys, which others than RSA's cannot
+        run("certtool", "--generate-privkey", "--key-type", "rsa", "--bits", 2048,
+            "--outfile", f"{folder}/{name}-key.pem")
         run("certtool", "--template", f"{folder}/{name}.info", "--load-privkey",
             f"{folder}/{name}-key.pem", "--outfile", f"{folder}/{name}-cert.pem", *arguments)
 
@@ -238,6 +239,7 @@ def certificates():
     for host in (A, B):
         certtool(host.name, f"cn = {host.name}\ndns_name = {host.name}\n"
                  f"ip_address = {host.address}\ntls_www_server\ntls_www_client\nsigning_key\n"
+                 "encryption_key\n"
                  "expiration_days = 2\n", "--generate-certificate",
                  "--load-ca-certificate", f"{folder}/ca-cert.pem",
                  "--load-ca-privkey", f"{folder}/ca-key.pem")
@@ -342,7 +344,7 @@ def not_in_acl_only():
 
 # --- locked memory
 
-def rings(more, channels=16):
+def rings(more, channels=32):
     """What the session's rings may hold, and QEMU's limit."""
     here = start(KERNEL, more=more)
     limit = here.limit("Max locked memory")

@@ -91,6 +91,9 @@ class Host:
         self.process = self.settings = None
         self.log = f"{folder}/libvirtd.messages"
         shutil.copytree(f"{files}/etc", f"{folder}/etc", symlinks=True)
+        # what packages make when they are installed
+        for name in ("usr.sbin.libvirtd", "usr.lib.libvirt.virt-aa-helper"):
+            self.write(f"/etc/apparmor.d/local/{name}", "")
         self.lines("/etc/passwd", f"{USER}:x:{UID}:{GID}::/var/lib/libvirt:/usr/sbin/nologin")
         self.lines("/etc/group", f"{GROUP}:x:{GID}:", f"{USER}:x:{UID}:{USER}")
         self.write("/etc/hosts", "127.0.0.1 localhost\n" +
