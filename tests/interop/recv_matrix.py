@@ -849,6 +849,23 @@ def ours(method, zero, flush, channels):
         raise Failed(f"{counters['zero']} zero pages, {announced} of them on channels")
 
 
+def ours_encrypted(kind, mode, uri, *options):
+    """From the module through the kernel, if it can, or through mfdsend."""
+    fresh_folder()
+    creds = credentials()[kind]
+    with Receiver(*creds.destination, blocks=matrix.TWO, uri=uri) as receiver:
+        run_sender(receiver, *creds.source, "--tls-mode", mode, *options)
+        counters = receiver.must_work()
+        receiver.compare(lambda idstr: image(idstr, dict(matrix.TWO)[idstr]))
+        if "3 connections" not in counters.get("tls", ""):
+            raise Failed(f"the counters say of encryption: {counters.get('tls')}")
+
+
+if IN_VM:
+    case("from mfdsend, TLS, x509, auto, tcp", "x509", "auto", "tcp")(ours_encrypted)
+    case("from mfdsend, TLS, psk, user, unix", "psk", "user", "unix")(ours_encrypted)
+
+
 def abstract():
     fresh_folder()
     with Receiver(uri="unix:@migration") as receiver:

@@ -3,9 +3,9 @@
  * Reading from a socket without ever getting stuck: it is non-blocking, and who
  * waits for it waits for the end of the migration as well.
  *
- * What is encrypted is read by a TLS library, a record at a time, which is larger than what
- * is wanted of it mostly. The rest is not in the socket any more: poll(2) says nothing of it.
- * So nobody waits before there is nothing to be read.
+ * What is encrypted is read by a TLS library, in records, which mostly are larger than what is
+ * wanted of them. The rest is not in the socket any more: poll(2) says nothing of it. So nobody
+ * waits before there is nothing to be read.
  */
 #include <errno.h>
 #include <poll.h>
@@ -57,7 +57,7 @@ static int read_error(struct mfd_recv_socket *socket, int code, struct mfd_error
 	return -code;
 }
 
-/* What the first record has, and the end of it; more of them would be another call each. */
+/* As readv(2), of what is at hand. What goes wrong behind that is told by the next call. */
 static ssize_t read_record(struct mfd_link *link, const struct iovec *iov, int count)
 {
 	ssize_t n = mfd_link_recv(link, iov->iov_base, iov->iov_len), sum = n;
