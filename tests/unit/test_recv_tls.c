@@ -626,7 +626,7 @@ TEST(a_destination_that_does_not)
 {
 	start_with(address, PATIENCE_MS, NULL);
 	migrate(theirs, 0);
-	source_must_fail("does it expect TLS?");
+	source_must_fail("does it expect TLS");
 	cancel_it(mfd_recv_check_text(RECV_TLS));
 }
 
