@@ -7,12 +7,15 @@ The source is tools/qemu's, destinations are stock QEMUs. That the module has se
 not QEMU's own threads, the module has to say itself.
 """
 
+import contextlib
 import itertools
 import json
 import os
+import platform
 import random
 import re
 import shutil
+import socket
 import subprocess
 import sys
 import time
@@ -29,6 +32,8 @@ SECTOR = os.environ["MZP_SECTORS"] + "/boot_guest.img"
 FULL = {"sector": os.environ["MZP_SECTORS"] + "/boot_guest_full.img", "size": 256 * MIB}
 LINUX = (os.environ["MZP_KERNEL"] + "/vmlinux", os.environ["MZP_INITRD"])
 FOLDER = "/dev/shm/offload"
+MODULE = os.environ.get("MZP_MODULE",
+                        f"{matrix.BUILD}/kmod/{platform.release()}/multifd_zp.ko")
 TIMES = 20 if matrix.FULL else 1
 # So often what the guest has written meanwhile is sent, before the last time.
 ROUNDS = 4
@@ -58,6 +63,10 @@ def source(machine="pc-q35-10.0", backend="kernel", options=(), sector=SECTOR, *
 
 def destination(version="10.0", machine="pc-q35-10.0", sector=SECTOR, **guest):
     return Guest(QEMU[version], f"{FOLDER}/destination", machine, sector, incoming=True, **guest)
+
+
+def listen():
+    return Sessions(f"{matrix.BUILD}/mfdctl", "/dev/shm/sessions")
 
 
 def by_module(here, ram):
@@ -346,6 +355,79 @@ def on_and_on():
 case("from one of ours to the next, and on")(on_and_on)
 
 
+# --- what goes wrong before it is connected: nothing is left of it
+
+def no_session():
+    """Now, and not some time later."""
+    if left := SESSIONS.now():
+        raise Failed(f"the module still has a session: {left[0]}")
+
+
+def module_goes():
+    """It can be removed; and comes again."""
+    global SESSIONS
+    SESSIONS.close()
+    subprocess.run(["rmmod", "multifd_zp"], check=True)
+    subprocess.run(["insmod", MODULE], check=True)
+    SESSIONS = listen()
+
+
+@case("nobody listens")
+def nobody():
+    for uri in ("tcp:127.0.0.1:9", f"unix:{FOLDER}/nobody"):
+        fresh_folder()
+        with source() as here:
+            here.work()
+            for _ in range(TIMES):
+                here.multifd(max_bandwidth=0)
+                here.qmp("migrate", uri=uri)
+                here.until("failed")
+                no_session()
+            module_goes()
+            here.work()
+            with destination() as there:
+                arrives(here, there)
+
+
+@contextlib.contextmanager
+def deaf(path):
+    """A socket that listens, but who connects to it waits until its end."""
+    with socket.socket(socket.AF_UNIX) as listener, socket.socket(socket.AF_UNIX) as first:
+        listener.bind(path)
+        listener.listen(0)
+        first.connect(path)
+        yield f"unix:{path}"
+
+
+@case("cancelled while it connects")
+def unconnected():
+    """QEMU does not begin anew before the first attempt has come to an end."""
+    for _ in range(TIMES):
+        fresh_folder()
+        with source() as here, destination() as there:
+            here.work()
+            here.multifd(max_bandwidth=0)
+            with deaf(f"{FOLDER}/deaf") as uri:
+                here.qmp("migrate", uri=uri)
+                here.until("setup")
+                if not SESSIONS.now():
+                    raise Failed("there is no session")
+                here.qmp("migrate_cancel")
+                here.until("cancelled")
+                no_session()
+                try:
+                    here.qmp("migrate", uri=uri)
+                except Failed as error:
+                    if "duplicate yank instance" not in str(error):
+                        raise
+                else:
+                    raise Failed("it begins anew")
+                no_session()
+            here.until("failed")
+            here.work()
+            arrives(here, there)
+
+
 # --- what goes wrong on the way: the guest runs on, and the next attempt succeeds
 
 def goes_wrong(what, state, before=()):
@@ -409,7 +491,7 @@ case("8 MiB of locked memory, cancelled", cancel, "cancelled",
 if __name__ == "__main__":
     with open("/proc/sys/vm/nr_hugepages", "w", encoding="ascii") as hugepages:
         hugepages.write("80")
-    SESSIONS = Sessions(f"{matrix.BUILD}/mfdctl", "/dev/shm/sessions")
+    SESSIONS = listen()
     try:
         sys.exit(matrix.main())
     finally:

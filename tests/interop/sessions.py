@@ -19,7 +19,7 @@ class Sessions:
     """
 
     def __init__(self, mfdctl, path):
-        self.path = path
+        self.mfdctl, self.path = mfdctl, path
         with open(path, "wb") as out:
             self.process = subprocess.Popen([mfdctl, "monitor", "--json"], stdout=out,
                                             stdin=subprocess.DEVNULL)
@@ -34,10 +34,18 @@ class Sessions:
     def _listens(self):
         """Does it have a netlink socket that is a member of a group?"""
         folder = f"/proc/{self.process.pid}/fd"
-        mine = {os.readlink(f"{folder}/{name}") for name in os.listdir(folder)}
+        try:
+            mine = {os.readlink(f"{folder}/{name}") for name in os.listdir(folder)}
+        except FileNotFoundError:
+            return False    # it has just closed one
         with open("/proc/net/netlink", encoding="ascii") as sockets:
             lines = [line.split() for line in sockets.readlines()[1:]]
         return any(f"socket:[{line[9]}]" in mine and int(line[3], 16) for line in lines)
+
+    def now(self):
+        """Those that are there at this moment."""
+        shown = subprocess.run([self.mfdctl, "stats", "--json"], check=True, capture_output=True)
+        return json.loads(shown.stdout)["sessions"]
 
     def events(self, pid):
         """Those of a process's sessions so far, the oldest first."""

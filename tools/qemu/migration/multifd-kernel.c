@@ -233,8 +233,6 @@ bool multifd_kernel_prepare(Error **errp)
     MultiFDRAMBackend backend = migrate_get_current()->parameters.multifd_ram_backend;
     Error *local_err = NULL;
 
-    /* of a migration that came to nothing before it had begun */
-    multifd_kernel_cleanup();
     if (!migrate_multifd() || backend == MULTIFD_RAM_BACKEND_THREADS) {
         return true;
     }

@@ -63,7 +63,10 @@ int multifd_kernel_end(void);
 /* If the stream has not been ended, cancel it, so that threads return.  Main thread. */
 void multifd_kernel_stop(void);
 
-/* All channel threads are gone.  Main thread. */
+/*
+ * Give the session up, if there is one: all channel threads are gone, or it has come to
+ * nothing before there were any.  Main thread.
+ */
 void multifd_kernel_cleanup(void);
 
 void multifd_kernel_print(struct Monitor *mon);
