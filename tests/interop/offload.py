@@ -21,9 +21,10 @@ import sys
 import time
 
 import matrix
+from kvm import emulated
 from kvm import kvm as load_kvm
 from matrix import QEMU, Failed, case
-from qemu_guest import MIB, Guest, same_memory
+from qemu_guest import MIB, Guest, same_memory, same_registers
 from sessions import Sessions, same_counts
 
 OURS = os.environ["MZP_QEMU_OURS"]
@@ -54,9 +55,10 @@ def fresh_folder():
         fresh(name)
 
 
-def source(machine="pc-q35-10.0", backend="kernel", options=(), sector=SECTOR, **guest):
+def source(machine="pc-q35-10.0", backend="kernel", options=(), sector=SECTOR, folder="source",
+           **guest):
     """With a guest at work."""
-    return Guest(OURS, f"{FOLDER}/source", machine, sector,
+    return Guest(OURS, f"{FOLDER}/{folder}", machine, sector,
                  options=["-global", f"migration.multifd-ram-backend={backend}", *options],
                  **guest)
 
@@ -121,6 +123,7 @@ def arrives(here, there, uri="unix", capabilities=(), module=True, timeout=100, 
     else:
         by_threads(here)
     same_memory(here, there)
+    same_registers(here, there)
     there.qmp("cont")
     there.work()
     return said
@@ -184,14 +187,41 @@ def linux():
         arrives(here, there, "tcp", multifd_channels=2)
 
 
-@case("a guest under KVM", quick=False)
-def kvm():
+def back_and_forth(times, **guest):
+    """The guest goes from one of ours to a stock QEMU, and back, and so on."""
+    fresh_folder()
+    with contextlib.ExitStack() as both:
+        here = both.enter_context(source(**guest))
+        here.work()
+        for number in range(times):
+            name = ("destination", "source")[number % 2]
+            fresh(name)
+            there = both.enter_context(
+                destination(**guest) if number % 2 == 0 else
+                source(folder=name, incoming=True, **guest))
+            arrives(here, there, ("unix", "tcp")[number // 2 % 2], module=number % 2 == 0,
+                    multifd_channels=2)
+            here.close()
+            here = there
+
+
+def under_kvm(times):
+    """An emulated CPU has been seen to forget where a guest is (kvm.py): then this one comes to
+    an exception, for which it is not prepared."""
     if not load_kvm():
         raise Failed("the VM's CPU has no virtualisation of its own")
-    fresh_folder()
-    with source(accel="kvm") as here, destination(accel="kvm") as there:
-        here.work()
-        arrives(here, there, multifd_channels=2)
+    for attempts_left in (2, 1, 0):
+        try:
+            return back_and_forth(times, accel="kvm", options=("-no-reboot",))
+        except Failed as error:
+            if not emulated() or not attempts_left or \
+                    not re.search("hangs at pass .* (shutdown|internal-error)", str(error)):
+                raise
+            print(f"# under KVM, once more: {error}", flush=True)
+
+
+case("under KVM, there and back", 2)(under_kvm)
+case("under KVM, there and back, 10 times", 20, quick=False)(under_kvm)
 
 
 # --- the same figures as without

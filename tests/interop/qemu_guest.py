@@ -91,9 +91,9 @@ class Guest(Qemu):
         deadline = time.monotonic() + timeout
         start = self.passes()
         while (now := self.passes()) < start + more:
-            if time.monotonic() > deadline:
-                raise Failed(f"{self.role}'s guest hangs at pass {now}, "
-                             f"{self.qmp('query-status')['status']}")
+            state = self.qmp("query-status")["status"]
+            if time.monotonic() > deadline or state in ("shutdown", "internal-error"):
+                raise Failed(f"{self.role}'s guest hangs at pass {now}, {state}")
             time.sleep(0.05)
 
     def dump(self, base, size):
@@ -104,6 +104,15 @@ class Guest(Qemu):
             data = file.read()
         os.unlink(path)
         return data
+
+
+def same_registers(source, destination):
+    """The same: where their guests are, and what is in general registers."""
+    here, there = (re.findall(r"\b[ER](?:[ABCD]X|[SD]I|[BSI]P)=[0-9a-f]+",
+                              qemu.qmp("human-monitor-command", command_line="info registers"))
+                   for qemu in (source, destination))
+    if here != there or len(here) < 9:
+        raise Failed(f"registers are {there}, and were {here}")
 
 
 def same_memory(source, destination):
