@@ -67,6 +67,12 @@ def destination(version="10.0", machine="pc-q35-10.0", sector=SECTOR, **guest):
     return Guest(QEMU[version], f"{FOLDER}/destination", machine, sector, incoming=True, **guest)
 
 
+def limited_to(memlock):
+    """A command, to start another one that cannot lock more."""
+    return ("prlimit", f"--memlock={memlock}:{memlock}", "setpriv",
+            "--bounding-set=-ipc_lock,-sys_resource", "--inh-caps=-ipc_lock,-sys_resource", "--")
+
+
 def listen():
     return Sessions(f"{matrix.BUILD}/mfdctl", "/dev/shm/sessions")
 
@@ -345,6 +351,64 @@ def level():
     refused("levels", multifd_compression="zstd", multifd_zstd_level=20)
 
 
+LITTLE = 32 << 10
+
+
+@case("too little locked memory, 20 times, then with fewer channels")
+def memlock():
+    """Sixteen channels need a page each, at least; for one, this is a packet of eight pages."""
+    fresh_folder()
+    with source(before=limited_to(LITTLE)) as here, destination() as there:
+        here.work()
+        here.multifd(max_bandwidth=0, multifd_channels=16)
+        for _ in range(20):
+            try:
+                here.qmp("migrate", uri=f"unix:{FOLDER}/nobody")
+            except Failed as error:
+                if "cannot set up the migration: Cannot allocate memory" not in str(error):
+                    raise
+            else:
+                raise Failed("it is not refused")
+            no_session()
+        here.work()
+        arrives(here, there, multifd_channels=1)
+        if (locked := SESSIONS.last(here.process.pid, "session-ended")["memlock"]) != LITTLE:
+            raise Failed(f"{locked} bytes were locked")
+
+
+def add_device(qemu):
+    """As /dev/fdset/1 it has the device."""
+    fd = os.open("/dev/multifd_zp", os.O_RDWR)
+    try:
+        qemu.qmp("add-fd", fds=[fd], fdset_id=1)
+    finally:
+        os.close(fd)
+
+
+@case("a device that QEMU is given, for one attempt")
+def given():
+    fresh_folder()
+    with source(options=("-global", "migration.multifd-ram-device=/dev/fdset/1")) as here, \
+            destination() as there:
+        here.work()
+        here.multifd(max_bandwidth=0)
+        add_device(here)
+        here.qmp("migrate", uri=f"unix:{FOLDER}/nobody")
+        here.until("failed")
+        try:
+            here.qmp("migrate", uri=f"unix:{FOLDER}/nobody")
+        except Failed as error:
+            if "Device or resource busy" not in str(error):
+                raise
+        else:
+            raise Failed("what was used is taken again")
+        here.qmp("remove-fd", fdset_id=1)
+        no_session()
+        add_device(here)
+        here.work()
+        arrives(here, there)
+
+
 @case("auto, no device: threads, and a warning")
 def fallback():
     fresh_folder()
@@ -513,9 +577,7 @@ case("cancelled", cancel, "cancelled")(goes_wrong)
 case("the destination is killed", kill, "failed")(goes_wrong)
 case("yanked", yank, "failed")(goes_wrong)
 case("module held, CPU offline, cancelled", is_held, "cancelled")(goes_wrong)
-case("8 MiB of locked memory, cancelled", cancel, "cancelled",
-     ("prlimit", "--memlock=8388608:8388608", "setpriv", "--bounding-set=-ipc_lock,-sys_resource",
-      "--inh-caps=-ipc_lock,-sys_resource", "--"))(goes_wrong)
+case("8 MiB of locked memory, cancelled", cancel, "cancelled", limited_to(8 << 20))(goes_wrong)
 
 
 if __name__ == "__main__":

@@ -50,13 +50,16 @@ class Qmp:
             raise Failed("QEMU closed its QMP connection")
         return json.loads(line)
 
-    def __call__(self, command, **arguments):
-        """Execute a command; its arguments' names have _ for -."""
+    def __call__(self, command, fds=(), **arguments):
+        """Execute a command; its arguments' names have _ for -. File descriptors go with it."""
         request = {"execute": command}
         if arguments:
             request["arguments"] = {k.replace("_", "-"): v for k, v in arguments.items()}
+        line = json.dumps(request).encode() + b"\n"
         try:
-            self.sock.sendall(json.dumps(request).encode() + b"\n")
+            if fds:
+                line = line[socket.send_fds(self.sock, [line], fds):]
+            self.sock.sendall(line)
             while True:
                 reply = self._line()
                 if "return" in reply:
