@@ -24,6 +24,7 @@ import matrix
 from kvm import emulated
 from kvm import kvm as load_kvm
 from matrix import QEMU, Failed, case
+from qemu_dest import difference
 from qemu_guest import MIB, Guest, same_memory, same_registers
 from sessions import Sessions, same_counts
 
@@ -110,8 +111,11 @@ def go_on(here, timeout):
     here.qmp("migrate-set-parameters", downtime_limit=60000)
 
 
-def arrives(here, there, uri="unix", capabilities=(), module=True, timeout=100, **parameters):
-    """The guest works here, and then there. Returns what the source says of it."""
+def arrives(here, there, uri="unix", capabilities=(), module=True, timeout=100, also=None, **parameters):
+    """The guest works here, and then there. Returns what the source says of it.
+
+    also: looks whether more is the same, when it works nowhere.
+    """
     shared = {name: parameters[name] for name in ("multifd_channels", "multifd_compression")
               if name in parameters}
     # so little may be left for the last round that there are some before it
@@ -130,6 +134,8 @@ def arrives(here, there, uri="unix", capabilities=(), module=True, timeout=100, 
         by_threads(here)
     same_memory(here, there)
     same_registers(here, there)
+    if also:
+        also()
     there.qmp("cont")
     there.work()
     return said
@@ -228,6 +234,85 @@ def under_kvm(times):
 
 case("under KVM, there and back", 2)(under_kvm)
 case("under KVM, there and back, 10 times", 20, quick=False)(under_kvm)
+
+
+# --- memory that the guest does not have, or has given back
+
+VIRTIO_MEM = 128 * MIB
+
+
+def virtio_mem(folder, size, plugged):
+    """Arguments for a guest of that size, with so much more, which it may take or not."""
+    return ("-m", f"{size}B,slots=1,maxmem={size + VIRTIO_MEM}B",
+            "-object", f"memory-backend-file,id=more,size={VIRTIO_MEM},share=on,"
+                       f"mem-path={FOLDER}/{folder}/more",
+            "-device", f"virtio-mem-pci,id=vm,memdev=more,requested-size={plugged}")
+
+
+def more_memory(folder):
+    """The file that has it."""
+    return f"{FOLDER}/{folder}/more"
+
+
+@case("memory that is discarded")
+def discarded():
+    """Whatever is there is the guest's no more, so that it must not be sent. The destination would
+    throw it away."""
+    fresh_folder()
+    with source(options=virtio_mem("source", 64 * MIB, 0)) as here, \
+            destination(options=virtio_mem("destination", 64 * MIB, 0)) as there:
+        here.work()
+        piece = os.urandom(MIB)
+        with open(more_memory("source"), "r+b") as file:
+            for _ in range(0, VIRTIO_MEM, MIB):
+                file.write(piece)
+        sent = arrives(here, there, multifd_channels=2)["ram"]["normal"]
+        if sent * 4096 >= VIRTIO_MEM:
+            raise Failed(f"{sent} pages were sent")
+
+
+def until_equal(what, wanted, timeout=60):
+    """Until it returns what is wanted."""
+    deadline = time.monotonic() + timeout
+    while (now := what()) != wanted:
+        if time.monotonic() > deadline:
+            raise Failed(f"it is {now}, and not {wanted}")
+        time.sleep(0.05)
+
+
+def same_more():
+    """What it has of that memory, it has got."""
+    if what := difference(more_memory("destination"), more_memory("source")):
+        raise Failed(f"the memory that it has more: {what}")
+
+
+def guest_has(qemu, memory, more):
+    """So much memory, and so much of what it may have more: its drivers see to it."""
+    qemu.qmp("balloon", value=memory)
+    qemu.qmp("qom-set", path="/machine/peripheral/vm", property="requested-size", value=more)
+    until_equal(lambda: qemu.qmp("query-balloon")["actual"], memory)
+    until_equal(lambda: qemu.qmp("qom-get", path="/machine/peripheral/vm", property="size"), more)
+
+
+@case("a Linux guest whose memory grows and shrinks", quick=False)
+def resized():
+    """Before, and after."""
+    fresh_folder()
+    size = 192 * MIB
+    guest = {"linux": LINUX, "size": size}
+
+    def options(folder):
+        return (*virtio_mem(folder, size, 0), "-device", "virtio-balloon-pci")
+
+    with source(options=options("source"), **guest) as here, \
+            destination(options=options("destination"), **guest) as there:
+        here.work(timeout=200)
+        guest_has(here, size - 48 * MIB, VIRTIO_MEM)
+        here.work(timeout=200)
+        guest_has(here, size - 32 * MIB, VIRTIO_MEM // 2)
+        arrives(here, there, "tcp", multifd_channels=2, also=same_more)
+        guest_has(there, size, VIRTIO_MEM)
+        there.work(timeout=200)
 
 
 # --- the same figures as without

@@ -34,7 +34,7 @@ class Guest(Qemu):
     linux      (kernel, initrd): what it runs, instead of the boot sector
     sector     the boot sector's image, or None: it has nothing to run
     incoming   wait for a migration, and do not run yet
-    options    further arguments
+    options    further arguments, also in place of those above
     before     a command that starts it, such as prlimit
     """
 
@@ -61,7 +61,7 @@ class Guest(Qemu):
         if linux:
             arguments += ["-kernel", linux[0], "-initrd", linux[1], "-append",
                           "console=ttyS0 loglevel=3 mitigations=off random.trust_cpu=on "
-                          "no_timer_check panic=-1"]
+                          "no_timer_check panic=-1 memhp_default_state=online_movable"]
         elif sector:
             arguments += ["-drive", f"if=none,id=disk,file={sector},format=raw,snapshot=on,"
                                     "file.locking=off",
