@@ -29,6 +29,8 @@ from qemu_guest import MIB, Guest, same_memory, same_registers
 from sessions import Sessions, same_counts
 
 OURS = os.environ["MZP_QEMU_OURS"]
+# The same, with devices whose state is sent on the channels, too
+STATE = os.environ["MZP_QEMU_STATE"]
 # A guest with 26 MiB of data, and one with 226.
 SECTOR = os.environ["MZP_SECTORS"] + "/boot_guest.img"
 FULL = {"sector": os.environ["MZP_SECTORS"] + "/boot_guest_full.img", "size": 256 * MIB}
@@ -57,15 +59,16 @@ def fresh_folder():
 
 
 def source(machine="pc-q35-10.0", backend="kernel", options=(), sector=SECTOR, folder="source",
-           **guest):
+           qemu=OURS, **guest):
     """With a guest at work."""
-    return Guest(OURS, f"{FOLDER}/{folder}", machine, sector,
+    return Guest(qemu, f"{FOLDER}/{folder}", machine, sector,
                  options=["-global", f"migration.multifd-ram-backend={backend}", *options],
                  **guest)
 
 
-def destination(version="10.0", machine="pc-q35-10.0", sector=SECTOR, **guest):
-    return Guest(QEMU[version], f"{FOLDER}/destination", machine, sector, incoming=True, **guest)
+def destination(version="10.0", machine="pc-q35-10.0", sector=SECTOR, qemu=None, **guest):
+    return Guest(qemu or QEMU[version], f"{FOLDER}/destination", machine, sector, incoming=True,
+                 **guest)
 
 
 def limited_to(memlock):
@@ -111,7 +114,8 @@ def go_on(here, timeout):
     here.qmp("migrate-set-parameters", downtime_limit=60000)
 
 
-def arrives(here, there, uri="unix", capabilities=(), module=True, timeout=100, also=None, **parameters):
+def arrives(here, there, uri="unix", capabilities=(), module=True, timeout=100, also=None,
+            **parameters):
     """The guest works here, and then there. Returns what the source says of it.
 
     also: looks whether more is the same, when it works nowhere.
@@ -385,6 +389,105 @@ def limited(rate):
 
 case("10 MB/s at most", 10 * 1000 * 1000)(limited)
 case("50 MB/s at most", 50 * 1000 * 1000, quick=False)(limited)
+
+
+# --- state of devices on the channels
+
+DEVICES = 4
+
+
+def state_devices(pieces, more=""):
+    """Arguments for some, each with a thread of its own."""
+    return [argument for number in range(DEVICES) for argument in (
+        "-device", f"multifd-test-state,id=state{number},number={number},pieces={pieces}{more}")]
+
+
+def device(qemu, number, name):
+    """What one of them says."""
+    return qemu.qmp("qom-get", path=f"/machine/peripheral/state{number}", property=name)
+
+
+def state_has_come(there, pieces):
+    """All that the source's devices have handed over, whole."""
+    for number in range(DEVICES):
+        if (device(there, number, "received"), device(there, number, "wrong")) != (pieces, 0):
+            raise Failed(f"device {number} has got {device(there, number, 'received')} pieces "
+                         f"of {pieces}, and {device(there, number, 'wrong')} wrong ones")
+
+
+def with_state(backend, pieces):
+    """10 MiB of each device, in pieces of up to 1 MiB."""
+    fresh_folder()
+    with source(backend=backend, qemu=STATE, options=state_devices(pieces)) as here, \
+            destination(qemu=STATE, options=state_devices(pieces)) as there:
+        here.work()
+        arrives(here, there, module=backend == "kernel", multifd_channels=3)
+        state_has_come(there, pieces)
+
+
+case("state on the channels", "kernel", 36)(with_state)
+case("state on the channels, QEMU's threads", "threads", 36)(with_state)
+
+
+def held_back(here, enough):
+    """Until it hands over nothing more, and it is enough. Meanwhile it does not answer."""
+    before, deadline = None, time.monotonic() + 60
+    while True:
+        session = (SESSIONS.now() or [{}])[0]
+        now = {name: session.get(name, 0) for name in ("memory", "jobs-unfinished")}
+        if now == before and enough(now):
+            break
+        if time.monotonic() > deadline:
+            raise Failed(f"not enough has to wait: {session}, {here.said()}")
+        before = now
+        time.sleep(0.3)
+    matrix.TRANSCRIPT.write(f"    held back: {now}\n")
+    if now["memory"] > 32 * MIB:
+        raise Failed(f"too much is under way: {session}")
+
+
+def state_waits(pieces, more, enough):
+    """A destination that takes none for a while. Meanwhile what is under way is not so much that
+    the source's kernel could have trouble with it."""
+    fresh_folder()
+    go = f"{FOLDER}/go"
+    with source(qemu=STATE, options=state_devices(pieces, more)) as here, \
+            destination(qemu=STATE,
+                        options=state_devices(pieces, f"{more},wait-for={go}")) as there:
+        here.work()
+        here.multifd(max_bandwidth=0, downtime_limit=60000)
+        there.multifd()
+        here.qmp("migrate", uri=there.listen("unix"))
+        held_back(here, enough)
+        with open(go, "wb"):
+            pass
+        here.until("completed")
+        there.until("completed")
+        state_has_come(there, pieces)
+        same_memory(here, there)
+
+
+case("state that has to wait", 36, "", lambda held: held["memory"] > 8 * MIB)(state_waits)
+case("state that has to wait, in small pieces", 3000, ",small=on",
+     lambda held: held["jobs-unfinished"] > 3000)(state_waits)
+
+
+@case("refused: by a device")
+def unready():
+    """When it is to save itself."""
+    fresh_folder()
+    with source(qemu=STATE, options=state_devices(1, ",refuses=on")) as here:
+        here.work()
+        here.multifd()
+        try:
+            here.qmp("migrate", uri=f"unix:{FOLDER}/nobody")
+        except Failed as error:
+            if "multifd-test-state 0 refuses" not in str(error):
+                raise
+        else:
+            raise Failed("it is not refused")
+        no_session()
+        here.work()
 
 
 # --- what cannot be done is said before anything is done

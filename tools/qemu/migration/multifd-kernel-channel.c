@@ -10,14 +10,22 @@
 #include "qemu/osdep.h"
 #include <sys/ioctl.h>
 #include "io/channel-socket.h"
+#include "migration/misc.h"
 #include "qapi/error.h"
 #include "qemu/cutils.h"
 #include "qemu/error-report.h"
+#include "qemu/timer.h"
 #include "qemu/units.h"
 #include "multifd-kernel-session.h"
 #include "trace.h"
 
 #define BUFFER_SIZE (256 * KiB)
+
+/*
+ * More than this is under way for each channel only if it is device state, since a ring holds
+ * half of it: then devices' threads wait, as they do for QEMU's own.
+ */
+#define CHANNEL_BYTES_MOST (8 * MiB)
 
 static void channel_error(uint8_t id, int code, bool socket, Error **errp)
 {
@@ -103,6 +111,37 @@ int multifd_kernel_channel_run(MultiFDSendParams *p, Error **errp)
     return ret;
 }
 
+/*
+ * Not more is under way than may be.  -EAGAIN, -ENOMEM: nor more than the driver can hold, of
+ * all that this user sends, unless nothing is: there is room again when it is less.
+ */
+static int channel_inject(struct mzp_inject *inject)
+{
+    struct mzp_wait_pending wait = {
+        .size = sizeof(wait),
+        .max_pages = UINT64_MAX,
+        .max_bytes = CHANNEL_BYTES_MOST * kernel_session->nr_channels,
+        .timeout_ns = KERNEL_TICK_MS * SCALE_MS,
+    };
+    int ret;
+
+    do {
+        ret = kernel_ioctl(MZP_IOC_WAIT_PENDING, &wait);
+        if (ret == -ETIMEDOUT) {
+            continue;
+        }
+        if (!ret) {
+            ret = kernel_ioctl(MZP_IOC_INJECT, inject);
+        }
+        if ((ret != -EAGAIN && ret != -ENOMEM) || !(wait.pages || wait.bytes)) {
+            return ret;
+        }
+        wait.max_pages = wait.pages / 2;
+        wait.max_bytes = wait.bytes / 2;
+    } while (!kernel_migration_ends() && !multifd_device_state_save_thread_should_exit());
+    return -ECANCELED;
+}
+
 bool multifd_kernel_send_device_state(MultiFDSendData *send_data)
 {
     MultiFDDeviceState_t *state = &send_data->u.device_state;
@@ -125,7 +164,7 @@ bool multifd_kernel_send_device_state(MultiFDSendData *send_data)
     pstrcpy(header.idstr, sizeof(header.idstr), state->idstr);
     memcpy(data, &header, sizeof(header));
     memcpy(data + sizeof(header), state->buf, state->buf_len);
-    ret = kernel_ioctl(MZP_IOC_INJECT, &inject);
+    ret = channel_inject(&inject);
     trace_multifd_kernel_inject(inject.channel, state->idstr, inject.length, ret);
     if (ret) {
         error_report("multifd: the kernel does not take the state of %s: %s", state->idstr,
