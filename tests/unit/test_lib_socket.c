@@ -132,6 +132,11 @@ int mfd_session_check(struct mfd_session *unused, struct mfd_error *err)
 	return cancelled ? mfd_error_set(err, ECANCELED, "cancelled") : 0;
 }
 
+int mfd_session_failure(struct mfd_session *session, struct mfd_error *err)
+{
+	return mfd_session_check(session, err);
+}
+
 static void *cancel_soon(void *unused)
 {
 	usleep(A_WHILE_MS * 1000);

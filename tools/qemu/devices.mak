@@ -1,6 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 # What a guest needs that is migrated: the PC's two boards, and virtio.
-CONFIG_HPET=y
 CONFIG_I440FX=y
 CONFIG_Q35=y
 CONFIG_PCIE_PORT=y
