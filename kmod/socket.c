@@ -78,6 +78,7 @@ struct mzp_socket_wait {
  * @refused: the socket has no room, though it said otherwise
  * @began: the socket layer has let something pass
  * @locked: the socket is locked, and TCP is called directly
+ * @encrypted: the kernel encrypts what the socket takes
  * @since: when it last took something, in jiffies
  * @table: how the socket tells of its wait queues
  * @wait: the caller in these, and in the channel's
@@ -96,6 +97,7 @@ struct mzp_socket_pump {
 	bool refused;
 	bool began;
 	bool locked;
+	bool encrypted;
 	unsigned long since;
 	poll_table table;
 	struct mzp_socket_wait wait[1 + MZP_SOCKET_QUEUES];
@@ -114,6 +116,21 @@ static bool mzp_socket_is_tcp(const struct sock *sk)
 #else
 	return sk->sk_protocol == IPPROTO_TCP && prot->sendmsg == tcp_sendmsg;
 #endif
+}
+
+/* Whether there is TLS above TCP that has a key. (It may have been asked to be there without.) */
+static bool mzp_socket_is_tls(struct sock *sk)
+{
+	const struct tcp_ulp_ops *ulp;
+	bool is;
+
+	if (!sk_is_tcp(sk))
+		return false;
+	lock_sock(sk);
+	ulp = inet_csk(sk)->icsk_ulp_ops;
+	is = ulp && !strcmp(ulp->name, "tls") && !mzp_socket_is_tcp(sk);
+	release_sock(sk);
+	return is;
 }
 
 /* Several packets may follow: lock the socket for all of them, if that can be done. */
@@ -226,6 +243,8 @@ static void mzp_socket_took(struct mzp_socket_pump *pump, struct mzp_packet *pac
 	struct mzp_channel *channel = pump->channel;
 
 	pump->arg->bytes += bytes;
+	if (pump->encrypted)
+		mzp_stat_add(&channel->stats.bytes_encrypted, bytes);
 	mzp_pending_take(&channel->session->pending, bytes);
 	while (bytes) {
 		const struct bio_vec *buf = &packet->buf[channel->buf];
@@ -491,6 +510,7 @@ static int mzp_socket_run(struct mzp_socket_pump *pump)
 {
 	int ret;
 
+	pump->encrypted = mzp_socket_is_tls(pump->sock->sk);
 	mzp_socket_hook(pump, &pump->channel->readable);
 	init_poll_funcptr(&pump->table, mzp_socket_queue);
 	vfs_poll(pump->sock->file, &pump->table);

@@ -58,6 +58,7 @@ void mzp_stats_add(struct mzp_stats *sum, const struct mzp_channel *channel)
 	sum->bytes_payload += READ_ONCE(stats->payload);
 	sum->bytes_out += READ_ONCE(stats->bytes);
 	sum->bytes_read += READ_ONCE(stats->bytes_read);
+	sum->bytes_encrypted += READ_ONCE(stats->bytes_encrypted);
 	sum->packets += READ_ONCE(stats->packets);
 	sum->syncs += READ_ONCE(stats->syncs);
 	sum->ring_full += READ_ONCE(stats->ring_full) + READ_ONCE(stats->socket_full);

@@ -26,6 +26,7 @@ struct mzp_channel;
  * @reader_packets: packets that readers made
  * @reader_ns: time that they took for all they made, waits included
  * @bytes_read: that the reader took
+ * @bytes_encrypted: of these, those that PUMP gave to a socket that the kernel encrypts
  * @ring_empty: times that the reader found nothing though there was work
  * @socket_full: times that PUMP found no room in its socket
  * @pages_gone: guest pages that have left the ring
@@ -51,6 +52,7 @@ struct mzp_channel_stats {
 	u64 reader_ns;
 
 	u64 bytes_read ____cacheline_aligned_in_smp;
+	u64 bytes_encrypted;
 	u64 ring_empty;
 	u64 socket_full;
 	u64 pages_gone;
@@ -70,6 +72,7 @@ static inline void mzp_stat_add(u64 *counter, u64 n)
  * @bytes_payload: what these came to
  * @bytes_out: put in the rings
  * @bytes_read: taken out of them
+ * @bytes_encrypted: of these, those that the kernel encrypts
  * @packets: put in the rings
  * @syncs: SYNC packets among them
  * @ring_full: times that a ring, or PUMP's socket, had no room
@@ -91,6 +94,7 @@ struct mzp_stats {
 	u64 bytes_payload;
 	u64 bytes_out;
 	u64 bytes_read;
+	u64 bytes_encrypted;
 	u64 packets;
 	u64 syncs;
 	u64 ring_full;

@@ -106,6 +106,10 @@ class Session:
         except OSError:
             pass
 
+    def pump(self, channel, sock, most):
+        """PUMP to a socket, at most so many bytes: how many there were."""
+        return _ioctl(self.channels[channel], 9, "IiIQQII", 0, sock.fileno(), 0, most, 0, 0, 0)[4]
+
     def end(self):
         """There is no more to come."""
         _ioctl(self.fd, 12, "I", 0)

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """Counters: that they are right, and that mfdctl shows what the kernel says."""
 
+import contextlib
 import ctypes
 import errno
 import fcntl
@@ -8,7 +9,9 @@ import json
 import mmap
 import os
 import select
+import socket
 import struct
+import subprocess
 import sys
 
 import yaml
@@ -20,7 +23,7 @@ UUID = bytes(range(16))
 # What sessions and channels both count; a session's are its channels' sums. (But
 # pages that no channel had taken yet are lost to none of them.)
 SUMS = ("normal", "zero", "absent", "bytes-in", "bytes-payload", "bytes-out",
-        "bytes-read", "packets", "ring-full", "ring-empty", "ring-packets", "ring-size",
+        "bytes-read", "bytes-encrypted", "packets", "ring-full", "ring-empty", "ring-packets", "ring-size",
         "throttled", "left", "waits", "reader-packets",
         "reader-time", "busy", "pages-held")
 
@@ -208,6 +211,43 @@ def compression_is_counted():
             # pages that repeat eight bytes
             must(0 < shown["bytes-payload"] < shown["bytes-in"] // 10, "payload:", shown)
             must(shown["bytes-payload"] < shown["bytes-out"], "no headers:", shown)
+
+
+@contextlib.contextmanager
+def tcp_pair(*options):
+    """Two ends of a connection, the first with (level, name, value) set."""
+    with socket.create_server(("127.0.0.1", 0)) as listener, \
+            socket.create_connection(listener.getsockname()) as near:
+        far, _ = listener.accept()
+        with far:
+            for option in options:
+                near.setsockopt(*option)
+            yield near
+
+
+@test
+def what_the_kernel_encrypts_is_counted():
+    """TLS with a key; not TLS that has none yet, and not plain connections."""
+    subprocess.run(["modprobe", "tls"], check=True)
+    sol_tls, tls_tx = 282, 1
+    use = (socket.SOL_TCP, 31, b"tls")
+    # TLS 1.3, AES-128-GCM: what a session without secrets can do with
+    key = (sol_tls, tls_tx, struct.pack("=HH8s16s4s8s", 0x0304, 51, *[b""] * 4))
+    memory = Memory(100)
+    with Session(2) as session:
+        session.send(session.block(memory), 0, memory.pages)
+        encrypted = 0
+        for options in ((), (use,), (use, key)):
+            with tcp_pair(*options) as near:
+                sent = session.pump(0, near, 40000)
+                encrypted += sent * (len(options) == 2)
+                must(sent > 0, "nothing was sent")
+            shown, channels = settled(session.id)
+            add_up(shown, channels)
+            same(shown["bytes-encrypted"], encrypted, f"bytes, with {len(options)} options")
+        must("100% encrypted by the kernel" not in mfdctl("stats", session.id), "all of it?")
+        must("encrypted by the kernel" in mfdctl("stats", session.id), "not shown")
+        session.cancel()
 
 
 @test

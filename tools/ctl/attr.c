@@ -76,6 +76,8 @@ SET(info);
 	      "Bytes put in rings, headers included."),				\
 	COUNT(WHAT, what, U64, BYTES_READ, bytes_read, "bytes-read", "read_bytes_total", \
 	      "Bytes taken out of rings by their readers."),			\
+	COUNT(WHAT, what, U64, BYTES_ENCRYPTED, bytes_encrypted, "bytes-encrypted", \
+	      "encrypted_bytes_total", "Bytes given to sockets that the kernel encrypts."), \
 	COUNT(WHAT, what, U64, PACKETS, packets, "packets", "packets_total",	\
 	      "Packets put in rings."),						\
 	COUNT(WHAT, what, U64, SYNCS, syncs, "syncs", "syncs_total",		\

@@ -77,7 +77,7 @@ struct ctl_info {
 
 /* What sessions and channels both count. */
 struct ctl_counters {
-	uint64_t normal, zero, absent, lost, bytes_in, bytes_payload, bytes_out, bytes_read,
+	uint64_t normal, zero, absent, lost, bytes_in, bytes_payload, bytes_out, bytes_read, bytes_encrypted,
 		 packets, syncs, ring_full, ring_empty, throttled, left, waits, reader_packets, reader_time,
 		 busy, memory;
 	uint32_t ring_packets, ring_size, pages_held;

@@ -80,6 +80,9 @@ static void print_speed(const struct ctl_session *session, const struct ctl_sess
 	if (session->method != 0 && count->bytes_payload)
 		printf(", compressed %.1f to 1",
 		       (double)count->bytes_in / count->bytes_payload);
+	if (count->bytes_encrypted)
+		printf(", %s encrypted by the kernel",
+		       ctl_percent(count->bytes_encrypted, count->bytes_read).s);
 	putchar('\n');
 }
 
