@@ -106,8 +106,8 @@ def register_matrix():
                     mine = ((kind == "x509") == ((v + k + (mode == "user")) % 2 == 0) and
                             (method == "none") == ((v // 2 + k + (mode == "user")) % 2 == 0) and
                             (mode == "kernel" or (uri == "unix") == ((v + k) % 3 == 0)))
-                    matrix.case(f"TLS, QEMU {version}, {kind}, {mode}, {uri}, {method}",
-                                version, kind, mode, uri, method, quick=mine)(works)
+                    matrix.case(f"TLS, Linux {KERNEL}, QEMU {version}, {kind}, {mode}, {uri}, "
+                                f"{method}", version, kind, mode, uri, method, quick=mine)(works)
 
 
 def splices(mode):
@@ -463,10 +463,10 @@ def register():
         matrix.case(f"TLS, written to, {cipher}", cipher, 60 if matrix.FULL else 3,
                     quick=cipher != "AES-256-GCM")(scribbled)
     for version in PEERS:
-        matrix.case(f"TLS, keys wear out, {version}", version,
+        matrix.case(f"TLS, Linux {KERNEL}, keys wear out, {version}", version,
                     quick=RENEWS or version == "10.0")(renewed)
     for mode in (None, "kernel", "user"):
-        matrix.case(f"TLS, the wire, {mode or 'plain'}", mode)(wiretapped)
+        matrix.case(f"TLS, Linux {KERNEL}, the wire, {mode or 'plain'}", mode)(wiretapped)
     register_wrong()
     matrix.case("TLS, a key for everybody")(readable_key)
     matrix.case("TLS, a handshake stalls")(stalled)
