@@ -630,6 +630,26 @@ TEST(a_destination_that_does_not)
 	cancel_it(mfd_recv_check_text(RECV_TLS));
 }
 
+TEST(credentials_of_the_other_side)
+{
+	struct mfd_recv_params recv_params = { .size = sizeof(recv_params) };
+	struct mfd_params params = { .size = sizeof(params) };
+	struct mfd_error err = { .size = sizeof(err) };
+	struct mfd_session *session;
+	struct mfd_recv *receiver;
+
+	mfd_params_init(&params);
+	params.tls = ours;
+	assert_int_equal(mfd_open(&session, NULL, &err), 0);
+	assert_int_equal(mfd_setup(session, &params, &err), -EINVAL);
+	assert_non_null(strstr(err.text, "mfd_tls_source"));
+	mfd_close(session);
+	mfd_recv_params_init(&recv_params);
+	recv_params.tls = theirs;
+	assert_int_equal(mfd_recv_open(&receiver, &recv_params, &err), -EINVAL);
+	assert_non_null(strstr(err.text, "mfd_tls_destination"));
+}
+
 /* --- who must not connect: the source is there */
 
 TEST(garbage)
@@ -840,6 +860,7 @@ int main(void)
 		cmocka_unit_test(the_wrong_key),
 		cmocka_unit_test(a_source_that_does_not_encrypt),
 		cmocka_unit_test(a_destination_that_does_not),
+		cmocka_unit_test(credentials_of_the_other_side),
 		cmocka_unit_test(garbage),
 		cmocka_unit_test(the_wrong_key_on_a_channel),
 		cmocka_unit_test(leaves_without_a_word),

@@ -40,6 +40,9 @@ static int check_params(const struct mfd_recv_params *params, struct mfd_error *
 		return mfd_error_set(err, EINVAL, "struct mfd_compat has no size");
 	if (params->machine && strlen(params->machine) > 255)
 		return mfd_error_set(err, EINVAL, "the machine type's name is too long");
+	if (params->tls && !params->tls->server)
+		return mfd_error_set(err, EINVAL,
+				     "tls: a destination's credentials are wanted (mfd_tls_destination), not a source's");
 	return 0;
 }
 

@@ -131,6 +131,9 @@ static int check_params(struct mfd_session *session, const struct mfd_params *pa
 		return mfd_error_set(err, EINVAL,
 				     "a ring has a power of two up to %u packets, not %u",
 				     info->max_ring_packets, params->ring_packets);
+	if (params->tls && params->tls->server)
+		return mfd_error_set(err, EINVAL,
+				     "tls: a source's credentials are wanted (mfd_tls_source), not a destination's");
 	ret = check_flags(params, err);
 	return ret ? ret : check_machine(session, params, err);
 }

@@ -45,6 +45,7 @@ struct mfd_tls_ops {
 
 struct mfd_tls {
 	const struct mfd_tls_ops *ops;
+	bool server;			/* a destination's */
 };
 
 struct mfd_tls_conn {

@@ -41,7 +41,7 @@ struct mfd_tls_creds *mfd_tls_conn_creds(const struct mfd_tls_gnutls *tls)
 
 static const char *peer(const struct mfd_tls_gnutls *tls)
 {
-	return tls->creds->server ? "source" : "destination";
+	return tls->creds->tls.server ? "source" : "destination";
 }
 
 /* What the other side's certificate must be good for, and have for a name. */
@@ -53,10 +53,10 @@ static int expect_peer(struct mfd_tls_gnutls *tls, const char *host, struct mfd_
 		return 0;
 	tls->wanted[nr++] = (gnutls_typed_vdata_st) {
 		.type = GNUTLS_DT_KEY_PURPOSE_OID,
-		.data = (unsigned char *)(tls->creds->server ? GNUTLS_KP_TLS_WWW_CLIENT :
+		.data = (unsigned char *)(tls->creds->tls.server ? GNUTLS_KP_TLS_WWW_CLIENT :
 							       GNUTLS_KP_TLS_WWW_SERVER),
 	};
-	if (!tls->creds->server) {
+	if (!tls->creds->tls.server) {
 		if (tls->creds->hostname)
 			host = tls->creds->hostname;
 		if (!host)
@@ -107,7 +107,7 @@ static void set_transport(struct mfd_tls_gnutls *tls)
 {
 	gnutls_transport_set_int(tls->handle, tls->fd);
 	/* a source's GnuTLS may be configured to use the kernel, with no function but its own */
-	if (!tls->creds->server)
+	if (!tls->creds->tls.server)
 		return;
 	gnutls_transport_set_ptr2(tls->handle, tls, (gnutls_transport_ptr_t)(intptr_t)tls->fd);
 	gnutls_transport_set_pull_function(tls->handle, pull);
@@ -117,7 +117,7 @@ static int prepare(struct mfd_tls_gnutls *tls, const char *host, struct mfd_erro
 {
 	unsigned int flags = GNUTLS_NONBLOCK | GNUTLS_NO_SIGNAL | GNUTLS_NO_TICKETS;
 	int ret = gnutls_init(&tls->handle,
-			      flags | (tls->creds->server ? GNUTLS_SERVER : GNUTLS_CLIENT));
+			      flags | (tls->creds->tls.server ? GNUTLS_SERVER : GNUTLS_CLIENT));
 
 	if (!ret) {
 		gnutls_session_set_ptr(tls->handle, tls);
@@ -144,7 +144,7 @@ static void close_conn(struct mfd_tls_conn *conn)
 static int open_conn(struct mfd_tls *creds, int fd, const char *host,
 		     struct mfd_tls_conn **conn, struct mfd_error *err)
 {
-	bool server = ((struct mfd_tls_creds *)creds)->server;
+	bool server = creds->server;
 	struct mfd_tls_gnutls *tls = calloc(1, sizeof(*tls) + (server ? AHEAD : 0));
 	int ret;
 
@@ -230,7 +230,7 @@ static int handshake_error(struct mfd_tls_gnutls *tls, int code, struct mfd_erro
 	case GNUTLS_E_PUSH_ERROR:
 		ret = mfd_error_set(err, ECONNRESET,
 				    "TLS: the %s closed the connection during the handshake%s; its own log says why",
-				    peer(tls), tls->creds->server ? "" :
+				    peer(tls), tls->creds->tls.server ? "" :
 				    tls->creds->psk_client ?
 				    " (does it expect TLS, and this user's key?)" :
 				    " (does it expect TLS?)");
@@ -372,11 +372,11 @@ static void explain(const struct mfd_tls_conn *conn, struct mfd_error *err)
 		recv_data(&tls->conn, &byte, sizeof(byte));
 	if (tls->alert)
 		append(err, " (TLS: \"%.64s\")", tls->alert);
-	else if (tls->creds->x509 && !tls->creds->server && tls->creds->has_certificate)
+	else if (tls->creds->x509 && !tls->creds->tls.server && tls->creds->has_certificate)
 		append(err, " (TLS: it may have refused client-cert.pem in %.64s)", tls->creds->dir);
-	else if (tls->creds->x509 && !tls->creds->server)
+	else if (tls->creds->x509 && !tls->creds->tls.server)
 		append(err, " (TLS: it may want a client-cert.pem in %.64s)", tls->creds->dir);
-	else if (tls->creds->x509 && tls->creds->server && !tls->heard)
+	else if (tls->creds->x509 && tls->creds->tls.server && !tls->heard)
 		append(err, " (TLS: it may not accept server-cert.pem in %.64s)",
 		       tls->creds->dir);
 }

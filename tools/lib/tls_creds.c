@@ -112,7 +112,7 @@ static int make(struct mfd_tls **out, const struct mfd_tls_params *theirs, bool 
 	if (!creds)
 		return mfd_error_errno(err, ENOMEM, "TLS");
 	creds->tls.ops = &mfd_tls_conn_ops;
-	creds->server = server;
+	creds->tls.server = server;
 	pthread_mutex_init(&creds->lock, NULL);
 	ret = load(creds, &params, err);
 	if (ret)
@@ -144,7 +144,7 @@ int mfd_tls_creds_use(struct mfd_tls_creds *creds, gnutls_session_t handle)
 		return gnutls_credentials_set(handle, GNUTLS_CRD_PSK, creds->psk_client);
 	if (creds->psk_server)
 		return gnutls_credentials_set(handle, GNUTLS_CRD_PSK, creds->psk_server);
-	if (creds->server)
+	if (creds->tls.server)
 		gnutls_certificate_server_set_request(handle, GNUTLS_CERT_REQUIRE);
 	return gnutls_credentials_set(handle, GNUTLS_CRD_CERTIFICATE, creds->x509);
 }

@@ -12,7 +12,6 @@
 /* What is known before there is a connection. Only @info changes later, under @lock. */
 struct mfd_tls_creds {
 	struct mfd_tls tls;
-	bool server;
 	uint32_t mode;
 	uint64_t key_records;
 	char *hostname;			/* or NULL */

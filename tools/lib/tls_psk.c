@@ -70,13 +70,13 @@ int mfd_tls_psk_load(struct mfd_tls_creds *creds, const struct mfd_tls_params *p
 {
 	int ret;
 
-	if (!creds->server && !params->psk_user)
+	if (!creds->tls.server && !params->psk_user)
 		return mfd_error_set(err, EINVAL, "TLS: whose key of %.128s is to be used?",
 				     params->psk_file);
 	ret = mfd_tls_file_read(&creds->keys, NULL, params->psk_file, true, err);
 	if (ret)
 		return ret;
-	if (creds->server)
+	if (creds->tls.server)
 		return load_server(creds, err);
 	ret = load_client(creds, params->psk_user, err);
 	mfd_tls_file_wipe(&creds->keys);

@@ -112,18 +112,18 @@ static int load_own(struct mfd_tls_creds *creds, const struct list *ca, struct m
 	struct mfd_tls_file cert, key;
 	gnutls_datum_t cert_text, key_text;
 	int ret = mfd_tls_file_read(&cert, creds->dir,
-				    creds->server ? "server-cert.pem" : "client-cert.pem",
+				    creds->tls.server ? "server-cert.pem" : "client-cert.pem",
 				    false, err);
 
 	/* a destination may not want to know who the source is */
-	if (ret == -ENOENT && !creds->server)
+	if (ret == -ENOENT && !creds->tls.server)
 		return 0;
 	if (ret)
 		return ret;
 	ret = check_own(&cert, ca, err);
 	if (!ret)
 		ret = mfd_tls_file_read(&key, creds->dir,
-					creds->server ? "server-key.pem" : "client-key.pem",
+					creds->tls.server ? "server-key.pem" : "client-key.pem",
 					true, err);
 	if (!ret) {
 		cert_text = mfd_tls_file_datum(&cert);
