@@ -263,10 +263,14 @@ static void note(struct mfd_tls_gnutls *tls)
 {
 	struct mfd_tls_creds *creds = tls->creds;
 	char *text = gnutls_session_get_desc(tls->handle);
+	/* which it does not say beside a PSK; there is none unless a key exchange was made */
+	const char *group = creds->x509 ? NULL :
+			    gnutls_group_get_name(gnutls_group_get(tls->handle));
 
 	pthread_mutex_lock(&creds->lock);
 	creds->info.connections++;
-	snprintf(creds->info.session, sizeof(creds->info.session), "%s", text ? text : "");
+	snprintf(creds->info.session, sizeof(creds->info.session), "%s%s%s", text ? text : "",
+		 group ? "-" : "", group ? group : "");
 	pthread_mutex_unlock(&creds->lock);
 	gnutls_free(text);
 }
