@@ -55,10 +55,10 @@ void mfd_link_wait(const struct mfd_link *link, int wait_ms)
 		poll(&fd, 1, wait_ms);
 }
 
-void mfd_link_explain(const struct mfd_link *link, struct mfd_error *err)
+void mfd_link_explain(const struct mfd_link *link, bool early, struct mfd_error *err)
 {
 	if (link->tls)
-		link->tls->ops->explain(link->tls, err);
+		link->tls->ops->explain(link->tls, early, err);
 }
 
 void mfd_link_close(struct mfd_link *link, bool keep)

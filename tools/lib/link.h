@@ -33,8 +33,11 @@ ssize_t mfd_link_recv(struct mfd_link *link, void *data, size_t size);
 /* Wait until there is something to receive, for @wait_ms at most. */
 void mfd_link_wait(const struct mfd_link *link, int wait_ms);
 
-/* @err is of a connection that failed: add what TLS may have to do with that. */
-void mfd_link_explain(const struct mfd_link *link, struct mfd_error *err);
+/*
+ * @err is of a connection that failed: add what TLS may have to do with that. @early: the other
+ * side may not have made up its mind about our certificate.
+ */
+void mfd_link_explain(const struct mfd_link *link, bool early, struct mfd_error *err);
 
 /* Close what is there. @keep: not the socket, which is somebody else's. */
 void mfd_link_close(struct mfd_link *link, bool keep);

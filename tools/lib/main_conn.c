@@ -54,7 +54,7 @@ static int write_all(void *opaque, const void *data, size_t size, struct mfd_err
 				return ret;
 		} else if (errno != EINTR) {
 			ret = main_error(errno, err);
-			mfd_link_explain(&session->main, err);
+			mfd_link_explain(&session->main, !session->rounds, err);
 			return ret;
 		}
 	}
@@ -154,7 +154,7 @@ static int gave_up(struct mfd_session *session, int code, struct mfd_error *err)
 	mfd_error_set(err, code,
 		      "main connection: the destination gave up before the end; its own log says why%s",
 		      mfd_session_suspects_tls(session));
-	mfd_link_explain(&session->main, err);
+	mfd_link_explain(&session->main, !session->rounds, err);
 	mfd_error_of(err, MFD_ERROR_PEER);
 	return -code;
 }

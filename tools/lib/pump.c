@@ -36,7 +36,7 @@ int mfd_pump_error(struct mfd_pump *pump, int code, struct mfd_error *err)
 			      pump->id, mfd_session_suspects_tls(pump->session));
 	else
 		mfd_error_errno(err, code, "channel %u", pump->id);
-	mfd_link_explain(&pump->socket, err);
+	mfd_link_explain(&pump->socket, !pump->session->rounds, err);
 	mfd_error_channel(err, pump->id);
 	return -code;
 }

@@ -291,7 +291,7 @@ static int reply(struct mfd_recv_main *in, const void *data, size_t size, struct
 
 	if (n < 0 && errno != EAGAIN) {
 		n = mfd_error_errno(err, errno, "the source is gone");
-		mfd_link_explain(link, err);
+		mfd_link_explain(link, true, err);
 		return n;
 	}
 	return n == (ssize_t)size ? 0 : mfd_recv_reject(err, RECV_DEAF, "%s", "");

@@ -216,7 +216,7 @@ static int hear_out(struct newcomer *newcomer, size_t need, struct mfd_error *er
 		mfd_error_errno(err, errno, "a new connection");
 	else
 		mfd_recv_reject(err, RECV_HANDSHAKE, "after %zu bytes", hello->used);
-	mfd_link_explain(&newcomer->link, err);
+	mfd_link_explain(&newcomer->link, true, err);
 	return -err->code;
 }
 

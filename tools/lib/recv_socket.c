@@ -53,7 +53,7 @@ static int read_error(struct mfd_recv_socket *socket, int code, struct mfd_error
 	if (code == EFAULT)
 		return mfd_error_set(err, code, "guest memory cannot be written");
 	mfd_error_errno(err, code, "the source is gone");
-	mfd_link_explain(&socket->link, err);
+	mfd_link_explain(&socket->link, true, err);
 	return -code;
 }
 

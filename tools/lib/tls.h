@@ -28,7 +28,8 @@ struct mfd_tls_conn;
  * @recv: as recv(2), without waiting; 0 also if the other side did not say bye, which QEMU
  *	does not
  * @buffered: is there something to @recv that poll(2) does not know of?
- * @explain: append to @err, of a connection that failed, what TLS may have to do with that
+ * @explain: append to @err, of a connection that failed, what TLS may have to do with that.
+ *	@early: the other side may not have made up its mind about our certificate
  */
 struct mfd_tls_ops {
 	int (*open)(struct mfd_tls *tls, int fd, const char *host, struct mfd_tls_conn **conn,
@@ -39,7 +40,7 @@ struct mfd_tls_ops {
 	ssize_t (*send)(struct mfd_tls_conn *conn, const void *data, size_t size);
 	ssize_t (*recv)(struct mfd_tls_conn *conn, void *data, size_t size);
 	bool (*buffered)(const struct mfd_tls_conn *conn);
-	void (*explain)(const struct mfd_tls_conn *conn, struct mfd_error *err);
+	void (*explain)(const struct mfd_tls_conn *conn, bool early, struct mfd_error *err);
 	void (*close)(struct mfd_tls_conn *conn);
 };
 

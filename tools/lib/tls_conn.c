@@ -364,7 +364,7 @@ static void append(struct mfd_error *err, const char *format, const char *what)
 	snprintf(err->text + used, sizeof(err->text) - used, format, what);
 }
 
-static void explain(const struct mfd_tls_conn *conn, struct mfd_error *err)
+static void explain(const struct mfd_tls_conn *conn, bool early, struct mfd_error *err)
 {
 	struct mfd_tls_gnutls *tls = gnutls_of(conn);
 	char byte;
@@ -376,11 +376,13 @@ static void explain(const struct mfd_tls_conn *conn, struct mfd_error *err)
 		recv_data(&tls->conn, &byte, sizeof(byte));
 	if (tls->alert)
 		append(err, " (TLS: \"%.64s\")", tls->alert);
-	else if (tls->creds->x509 && !tls->creds->tls.server && tls->creds->has_certificate)
-		append(err, " (TLS: it may have refused client-cert.pem in %.64s)", tls->creds->dir);
-	else if (tls->creds->x509 && !tls->creds->tls.server)
-		append(err, " (TLS: it may want a client-cert.pem in %.64s)", tls->creds->dir);
-	else if (tls->creds->x509 && tls->creds->tls.server && !tls->heard)
+	if (tls->alert || !early || !tls->creds->x509)
+		return;
+	if (!tls->creds->tls.server)
+		append(err, tls->creds->has_certificate ?
+			    " (TLS: it may have refused client-cert.pem in %.64s)" :
+			    " (TLS: it may want a client-cert.pem in %.64s)", tls->creds->dir);
+	else if (!tls->heard)
 		append(err, " (TLS: it may not accept server-cert.pem in %.64s)",
 		       tls->creds->dir);
 }
