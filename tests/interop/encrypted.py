@@ -369,6 +369,7 @@ class Proxy:
         _, host, port = address.split(":")
         self.target, self.cut, self.how = (host, int(port)), cut, how
         self.passed, self.lock, self.ends = 0, threading.Lock(), []
+        self.cut_off = threading.Event()
         self.listener = socket.create_server(("127.0.0.1", 0))
         self.address = f"tcp:127.0.0.1:{self.listener.getsockname()[1]}"
         threading.Thread(target=self.accept, daemon=True).start()
@@ -406,6 +407,7 @@ class Proxy:
             return self.cut is not None and before < self.cut <= self.passed
 
     def act(self):
+        self.cut_off.set()
         if self.how == "pause":
             time.sleep(1)
             return
@@ -429,7 +431,7 @@ class Proxy:
 _whole = {}
 
 
-def through(mode, cut=None, how=None, silent=False):
+def through(mode, cut=None, how=None):
     """A migration through a proxy; the number of bytes that it has passed on."""
     credentials = Pki.get().good
     with encrypted("10.0", TWO, 2, "tcp", credentials) as destination, \
@@ -439,13 +441,18 @@ def through(mode, cut=None, how=None, silent=False):
         if how in (None, "pause"):
             matrix.must_work(sender, destination)
             matrix.compare(destination, matrix.expected_of_rounds)
+        elif not proxy.cut_off.wait(matrix.PROMPT):
+            raise Failed(f"it came to {proxy.passed} bytes, and was to be cut at {cut}")
         else:
             matrix.must_fail(sender, REASON)
         return proxy.passed
 
 
 def whole(mode):
-    """The number of bytes when nothing happens."""
+    """The number of bytes when nothing happens, or some pages more or less.
+
+    Pages change while a round is under way, so it depends on who is faster.
+    """
     if mode not in _whole:
         _whole[mode] = through(mode)
     return _whole[mode]
@@ -476,9 +483,9 @@ def register():
     matrix.case("TLS, nothing before verification")(nothing_before_verification)
     for mode in ("kernel", "user"):
         for how in ("reset", "end"):
-            for hundredths in (1, 5, 15, 30, 45, 60, 75, 90, 97, 99):
+            for hundredths in (1, 5, 15, 30, 45, 60, 75, 90, 95, 98):
                 matrix.case(f"TLS, {how} after {hundredths} %, {mode}", mode, how, hundredths,
-                            quick=(mode, how, hundredths) in (("kernel", "end", 97),
+                            quick=(mode, how, hundredths) in (("kernel", "end", 95),
                                                               ("kernel", "reset", 60),
                                                               ("user", "end", 30)))(cut_short)
         for hundredths in (50, 98):
