@@ -383,6 +383,9 @@ class Proxy:
                 return
             # what waits does so at the source, not in our sockets
             near.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 32768)
+            for end in (near, far):
+                # a socket that somebody reads is not closed before that comes back
+                end.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, struct.pack("=qq", 0, 50000))
             self.ends += [near, far]
             for here, there, counts in ((near, far, True), (far, near, False)):
                 threading.Thread(target=self.forward, args=(here, there, counts),
@@ -390,7 +393,7 @@ class Proxy:
 
     def forward(self, here, there, counts):
         try:
-            while data := here.recv(16384):
+            while data := self.receive(here):
                 if counts and self.due(len(data)):
                     self.act()
                 there.sendall(data)
@@ -399,6 +402,12 @@ class Proxy:
             for end in (here, there):
                 with contextlib.suppress(OSError):
                     end.shutdown(socket.SHUT_RDWR)
+
+    @staticmethod
+    def receive(here):
+        while True:
+            with contextlib.suppress(BlockingIOError):
+                return here.recv(16384)
 
     def due(self, count):
         """Has the moment come?"""
