@@ -69,7 +69,8 @@ def mfdctl(*arguments, under=(), status=0):
 
 
 def stats(*arguments, under=()):
-    return json.loads(mfdctl("stats", "--json", *arguments, under=under))
+    """Counters, and what follows from all of them: at once."""
+    return json.loads(mfdctl("stats", "--json", "--since-start", *arguments, under=under))
 
 
 def session_stats(number):
@@ -80,13 +81,8 @@ def session_stats(number):
 
 
 def bottleneck_now(number):
-    """What a session waits for, not since it began but between two samples."""
-    with subprocess.Popen([MFDCTL, "stats", str(number), "--json", "--watch=0.3"],
-                          stdin=subprocess.DEVNULL, stdout=subprocess.PIPE) as process:
-        process.stdout.readline()
-        shown = json.loads(process.stdout.readline())
-        process.kill()
-    return shown["sessions"][0]["bottleneck"]
+    """What a session waits for, not since it began but at present."""
+    return json.loads(mfdctl("stats", number, "--json"))["sessions"][0]["bottleneck"]
 
 
 class Monitor:

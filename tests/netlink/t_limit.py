@@ -3,8 +3,9 @@
 
 import errno
 import os
+import time
 
-from kit import CPUS, mfdctl, must, same, session_stats, stats, test, until
+from kit import CPUS, bottleneck_now, mfdctl, must, same, session_stats, stats, test, until
 from sender import PACKET, PAGE, Memory, Session
 from t_stats import quiet, settled
 
@@ -57,6 +58,28 @@ def the_limit_is_seen_and_can_be_taken_away():
         mfdctl("limit", session.id, "--rate", "none")
         same(session.wait(timeout=60)[0], 0, "WAIT")
         same(session_stats(session.id)[0]["rate"], 0, "rate")
+
+
+@test
+def a_new_limit_is_seen_at_once():
+    """What has long gone well is not what it waits for now."""
+    memory = Memory(20000)
+    with Session(2) as session:
+        session.read_on()
+        block = session.block(memory)
+        for _ in range(5):
+            session.send(block, 0, memory.pages)
+        session.wait()
+        mfdctl("limit", session.id, "--rate", "1Mi")
+        session.send(block, 0, memory.pages)
+        began = time.monotonic()
+        until(lambda: bottleneck_now(session.id) == "rate-limit", "the limit")
+        took = time.monotonic() - began
+        must("waits   for its rate limit" in mfdctl("stats", session.id), "not said to people")
+        must(took < 2, "only after", took, "s")
+        must(session_stats(session.id)[0]["bottleneck"] != "rate-limit",
+             "it has been limited all the time: this test cannot fail")
+        session.cancel()
 
 
 @test

@@ -93,6 +93,18 @@ TEST(only_what_happened_in_between)
 	assert_int_equal(ctl_bottleneck(&now, &before), CTL_PAGES);
 	now.jobs_unfinished = 0;
 	assert_int_equal(ctl_bottleneck(&now, &before), CTL_IDLE);
+	/* at work, but so slowly that nothing was found in between: as since the beginning */
+	before.count.ring_full = 0;
+	before.count.ring_empty = 100;
+	before.count.throttled = 90;
+	before.count.ring_packets = 0;
+	now = before;
+	now.age += 1;
+	now.count.normal += 1;
+	assert_int_equal(ctl_bottleneck(&now, &before), CTL_RATE);
+	/* but what lies there is not taken */
+	now.count.ring_packets = now.count.ring_size;
+	assert_int_equal(ctl_bottleneck(&now, &before), CTL_NETWORK);
 }
 
 int main(void)

@@ -30,6 +30,13 @@ static bool idle(const struct ctl_session *now, const struct ctl_session *before
 	return !now->jobs_unfinished && (!before || done(now) == done(before));
 }
 
+/* Neither full nor empty rings were found, nor anything else. */
+static bool nothing_found(const struct ctl_counters *end, const struct ctl_counters *start)
+{
+	return end->ring_full == start->ring_full && end->ring_empty == start->ring_empty &&
+	       end->throttled == start->throttled && end->waits == start->waits;
+}
+
 enum ctl_bottleneck ctl_bottleneck(const struct ctl_session *now,
 				   const struct ctl_session *before)
 {
@@ -40,6 +47,9 @@ enum ctl_bottleneck ctl_bottleneck(const struct ctl_session *now,
 	if (idle(now, before))
 		return end->ring_packets ? CTL_NETWORK : CTL_IDLE;
 	start = before ? &before->count : &nothing.count;
+	/* it may not have come that far for longer: one that is slow, or that hardly may send */
+	if (before && nothing_found(end, start) && 2 * end->ring_packets <= end->ring_size)
+		start = &nothing.count;
 	full = end->ring_full - start->ring_full;
 	empty = end->ring_empty - start->ring_empty;
 	throttled = end->throttled - start->throttled;

@@ -15,11 +15,14 @@
 #include "text.h"
 #include "lib/error.h"
 
+/* Long enough for a rate, and short enough for who waits for it. */
+#define MOMENT_S 0.5
+
 struct options {
 	bool one;		/* only ... */
 	uint64_t session;	/* ... this one */
 	unsigned int what;
-	bool json, prometheus, watch;
+	bool json, prometheus, watch, since_start;
 	double seconds;
 };
 
@@ -251,20 +254,47 @@ static void next_page(const struct options *options)
 	fputs(isatty(STDOUT_FILENO) ? "\033[H\033[2J" : "\n", stdout);
 }
 
-static int watch(struct ctl_link *link, const struct options *options, struct mfd_error *err)
+static void pause_for(double seconds)
 {
 	struct timespec pause = {
-		.tv_sec = options->seconds,
-		.tv_nsec = (options->seconds - (time_t)options->seconds) * 1e9,
+		.tv_sec = seconds,
+		.tv_nsec = (seconds - (time_t)seconds) * 1e9,
 	};
-	struct ctl_snapshot now, before = { .ns = 0 };
+
+	nanosleep(&pause, NULL);
+}
+
+static int take(struct ctl_snapshot *snapshot, struct ctl_link *link,
+		const struct options *options, struct mfd_error *err)
+{
+	return ctl_snapshot_take(snapshot, link, options->one ? &options->session : NULL,
+				 options->what, err);
+}
+
+/* What is shown first is about a moment as well, unless that is not wanted. */
+static int take_first(struct ctl_snapshot *before, struct ctl_link *link,
+		      const struct options *options, struct mfd_error *err)
+{
 	int ret;
 
-	for (;;) {
-		ret = ctl_snapshot_take(&now, link, options->one ? &options->session : NULL,
-					options->what, err);
+	if (options->since_start || options->prometheus)
+		return 0;
+	ret = take(before, link, options, err);
+	if (!ret && before->sessions.nr)
+		pause_for(MOMENT_S);
+	return ret;
+}
+
+static int watch(struct ctl_link *link, const struct options *options, struct mfd_error *err)
+{
+	const struct ctl_snapshot nothing = { .ns = 0 };
+	struct ctl_snapshot now, before = { .ns = 0 };
+	int ret = take_first(&before, link, options, err);
+
+	while (!ret) {
+		ret = take(&now, link, options, err);
 		if (!ret)
-			show(&now, &before, options);
+			show(&now, options->since_start ? &nothing : &before, options);
 		ctl_snapshot_free(&before);
 		before = now;
 		if (ret || !options->watch)
@@ -273,7 +303,7 @@ static int watch(struct ctl_link *link, const struct options *options, struct mf
 			ret = mfd_error_errno(err, errno, "standard output");
 			break;
 		}
-		nanosleep(&pause, NULL);
+		pause_for(options->seconds);
 		next_page(options);
 	}
 	ctl_snapshot_free(&before);
@@ -288,6 +318,7 @@ static int parse(struct options *options, int argc, char **argv, struct mfd_erro
 		{ "json", no_argument, NULL, 'j' },
 		{ "prometheus", no_argument, NULL, 'p' },
 		{ "watch", optional_argument, NULL, 'W' },
+		{ "since-start", no_argument, NULL, 's' },
 		{ NULL, 0, NULL, 0 },
 	};
 	int option;
@@ -302,6 +333,8 @@ static int parse(struct options *options, int argc, char **argv, struct mfd_erro
 			options->json = true;
 		} else if (option == 'p') {
 			options->prometheus = true;
+		} else if (option == 's') {
+			options->since_start = true;
 		} else if (option == 'W') {
 			options->watch = true;
 			if (optarg && ctl_parse_seconds("--watch", optarg, &options->seconds, err))
@@ -342,8 +375,10 @@ const struct ctl_command ctl_stats_command = {
 		"  --channels          also its channels, one a line\n"
 		"  --workers           also the workers, one for each CPU\n"
 		"  --watch[=SECONDS]   again and again, every second or every SECONDS (only behind a\n"
-		"                      =: after a blank it is a session); what is per second is\n"
-		"                      about that time then, else since the beginning\n"
+		"                      =: after a blank it is a session)\n"
+		"  --since-start       what is per second, and what it waits for, is about all the\n"
+		"                      time since a session began; else about the last half second,\n"
+		"                      or the time between two of --watch\n"
 		"  --json              one object a sample; its members are called as in the netlink\n"
 		"                      interface, all counters in full\n"
 		"  --prometheus        metrics in Prometheus' text format\n"
