@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * What it costs the source's CPUs to bring memory to sockets: the module, driven by its
- * ioctls, sends pages that all have data over TCP to a receiver in the same machine
- * that throws everything away.
+ * ioctls, or this program without it, sends pages that all have data over TCP to a receiver
+ * in the same machine that throws everything away.
  *
  * Usage: source_cost [--ways WAY,…] [--channels N,…] [--mib N] [--rounds N]
  *		[--known]
@@ -11,6 +11,13 @@
  *   splice      splice(2) to a pipe, and from there to the socket
  *   pump        one PUMP until the stream ends
  *   no-workers  the same in a session of which workers do nothing
+ *   ktls        as pump, and the kernel encrypts
+ *   records     read(2) to a buffer, which GnuTLS encrypts, as libmfd does it
+ * or how pages get there without the module, packets of them by turns from each thread:
+ *   gnutls      each page a record of GnuTLS's, and so each packet's header, as QEMU does it
+ *   gnutls-16k  full records
+ * or what of it is encryption, once and not for each number of channels, with nothing sent:
+ *   gnutls-cipher, gnutls-cipher-16k, kernel-cipher
  *
  * The memory is anonymous, in small pages. Prints a line of JSON for each number of
  * channels and way: the CPU time of this process's threads and of the module's, of
@@ -23,6 +30,7 @@
 #include <arpa/inet.h>
 #include <ctype.h>
 #include <dirent.h>
+#include <endian.h>
 #include <err.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -47,23 +55,28 @@
 
 #include <linux/multifd_zp.h>
 
+#include "source_cost_tls.h"
+
 #define PAGE 4096ul
+#define PACKET_PAGES 128ul
+#define HEADER_SIZE 1344
+#define BUFFER_SIZE (8 * TLS_RECORD_MAX)
 #define MAX_CHANNELS 64
 #define MAX_THREADS 256
 #define PIPE_SIZE (1 << 20)
 
+struct channel;
+
 struct way {
 	const char *name;
+	/* out of the module, or else out of memory, or else just encryption */
+	void (*from_channel)(struct channel *channel);
+	void (*from_memory)(struct channel *channel);
+	void (*encrypt)(uint64_t bytes, size_t record);
 	uint32_t setup_flags;
-	bool splice;
+	size_t record;
+	bool nonblock, ktls, gnutls;
 };
-
-static const struct way ways[] = {
-	{ "splice", 0, true },
-	{ "pump", 0, false },
-	{ "no-workers", MZP_SETUP_NO_WORKERS, false },
-};
-#define WAYS (sizeof(ways) / sizeof(ways[0]))
 
 static size_t mem_size = 128 << 20;
 static unsigned char *mem;
@@ -186,6 +199,7 @@ struct amounts {
 	uint64_t segments;
 	uint64_t packets;
 	uint64_t reader_packets;
+	uint64_t records;
 };
 
 static struct amounts amounts_now(pid_t receiver)
@@ -194,7 +208,7 @@ static struct amounts amounts_now(pid_t receiver)
 		.threads = clock_ns(CLOCK_PROCESS_CPUTIME_ID),
 		.workers = tasks_ns(&workers),
 		.softirq = tasks_ns(&softirqs),
-		.receiver = process_ns(receiver),
+		.receiver = receiver ? process_ns(receiver) : 0,
 		.wall = clock_ns(CLOCK_MONOTONIC),
 		.switches = switches(),
 		.segments = segments(),
@@ -216,6 +230,7 @@ static void print(const struct way *way, int channels, uint64_t bytes, const str
 	FIGURE(segments);
 	FIGURE(packets);
 	FIGURE(reader_packets);
+	FIGURE(records);
 #undef FIGURE
 	printf("}\n");
 	fflush(stdout);
@@ -307,10 +322,15 @@ static void receiver_end(struct receiver *receiver)
 
 struct channel {
 	const struct way *way;
+	/* it is one of so many, and without the module it sends so often */
+	int id, channels, rounds;
 	int fd;
 	int socket;
 	int pipe[2];
+	struct tls *tls;
+	/* what went to the socket, and of it encryption's own */
 	uint64_t bytes;
+	uint64_t records;
 	pthread_t thread;
 };
 
@@ -376,40 +396,119 @@ static void by_pump(struct channel *channel)
 	channel->bytes = pump.bytes;
 }
 
+/* In records of at most @record. */
+static void encrypt(struct channel *channel, const void *data, size_t size, size_t record)
+{
+	const unsigned char *at = data;
+	size_t n;
+
+	for (; size; at += n, size -= n) {
+		n = tls_send(channel->tls, at, size < record ? size : record);
+		channel->bytes += n;
+		channel->records++;
+	}
+}
+
+static void by_records(struct channel *channel)
+{
+	unsigned char *buffer = malloc(BUFFER_SIZE);
+	ssize_t n;
+
+	if (!buffer)
+		err(1, "memory");
+	while ((n = read(channel->fd, buffer, BUFFER_SIZE))) {
+		if (n > 0)
+			encrypt(channel, buffer, n, TLS_RECORD_MAX);
+		else if (errno == EAGAIN)
+			wait_for(channel->fd, POLLIN);
+		else
+			err(1, "read from the channel");
+	}
+	free(buffer);
+}
+
+static void packet_from_memory(struct channel *channel, size_t packet)
+{
+	uint64_t header[HEADER_SIZE / 8] = { 0 }, at = packet * PACKET_PAGES * PAGE;
+	size_t pages = (mem_size - at) / PAGE, i;
+
+	if (pages > PACKET_PAGES)
+		pages = PACKET_PAGES;
+	for (i = 0; i < pages; i++)
+		header[HEADER_SIZE / 8 - PACKET_PAGES + i] = htobe64(at + i * PAGE);
+	encrypt(channel, header, sizeof(header), sizeof(header));
+	encrypt(channel, mem + at, pages * PAGE, channel->way->record);
+}
+
+static void by_memory(struct channel *channel)
+{
+	size_t packets = (mem_size / PAGE + PACKET_PAGES - 1) / PACKET_PAGES, packet;
+	int round;
+
+	for (round = 0; round < channel->rounds; round++)
+		for (packet = channel->id; packet < packets; packet += channel->channels)
+			packet_from_memory(channel, packet);
+}
+
+static const struct way ways[] = {
+	{ "splice", .from_channel = by_splice, .nonblock = true },
+	{ "pump", .from_channel = by_pump },
+	{ "no-workers", .from_channel = by_pump, .setup_flags = MZP_SETUP_NO_WORKERS },
+	{ "ktls", .from_channel = by_pump, .ktls = true },
+	{ "records", .from_channel = by_records, .nonblock = true, .gnutls = true },
+	{ "gnutls", .from_memory = by_memory, .record = PAGE, .gnutls = true },
+	{ "gnutls-16k", .from_memory = by_memory, .record = TLS_RECORD_MAX, .gnutls = true },
+	{ "gnutls-cipher", .encrypt = encrypt_by_gnutls, .record = PAGE },
+	{ "gnutls-cipher-16k", .encrypt = encrypt_by_gnutls, .record = TLS_RECORD_MAX },
+	{ "kernel-cipher", .encrypt = encrypt_by_kernel, .record = TLS_RECORD_MAX },
+};
+#define WAYS (sizeof(ways) / sizeof(ways[0]))
+
 static void *send_all(void *arg)
 {
 	struct channel *channel = arg;
+	const struct way *way = channel->way;
 
-	if (channel->way->splice)
-		by_splice(channel);
-	else
-		by_pump(channel);
+	(way->from_channel ?: way->from_memory)(channel);
 	return NULL;
 }
 
-static void channel_open(struct channel *channel, int dev, int id, const struct way *way,
-			 const struct sockaddr_in *to)
+static int channel_get(int dev, int id, const struct way *way)
 {
 	struct mzp_channel_get get = {
 		.size = sizeof(get),
-		.flags = way->splice ? MZP_CHANNEL_NONBLOCK : 0,
+		.flags = way->nonblock ? MZP_CHANNEL_NONBLOCK : 0,
 		.channel = id,
 	};
-	int one = 1;
 
 	call(dev, MZP_IOC_CHANNEL, &get, "CHANNEL");
-	*channel = (struct channel) {
-		.way = way,
-		.fd = get.fd,
-		.socket = socket(AF_INET, SOCK_STREAM, 0),
-	};
+	return get.fd;
+}
+
+/* @channel: with what it is to know of itself */
+static void channel_open(struct channel *channel, int dev, const struct sockaddr_in *to)
+{
+	const struct way *way = channel->way;
+	int one = 1;
+
+	channel->fd = way->from_channel ? channel_get(dev, channel->id, way) : -1;
+	channel->socket = socket(AF_INET, SOCK_STREAM, 0);
 	if (channel->socket < 0 ||
 	    setsockopt(channel->socket, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one)) ||
 	    setsockopt(channel->socket, IPPROTO_TCP, TCP_CONGESTION, "reno", 4) ||
 	    connect(channel->socket, (const struct sockaddr *)to, sizeof(*to)) ||
-	    fcntl(channel->socket, F_SETFL, O_NONBLOCK) ||
+	    /* QEMU's channels wait in the socket */
+	    (way->from_channel && fcntl(channel->socket, F_SETFL, O_NONBLOCK)) ||
 	    pipe(channel->pipe) || fcntl(channel->pipe[1], F_SETPIPE_SZ, PIPE_SIZE) < 0)
 		err(1, "a channel's socket or pipe");
+	if (way->ktls)
+		ktls_start(channel->socket);
+	if (way->gnutls)
+		channel->tls = tls_open(channel->socket);
+}
+
+static void channel_start(struct channel *channel)
+{
 	errno = pthread_create(&channel->thread, NULL, send_all, channel);
 	if (errno)
 		err(1, "thread");
@@ -433,17 +532,20 @@ static uint64_t channel_counter(const struct channel *channel, const char *name)
 	return value;
 }
 
-/* Return: bytes that it sent. */
-static uint64_t channel_end(struct channel *channel)
+static void channel_end(struct channel *channel)
 {
 	pthread_join(channel->thread, NULL);
+	if (channel->way->ktls)
+		channel->records = ktls_records(channel->socket);
 	shutdown(channel->socket, SHUT_WR);
-	return channel->bytes;
 }
 
 static void channel_close(struct channel *channel)
 {
-	close(channel->fd);
+	if (channel->tls)
+		tls_close(channel->tls);
+	if (channel->fd >= 0)
+		close(channel->fd);
 	close(channel->socket);
 	close(channel->pipe[0]);
 	close(channel->pipe[1]);
@@ -475,16 +577,19 @@ static int session_open(const struct way *way, int channels)
 
 static bool knows(const struct way *way)
 {
-	struct mzp_channel_get get = { .size = sizeof(get) };
 	struct mzp_pump pump = { .size = sizeof(pump), .socket = -1 };
-	int dev = session_open(way, 1);
+	int dev, fd;
 	bool known;
 
+	if (!way->from_channel)
+		return true;
+	dev = session_open(way, 1);
 	if (dev < 0)
 		return false;
-	call(dev, MZP_IOC_CHANNEL, &get, "CHANNEL");
-	known = way->splice || !ioctl(get.fd, MZP_IOC_PUMP, &pump) || errno == EBADF;
-	close(get.fd);
+	fd = channel_get(dev, 0, way);
+	known = way->from_channel != by_pump || !ioctl(fd, MZP_IOC_PUMP, &pump) ||
+		errno == EBADF;
+	close(fd);
 	close(dev);
 	return known;
 }
@@ -533,41 +638,93 @@ static void stream_end(int dev)
 		err(1, "END");
 }
 
-static void measure(const struct way *way, int channels, int rounds, bool count)
+static void send_rounds(int dev, uint32_t block, int rounds)
 {
-	struct channel channel[MAX_CHANNELS];
-	uint64_t sent = 0, received = 0;
-	struct amounts before, after;
-	struct receiver receiver;
-	uint32_t block;
-	int dev, i;
-
-	receiver_start(&receiver, channels);
-	dev = session_open(way, channels);
-	block = block_add(dev);
-	for (i = 0; i < channels; i++)
-		channel_open(&channel[i], dev, i, way, &receiver.addr);
-	before = amounts_now(receiver.pid);
-	for (i = 0; i < rounds; i++)
+	while (rounds--)
 		send_round(dev, block);
 	stream_end(dev);
 	close(dev);
+}
+
+/* All of the @rounds were sent, and all that was sent has arrived. */
+static void check_bytes(const struct way *way, const struct channel *channel, int channels,
+			int rounds, uint64_t received)
+{
+	uint64_t data = 0, sent = 0;
+	int i;
+
+	for (i = 0; i < channels; i++) {
+		data += channel[i].bytes;
+		sent += channel[i].bytes + channel[i].records * TLS_RECORD_EXTRA;
+		if (channel[i].tls && tls_bytes(channel[i].tls) !=
+		    channel[i].bytes + channel[i].records * TLS_RECORD_EXTRA)
+			errx(1, "%s: GnuTLS's records are not as they should be", way->name);
+	}
+	if (received != sent || data < (uint64_t)rounds * mem_size)
+		errx(1, "%s, %d channels: %" PRIu64 " bytes of %" PRIu64 " arrived", way->name,
+		     channels, received, sent);
+}
+
+static void measure_sending(const struct way *way, int channels, int rounds, bool count)
+{
+	struct channel channel[MAX_CHANNELS];
+	struct amounts before, after;
+	struct receiver receiver;
+	uint32_t block = 0;
+	uint64_t received;
+	int dev = -1, i;
+
+	receiver_start(&receiver, channels);
+	if (way->from_channel) {
+		dev = session_open(way, channels);
+		block = block_add(dev);
+	}
+	for (i = 0; i < channels; i++) {
+		channel[i] = (struct channel) {
+			.way = way, .id = i, .channels = channels, .rounds = rounds,
+		};
+		channel_open(&channel[i], dev, &receiver.addr);
+	}
+	before = amounts_now(receiver.pid);
 	for (i = 0; i < channels; i++)
-		sent += channel_end(&channel[i]);
+		channel_start(&channel[i]);
+	if (way->from_channel)
+		send_rounds(dev, block, rounds);
+	for (i = 0; i < channels; i++)
+		channel_end(&channel[i]);
 	if (read(receiver.result, &received, sizeof(received)) != sizeof(received))
 		err(1, "the receiver");
 	after = amounts_now(receiver.pid);
-	if (received != sent || sent < (uint64_t)rounds * mem_size)
-		errx(1, "%s, %d channels: %" PRIu64 " bytes of %" PRIu64 " arrived", way->name,
-		     channels, received, sent);
+	check_bytes(way, channel, channels, rounds, received);
 	for (i = 0; i < channels; i++) {
-		after.packets += channel_counter(&channel[i], "mzp-packets");
-		after.reader_packets += channel_counter(&channel[i], "mzp-reader-packets");
+		after.records += channel[i].records;
+		if (way->from_channel) {
+			after.packets += channel_counter(&channel[i], "mzp-packets");
+			after.reader_packets += channel_counter(&channel[i],
+								"mzp-reader-packets");
+		}
 		channel_close(&channel[i]);
 	}
 	receiver_end(&receiver);
 	if (count)
 		print(way, channels, (uint64_t)rounds * mem_size, &before, &after);
+}
+
+static void measure(const struct way *way, int channels, int rounds, bool count)
+{
+	const uint64_t bytes = (uint64_t)rounds * mem_size;
+	struct amounts before, after;
+
+	if (!way->encrypt) {
+		measure_sending(way, channels, rounds, count);
+		return;
+	}
+	before = amounts_now(0);
+	way->encrypt(bytes, way->record);
+	after = amounts_now(0);
+	after.records = bytes / way->record;
+	if (count)
+		print(way, channels, bytes, &before, &after);
 }
 
 /* --- */
@@ -665,9 +822,11 @@ int main(int argc, char **argv)
 	make_memory();
 	for (int c = 0; c < nr_numbers; c++)
 		for (int w = 0; w < nr_ways; w++)
-			measure(chosen[w], numbers[c], 1, false);
+			if (!chosen[w]->encrypt || !c)
+				measure(chosen[w], numbers[c], 1, false);
 	for (int c = 0; c < nr_numbers; c++)
 		for (int w = 0; w < nr_ways; w++)
-			measure(chosen[w], numbers[c], rounds, true);
+			if (!chosen[w]->encrypt || !c)
+				measure(chosen[w], numbers[c], rounds, true);
 	return 0;
 }
