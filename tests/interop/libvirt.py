@@ -42,8 +42,9 @@ def prepare():
     for host in (A, B):
         host.install(f"{os.environ['MZP_SECTORS']}/boot_guest.img", IMAGE, 0o644)
     # as users install it
-    built = os.path.dirname(os.environ["MZP_QEMU_OURS"])
-    A.install(f"{built}/qemu", EMULATOR)
+    ours = os.environ["MZP_QEMU_OURS"]
+    built = os.path.dirname(ours)
+    A.install(f"{ours}.bin", EMULATOR)
     for path in glob.glob(f"{built}/usr/share/*/*.bin"):
         A.install(path, f"/usr/local/share/qemu/{os.path.basename(path)}", 0o644)
     for version, program in QEMU.items():
