@@ -164,19 +164,33 @@ def possible(one):
     return not (one[0][0] == "7.2" and one[2] == "multifd")
 
 
-def pairwise():
-    """As few combinations as are easily found in which each two values meet."""
+def covering(every, parts):
+    """As few of them as are easily found that have whatever parts some have."""
+    missing, chosen = set().union(*map(parts, every)), []
+    while missing:
+        chosen.append(max(every, key=lambda one: len(parts(one) & missing)))
+        missing -= parts(chosen[-1])
+    return chosen
+
+
+def pairs(one):
+    """Each two settings."""
+    return set(itertools.combinations(enumerate(one), 2))
+
+
+def few(one):
+    """Each two settings, and the machine by itself: there are most of these."""
+    return {pair for pair in pairs(one) if pair[0][0]} | {one[0]}
+
+
+def combinations():
+    """Some of those that are possible."""
     every = [one for one in itertools.product(*AXES.values()) if possible(one)]
     random.Random(1).shuffle(every)
-
-    def pairs(one):
-        return set(itertools.combinations(enumerate(one), 2))
-
-    missing, chosen = set().union(*map(pairs, every)), []
-    while missing:
-        chosen.append(max(every, key=lambda one: len(pairs(one) & missing)))
-        missing -= pairs(chosen[-1])
-    return chosen if not matrix.FULL else chosen + [one for one in every if one not in chosen][:60]
+    if not matrix.FULL:
+        return covering(every, few)
+    chosen = covering(every, pairs)
+    return chosen + [one for one in every if one not in chosen][:60]
 
 
 def kinds(machine, compression, detection, channels, memory, uri, answers):
@@ -188,7 +202,7 @@ def kinds(machine, compression, detection, channels, memory, uri, answers):
                 multifd_compression=compression, zero_page_detection=detection)
 
 
-for _one in pairwise():
+for _one in combinations():
     case(" ".join((f"{_one[0][1]} to {_one[0][0]},", _one[1] + ",", f"zero pages {_one[2]},",
                    f"{_one[3]} channels,", _one[4] + ",", _one[5],
                    *(["return path"] if _one[6] else []))), *_one)(kinds)
@@ -426,7 +440,7 @@ def with_state(backend, pieces):
 
 
 case("state on the channels", "kernel", 36)(with_state)
-case("state on the channels, QEMU's threads", "threads", 36)(with_state)
+case("state on the channels, QEMU's threads", "threads", 36, quick=False)(with_state)
 
 
 def held_back(here, enough):
@@ -526,7 +540,7 @@ def other_device():
 for _name, _pattern in (("zero-copy-send", "capability zero-copy-send"),
                         ("postcopy-ram", "postcopy"), ("x-colo", "colo"),
                         ("xbzrle", "xbzrle"), ("background-snapshot", "background-snapshot")):
-    case(f"refused: {_name}", _pattern, [_name])(refused)
+    case(f"refused: {_name}", _pattern, [_name], quick=_name == "zero-copy-send")(refused)
 
 
 @case("refused: into a file")
@@ -656,19 +670,19 @@ def module_goes():
 
 @case("nobody listens")
 def nobody():
-    for uri in ("tcp:127.0.0.1:9", f"unix:{FOLDER}/nobody"):
-        fresh_folder()
-        with source() as here:
-            here.work()
+    fresh_folder()
+    with source() as here:
+        here.work()
+        for uri in ("tcp:127.0.0.1:9", f"unix:{FOLDER}/nobody"):
             for _ in range(TIMES):
                 here.multifd(max_bandwidth=0)
                 here.qmp("migrate", uri=uri)
                 here.until("failed")
                 no_session()
             module_goes()
-            here.work()
-            with destination() as there:
-                arrives(here, there)
+        here.work()
+        with destination() as there:
+            arrives(here, there)
 
 
 @contextlib.contextmanager
@@ -765,7 +779,8 @@ case("cancelled", cancel, "cancelled")(goes_wrong)
 case("the destination is killed", kill, "failed")(goes_wrong)
 case("yanked", yank, "failed")(goes_wrong)
 case("module held, CPU offline, cancelled", is_held, "cancelled")(goes_wrong)
-case("8 MiB of locked memory, cancelled", cancel, "cancelled", limited_to(8 << 20))(goes_wrong)
+case("8 MiB of locked memory, cancelled", cancel, "cancelled", limited_to(8 << 20),
+     quick=False)(goes_wrong)
 
 
 if __name__ == "__main__":
