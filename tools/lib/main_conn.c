@@ -19,6 +19,19 @@ static int main_error(int code, struct mfd_error *err)
 	return mfd_error_errno(err, code, "main connection");
 }
 
+/* Writing has failed. */
+static int write_error(struct mfd_session *session, int code, struct mfd_error *err)
+{
+	if (code == EPIPE || code == ECONNRESET)
+		mfd_error_set(err, code,
+			      "main connection: the destination closed the connection; its own log says why%s",
+			      mfd_session_suspects_tls(session));
+	else
+		main_error(code, err);
+	mfd_link_explain(&session->main, !session->rounds, err);
+	return -code;
+}
+
 static int wait_writable(struct mfd_session *session, uint64_t since, struct mfd_error *err)
 {
 	struct pollfd fd = { .fd = session->main.fd, .events = POLLOUT };
@@ -53,9 +66,7 @@ static int write_all(void *opaque, const void *data, size_t size, struct mfd_err
 			if (ret)
 				return ret;
 		} else if (errno != EINTR) {
-			ret = main_error(errno, err);
-			mfd_link_explain(&session->main, !session->rounds, err);
-			return ret;
+			return write_error(session, errno, err);
 		}
 	}
 	return 0;
