@@ -19,6 +19,9 @@
 #include "ram.h"
 #include "trace.h"
 
+/* What is under way should go out in so long: a quarter of a second */
+#define UNDER_WAY_NS (250 * SCALE_MS)
+
 /* May be under way, in pages: at 4 KiB, from 16 MiB to 4 GiB */
 #define MAX_PAGES_LEAST (1 << 12)
 #define MAX_PAGES_MOST  (1 << 20)
@@ -205,19 +208,24 @@ static void fail(const struct mzp_status *status)
     migrate_set_error(migrate_get_current(), err);
 }
 
-/* What goes out in a quarter of a second, by what has been done in the last while. */
-static void measure(uint64_t done)
+/*
+ * What goes out in UNDER_WAY_NS, by what went out in the last while.  Zero pages do not count:
+ * they take no time, and the next ones may hold data.  A shorter while might be one in which
+ * empty rings were filled.
+ */
+static void measure(uint64_t normal)
 {
     int64_t now = qemu_clock_get_ns(QEMU_CLOCK_REALTIME);
     int64_t took = now - kernel_session->measured_ns;
+    double pages;
 
-    kernel_session->measured_pages += done;
-    if (kernel_session->measured_ns && took < KERNEL_TICK_MS * SCALE_MS) {
+    kernel_session->measured_pages += normal;
+    if (kernel_session->measured_ns && took < UNDER_WAY_NS) {
         return;
     }
     if (kernel_session->measured_ns) {
-        kernel_session->max_pages = MIN(MAX(kernel_session->measured_pages * 1000000000.0 / took / 4,
-                                     MAX_PAGES_LEAST), MAX_PAGES_MOST);
+        pages = (double)kernel_session->measured_pages * UNDER_WAY_NS / took;
+        kernel_session->max_pages = MIN(MAX(pages, MAX_PAGES_LEAST), MAX_PAGES_MOST);
     }
     kernel_session->measured_ns = now;
     kernel_session->measured_pages = 0;
@@ -253,7 +261,7 @@ int multifd_kernel_account(MultiFDKernelProgress *progress)
     stat64_add(&mig_stats.zero_pages, zero);
     *seen = now;
     count_bytes();
-    measure(normal + zero);
+    measure(normal);
     qatomic_set(&kernel_session->backlog, now.pending_bytes);
     *progress = (MultiFDKernelProgress) {
         .done = normal + zero,

@@ -51,7 +51,7 @@ typedef struct KernelSession {
     uint64_t backlog;
     uint64_t max_pages;
     int64_t measured_ns;        /* since then ... */
-    uint64_t measured_pages;    /* ... so many pages were dealt with */
+    uint64_t measured_pages;    /* ... so many pages with data went out */
     uint64_t rate;              /* bytes per second that the driver was told */
     unsigned int next_channel;  /* for device state */
 } KernelSession;
