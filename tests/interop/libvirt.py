@@ -45,7 +45,7 @@ def prepare():
     ours = os.environ["MZP_QEMU_OURS"]
     built = os.path.dirname(ours)
     A.install(f"{ours}.bin", EMULATOR)
-    for path in glob.glob(f"{built}/usr/share/*/*.bin"):
+    for path in glob.glob(f"{built}/usr/share/*/*.bin") + glob.glob(f"{built}/usr/share/*/*.rom"):
         A.install(path, f"/usr/local/share/qemu/{os.path.basename(path)}", 0o644)
     for version, program in QEMU.items():
         stock(version, program)

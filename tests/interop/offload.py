@@ -476,10 +476,12 @@ def state_has_come(there, pieces):
 
 
 def with_state(backend, pieces):
-    """10 MiB of each device, in pieces of up to 1 MiB."""
+    """10 MiB of each device, in pieces of up to 1 MiB. A network card is there, too: it does not
+    start if tools/qemu/build has not brought its ROM."""
     fresh_folder()
-    with source(backend=backend, qemu=STATE, options=state_devices(pieces)) as here, \
-            destination(qemu=STATE, options=state_devices(pieces)) as there:
+    options = [*state_devices(pieces), "-device", "virtio-net-pci"]
+    with source(backend=backend, qemu=STATE, options=options) as here, \
+            destination(qemu=STATE, options=options) as there:
         here.work()
         arrives(here, there, module=backend == "kernel", multifd_channels=3)
         state_has_come(there, pieces)

@@ -18,3 +18,7 @@ CONFIG_VIRTIO_SERIAL=y
 CONFIG_HPET=y
 CONFIG_VMMOUSE=y
 CONFIG_VMPORT=y
+# Without these, QEMU 10.2 does not link: the code for ACPI's tables calls theirs.
+CONFIG_PXB=y
+CONFIG_CXL=y
+CONFIG_CXL_MEM_DEVICE=y
