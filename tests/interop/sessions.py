@@ -76,3 +76,6 @@ def same_counts(end, ram):
     if end["lost"] or end["normal"] != ram["normal"] or \
             end["zero"] + end["absent"] != ram["duplicate"]:
         raise Failed(f"QEMU counts {ram}, and the module {end}")
+    if end["bytes-out"] != ram["multifd-bytes"]:
+        raise Failed(f"QEMU counts {ram['multifd-bytes']} bytes on channels, and the module "
+                     f"{end['bytes-out']}")

@@ -231,7 +231,7 @@ static void measure(uint64_t normal)
     kernel_session->measured_pages = 0;
 }
 
-static void count_bytes(void)
+void kernel_count_bytes(void)
 {
     uint64_t bytes;
     int i;
@@ -260,7 +260,7 @@ int multifd_kernel_account(MultiFDKernelProgress *progress)
     stat64_add(&mig_stats.normal_pages, normal);
     stat64_add(&mig_stats.zero_pages, zero);
     *seen = now;
-    count_bytes();
+    kernel_count_bytes();
     measure(normal);
     qatomic_set(&kernel_session->backlog, now.pending_bytes);
     *progress = (MultiFDKernelProgress) {

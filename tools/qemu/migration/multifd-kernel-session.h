@@ -68,6 +68,9 @@ int kernel_ioctl(unsigned long command, void *arg);
 /* Nobody is to wait for it any more. */
 void kernel_cancel(void);
 
+/* Bytes that channels have sent go into the statistics.  Migration thread. */
+void kernel_count_bytes(void);
+
 /* The migration has failed, or is cancelled. */
 bool kernel_migration_ends(void);
 

@@ -265,6 +265,8 @@ int multifd_kernel_end(void)
     if (!ret && kernel_migration_ends()) {
         ret = -ECANCELED;
     }
+    /* the driver has told the last of them when a thread left it */
+    kernel_count_bytes();
     trace_multifd_kernel_end(ret);
     kernel_session->over = !ret;
     return ret;
