@@ -58,6 +58,18 @@ def fresh_folder():
         fresh(name)
 
 
+@contextlib.contextmanager
+def is_refused(pattern, flags=0):
+    """QEMU fails, with such words, what is tried in it."""
+    try:
+        yield
+    except Failed as error:
+        if not re.search(pattern, str(error), flags):
+            raise Failed(f"it says: {error}") from error
+    else:
+        raise Failed("it is not refused")
+
+
 def source(machine="pc-q35-10.0", backend="kernel", options=(), sector=SECTOR, folder="source",
            qemu=OURS, **guest):
     """With a guest at work."""
@@ -541,13 +553,8 @@ def unready():
     with source(qemu=STATE, options=state_devices(1, ",refuses=on")) as here:
         here.work()
         here.multifd()
-        try:
+        with is_refused("multifd-test-state 0 refuses"):
             here.qmp("migrate", uri=f"unix:{FOLDER}/nobody")
-        except Failed as error:
-            if "multifd-test-state 0 refuses" not in str(error):
-                raise
-        else:
-            raise Failed("it is not refused")
         no_session()
         here.work()
 
@@ -559,14 +566,9 @@ def refused(pattern, capabilities=(), uri=None, options=(), **parameters):
     fresh_folder()
     with source(options=options) as here:
         here.work()
-        try:
+        with is_refused(pattern, re.I):
             here.multifd(capabilities, **parameters)
             here.qmp("migrate", uri=uri or f"unix:{FOLDER}/nobody")
-        except Failed as error:
-            if not re.search(pattern, str(error), re.I):
-                raise Failed(f"it says: {error}") from error
-        else:
-            raise Failed("it is not refused")
         if SESSIONS.events(here.process.pid):
             raise Failed("the module has had a session")
         here.work()
@@ -612,13 +614,8 @@ def memlock():
         here.work()
         here.multifd(max_bandwidth=0, multifd_channels=16)
         for _ in range(20):
-            try:
+            with is_refused("cannot set up the migration: Cannot allocate memory"):
                 here.qmp("migrate", uri=f"unix:{FOLDER}/nobody")
-            except Failed as error:
-                if "cannot set up the migration: Cannot allocate memory" not in str(error):
-                    raise
-            else:
-                raise Failed("it is not refused")
             no_session()
         here.work()
         arrives(here, there, multifd_channels=1)
