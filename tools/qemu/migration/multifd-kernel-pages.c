@@ -26,6 +26,9 @@
 #define MAX_PAGES_LEAST (1 << 12)
 #define MAX_PAGES_MOST  (1 << 20)
 
+/* Of the downtime limit: 10 ms of its usual 300 ms */
+#define BRIDGE 32
+
 /* Jobs whose zero pages nobody has asked for, at most */
 #define MAX_JOBS 256
 
@@ -231,18 +234,37 @@ static void measure(uint64_t normal)
     kernel_session->measured_pages = 0;
 }
 
+/*
+ * What of the bytes that sockets have taken may be told.  A packet is taken at once, and the
+ * limit's time for it passes afterwards; from what is told in a tenth of a second QEMU sees
+ * how fast it is, which is nothing where a packet takes longer than that.  So it is told as
+ * the time passes.
+ */
+static uint64_t tell(uint64_t untold)
+{
+    int64_t now = qemu_clock_get_ns(QEMU_CLOCK_REALTIME);
+    int64_t passed = now - kernel_session->told_ns;
+
+    kernel_session->told_ns = now;
+    return kernel_session->rate ?
+           MIN(untold, (double)kernel_session->rate * passed / NANOSECONDS_PER_SECOND) : untold;
+}
+
 void kernel_count_bytes(void)
 {
-    uint64_t bytes;
+    uint64_t bytes, told;
     int i;
 
     for (i = 0; i < kernel_session->nr_channels; i++) {
         MultiFDKernelChannel *channel = &kernel_session->channels[i];
 
         bytes = qatomic_read(&channel->pump.bytes);
-        stat64_add(&mig_stats.multifd_bytes, bytes - channel->counted);
+        kernel_session->untold += bytes - channel->counted;
         channel->counted = bytes;
     }
+    told = tell(kernel_session->untold);
+    stat64_add(&mig_stats.multifd_bytes, told);
+    kernel_session->untold -= told;
 }
 
 int multifd_kernel_account(MultiFDKernelProgress *progress)
@@ -262,7 +284,7 @@ int multifd_kernel_account(MultiFDKernelProgress *progress)
     *seen = now;
     kernel_count_bytes();
     measure(normal);
-    qatomic_set(&kernel_session->backlog, now.pending_bytes);
+    kernel_session->backlog = now.pending_bytes;
     *progress = (MultiFDKernelProgress) {
         .done = normal + zero,
         .pages = now.pending_pages,
@@ -294,9 +316,32 @@ uint64_t multifd_kernel_max_pages(void)
     return kernel_session->max_pages;
 }
 
-uint64_t multifd_kernel_backlog(void)
+uint64_t multifd_kernel_bridge(void)
 {
-    return kernel_session ? qatomic_read(&kernel_session->backlog) : 0;
+    return migrate_get_current()->threshold_size / BRIDGE;
+}
+
+uint64_t multifd_kernel_estimate(uint64_t left)
+{
+    uint64_t backlog;
+
+    if (!kernel_session) {
+        return 0;
+    }
+    backlog = kernel_session->backlog;
+    if (!left && backlog <= multifd_kernel_bridge()) {
+        kernel_session->looked = false;
+    }
+    return kernel_session->looked ? MAX(backlog, migrate_get_current()->threshold_size) : backlog;
+}
+
+uint64_t multifd_kernel_look(void)
+{
+    if (!kernel_session) {
+        return 0;
+    }
+    kernel_session->looked = true;
+    return kernel_session->backlog;
 }
 
 void multifd_kernel_set_rate(void)

@@ -13,7 +13,7 @@
  * struct MultiFDKernelChannel - a channel of the session
  * @fd: where its bytes come out of
  * @pump: to put them into a socket; its bytes go up while the thread is in the driver
- * @counted: what of these is in the statistics; migration thread
+ * @counted: what of these is in the session's untold ones, or was told; migration thread
  */
 typedef struct MultiFDKernelChannel {
     int fd;
@@ -48,11 +48,14 @@ typedef struct KernelSession {
     int nr_jobs;
 
     struct mzp_status seen;     /* what is in the statistics */
-    uint64_t backlog;
+    uint64_t backlog;           /* bytes in packets that no socket has taken */
+    bool looked;                /* for pages that were written to, since all was out */
     uint64_t max_pages;
     int64_t measured_ns;        /* since then ... */
     uint64_t measured_pages;    /* ... so many pages with data went out */
     uint64_t rate;              /* bytes per second that the driver was told */
+    uint64_t untold;            /* bytes that are in sockets, but not in the statistics yet */
+    int64_t told_ns;            /* when the statistics were last told */
     unsigned int next_channel;  /* for device state */
 } KernelSession;
 
@@ -68,7 +71,8 @@ int kernel_ioctl(unsigned long command, void *arg);
 /* Nobody is to wait for it any more. */
 void kernel_cancel(void);
 
-/* Bytes that channels have sent go into the statistics.  Migration thread. */
+/* Bytes that channels have sent go into the statistics, as fast as the limit allows; all of
+ * them, if there is none, as when the guest has stopped.  Migration thread. */
 void kernel_count_bytes(void);
 
 /* The migration has failed, or is cancelled. */

@@ -119,8 +119,18 @@ void multifd_kernel_set_rate(void);
 /* How many pages may be under way: what goes out in a quarter of a second. */
 uint64_t multifd_kernel_max_pages(void);
 
-/* Bytes in packets that no socket had taken when somebody last looked.  Any thread. */
-uint64_t multifd_kernel_backlog(void);
+/*
+ * What is under way, for QEMU's two questions of what is pending.  When the estimate is below
+ * the threshold, QEMU looks for pages that were written to, and switches over if what it finds
+ * and what is left together are below it.  If they are not, what it has found waits behind
+ * what is left, and may be written to again before it is sent: so that there is no use in
+ * another look before all is out.  @left: bytes of pages that are not dealt with.
+ */
+uint64_t multifd_kernel_estimate(uint64_t left);
+uint64_t multifd_kernel_look(void);
+
+/* Bytes that count as nothing: they go out while QEMU looks for the next round's pages. */
+uint64_t multifd_kernel_bridge(void);
 
 /* multifd-kernel-channel.c */
 
