@@ -417,6 +417,64 @@ case("10 MB/s at most", 10 * 1000 * 1000)(limited)
 case("50 MB/s at most", 50 * 1000 * 1000, quick=False)(limited)
 
 
+@case("1 MB/s at most, told evenly")
+def evenly():
+    """A packet takes half a second; QEMU looks ten times a second how fast it is."""
+    fresh_folder()
+    with source() as here, destination() as there:
+        here.work()
+        here.multifd(max_bandwidth=1000 * 1000, downtime_limit=1)
+        there.multifd()
+        here.qmp("migrate", uri=there.listen("tcp"))
+        here.until("active")
+        # before that rings are filled
+        time.sleep(1)
+        rates = []
+        for _ in range(20):
+            rates.append(here.until("active")["ram"]["mbps"])
+            time.sleep(0.1)
+        here.qmp("migrate-set-parameters", max_bandwidth=0, downtime_limit=60000)
+        here.until("completed")
+        there.until("completed")
+        same_memory(here, there)
+    text = ", ".join(f"{one:.1f}" for one in rates) + " Mbit/s"
+    matrix.TRANSCRIPT.write(f"    {text}\n")
+    # nothing, or four times as much, if a packet counts when it is taken
+    if min(rates) < 3 or max(rates) > 14:
+        raise Failed(text)
+
+
+@contextlib.contextmanager
+def busy(loops):
+    """So many processes that use all of the CPUs that they get."""
+    processes = [subprocess.Popen([sys.executable, "-c", "while True: pass"])
+                 for _ in range(loops)]
+    try:
+        yield
+    finally:
+        for process in processes:
+            process.kill()
+            process.wait()
+
+
+@case("switches over at a limit, on busy CPUs")
+def switches_over():
+    """A guest writes to 2 MiB over and over, and 2.4 MB may be left: few rounds are enough."""
+    for _ in range(5 if matrix.FULL else 1):
+        fresh_folder()
+        with busy(4), source() as here, destination() as there:
+            here.work()
+            here.multifd(max_bandwidth=8 * 1000 * 1000, downtime_limit=300)
+            there.multifd()
+            here.qmp("migrate", uri=there.listen("tcp"))
+            rounds = here.until("completed", 60)["ram"]["dirty-sync-count"]
+            there.until("completed")
+            same_memory(here, there)
+        matrix.TRANSCRIPT.write(f"    {rounds} rounds\n")
+        if rounds > 8:
+            raise Failed(f"it took {rounds} rounds")
+
+
 # --- how much is under way
 
 ZERO, BEHIND = 416 * MIB, 96 * MIB
