@@ -105,14 +105,15 @@ struct mzp_session *mzp_session_new(void)
 	INIT_DELAYED_WORK(&session->rouse, mzp_session_rouse_fn);
 	mzp_session_set_owner(session);
 	session->born = ktime_get_ns();
-	session->user = get_uid(current_user());
+	session->cred = get_current_cred();
+	session->user = session->cred->user;
 	err = mzp_sessions_add(session);
 	if (err)
-		goto put_user;
+		goto put_cred;
 	return session;
 
-put_user:
-	free_uid(session->user);
+put_cred:
+	put_cred(session->cred);
 	put_pid(session->owner.pid);
 	free_cpumask_var(session->cpus);
 free_session:
@@ -123,11 +124,11 @@ free_session:
 
 static void mzp_session_uncharge(struct mzp_session *session)
 {
-	if (!session->charged)
+	if (!session->payer)
 		return;
-	atomic_long_sub(session->locked_pages, &session->charged->locked_vm);
-	free_uid(session->charged);
-	session->charged = NULL;
+	atomic_long_sub(session->locked_pages, &session->payer->user->locked_vm);
+	put_cred(session->payer);
+	session->payer = NULL;
 	session->locked_pages = 0;
 }
 
@@ -176,7 +177,7 @@ void mzp_session_free(struct mzp_session *session)
 	free_cpumask_var(session->cpus);
 	put_pid(session->owner.pid);
 	mzp_sessions_remove(session);
-	free_uid(session->user);
+	put_cred(session->cred);
 	/* Netlink may have found it before it was removed, but got no reference. */
 	kfree(session);
 }

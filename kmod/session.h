@@ -87,7 +87,9 @@ struct mzp_cpus {
  * @ref: the device file's, one for each channel file, and one for each channel
  *	in a worker's queue or hands
  * @id: number, never used again
- * @user: who opened it; fixed
+ * @cred: of who opened it, since they hold the user, whom not every kernel lets modules
+ *	hold by itself; fixed
+ * @user: theirs; fixed
  * @account: what that user has of everything; fixed
  * @born: when that was, in ns of the monotonic clock; fixed
  *
@@ -104,7 +106,8 @@ struct mzp_cpus {
  * @workers: they may work for the session
  * @cpus: whose workers, unless they are limited
  * @share: its places in the workers' queues; the queues' locks
- * @charged: whose RLIMIT_MEMLOCK pays for the guest pages in the rings, or NULL
+ * @payer: credentials of the user whose RLIMIT_MEMLOCK pays for the guest pages in the
+ *	rings, or NULL
  * @locked_pages: how many these are
  * @channel: the channels
  * @nr_channels: how many
@@ -156,6 +159,7 @@ struct mzp_cpus {
 struct mzp_session {
 	struct kref ref;
 	u64 id;
+	const struct cred *cred;
 	struct user_struct *user;
 	struct mzp_account *account;
 	u64 born;
@@ -172,7 +176,7 @@ struct mzp_session {
 	bool workers;
 	cpumask_var_t cpus;
 	struct mzp_share __percpu *share;
-	struct user_struct *charged;
+	const struct cred *payer;
 	unsigned long locked_pages;
 	struct mzp_channel **channel;
 	unsigned int nr_channels;

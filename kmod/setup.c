@@ -164,7 +164,7 @@ static int mzp_setup_charge(struct mzp_session *session, struct mzp_setup *arg)
 		if (pages > room)
 			return -ENOMEM;
 	} while (!atomic_long_try_cmpxchg(&user->locked_vm, &charged, charged + pages));
-	session->charged = get_uid(user);
+	session->payer = get_current_cred();
 	session->locked_pages = pages;
 	return 0;
 }
