@@ -152,7 +152,7 @@ def make_source(who, case, address, hold=False, **options):
     common = (FOLDER, MEMORY, address, case.channels, case.method)
     if who == OURS:
         return Ours(*common, private=workload.private, hold=hold, **options)
-    qemu = os.environ["MZP_QEMU_11_1" if who.startswith(NEWER) else "MZP_QEMU_10_0"]
+    qemu = os.environ["MZP_QEMU_NEWEST" if who.startswith(NEWER) else "MZP_QEMU_STABLE"]
     return Stock(qemu, *common, zero="legacy" if who == LEGACY else None, hold=hold,
                  zero_copy=who in (ZERO_COPY, NEWER_ZERO_COPY), private=workload.private,
                  **options)
@@ -163,7 +163,7 @@ def make_destination(case, sink=False, machine=None):
     os.mkdir(FOLDER)
     if sink:
         return Sink(case.channels)
-    arguments = (os.environ["MZP_QEMU_10_0"], FOLDER, case.workload.megabytes * MIB,
+    arguments = (os.environ["MZP_QEMU_STABLE"], FOLDER, case.workload.megabytes * MIB,
                  case.channels, case.method, machine)
     try:
         return Receiver(*arguments)

@@ -115,8 +115,8 @@ def register_matrix():
 
 def splices(mode):
     credentials = Pki.get().good
-    with encrypted("10.0", TWO, 3, "tcp", credentials) as destination:
-        text = matrix.must_work(rounds(destination, "10.0", 3, *credentials.source, "--splice",
+    with encrypted("stable", TWO, 3, "tcp", credentials) as destination:
+        text = matrix.must_work(rounds(destination, "stable", 3, *credentials.source, "--splice",
                                        "--tls-mode", mode), destination)
         matrix.compare(destination, matrix.expected_of_rounds)
         told(text, 4, 3 if mode == "kernel" else 0)
@@ -125,7 +125,7 @@ def splices(mode):
 def programs():
     """mfdsend, which finds the name in the address; and what it says."""
     credentials = Pki.get().good
-    with encrypted("10.0", ONE, 3, "tcp", credentials) as destination:
+    with encrypted("stable", ONE, 3, "tcp", credentials) as destination:
         sender = matrix.mfdsend(destination, "--channels", 3, "--tls-creds", credentials.folder,
                                 *matrix.PEER)
         text = matrix.must_work(sender, destination)
@@ -138,8 +138,8 @@ def automatic():
     """A UNIX socket is nothing for the kernel; that is said, or another way is found."""
     credentials = Pki.get().psk
     for mode, well in (("auto", True), ("kernel", False)):
-        with encrypted("10.0", ONE, 2, "unix", credentials) as destination:
-            sender = rounds(destination, "10.0", 2, *credentials.source, "--tls-mode", mode)
+        with encrypted("stable", ONE, 2, "unix", credentials) as destination:
+            sender = rounds(destination, "stable", 2, *credentials.source, "--tls-mode", mode)
             if well:
                 told(matrix.must_work(sender, destination), 3, 0)
                 matrix.compare(destination, matrix.expected_of_rounds)
@@ -150,8 +150,8 @@ def automatic():
 def scribbled(cipher, seconds):
     """What is written to while it is encrypted is encrypted as something, and arrives."""
     credentials = Pki.get().good
-    with encrypted("10.0", (("random", 512),), 2, "tcp", credentials) as destination:
-        sender = rounds(destination, "10.0", 2, *credentials.source, "--tls-mode", "kernel",
+    with encrypted("stable", (("random", 512),), 2, "tcp", credentials) as destination:
+        sender = rounds(destination, "stable", 2, *credentials.source, "--tls-mode", "kernel",
                         "--tls-priority", f"NORMAL:-CIPHER-ALL:+{cipher}", "--scribble", seconds,
                         by_kind=True)
         text = matrix.must_work(sender, destination)
@@ -224,8 +224,8 @@ def wiretapped(mode):
     credentials = Pki.get().good
     options = ("--tls-mode", mode, *credentials.source) if mode else ()
     blocks = (("ram0", pages),)
-    destination = encrypted("10.0", blocks, 2, "tcp", credentials) if mode else \
-        matrix.qemu("10.0", blocks, 2, "tcp")
+    destination = encrypted("stable", blocks, 2, "tcp", credentials) if mode else \
+        matrix.qemu("stable", blocks, 2, "tcp")
     with destination as destination, Wire(secret) as wire:
         matrix.must_work(matrix.mfdsend(destination, "--channels", 2, *options,
                                         images={"ram0": path}), destination)
@@ -242,9 +242,9 @@ def refused(what, ours, theirs, options, pattern, properties=None, extra=(), **s
     pki = Pki.get()
     theirs = theirs and getattr(pki, theirs)
     ours = getattr(pki, ours).source if ours else ()
-    with encrypted("10.0", ONE, 2, "tcp", theirs, *extra, properties=properties,
+    with encrypted("stable", ONE, 2, "tcp", theirs, *extra, properties=properties,
                    **settings) if theirs else \
-            matrix.qemu("10.0", ONE, 2, "tcp") as destination:
+            matrix.qemu("stable", ONE, 2, "tcp") as destination:
         sender = matrix.mfdsend(destination, "--channels", 2, "--timeout", 20, *ours, *options)
         matrix.must_fail(sender, pattern, f" ({what})")
         status = "gone"
@@ -291,7 +291,7 @@ def readable_key():
     if not os.path.exists(folder):
         pki.ca.certificates(folder)
     os.chmod(f"{folder}/client-key.pem", 0o644)
-    with encrypted("10.0", ONE, 2, "tcp", pki.good) as destination:
+    with encrypted("stable", ONE, 2, "tcp", pki.good) as destination:
         matrix.must_fail(matrix.mfdsend(destination, "--channels", 2, "--tls-creds", folder),
                          "everybody can read.*client-key.pem")
 
@@ -443,9 +443,9 @@ _whole = {}
 def through(mode, cut=None, how=None):
     """A migration through a proxy; the number of bytes that it has passed on."""
     credentials = Pki.get().good
-    with encrypted("10.0", TWO, 2, "tcp", credentials) as destination, \
+    with encrypted("stable", TWO, 2, "tcp", credentials) as destination, \
             Proxy(destination.address, cut, how) as proxy:
-        sender = rounds(destination, "10.0", 2, *credentials.source, "--tls-mode", mode,
+        sender = rounds(destination, "stable", 2, *credentials.source, "--tls-mode", mode,
                         address=proxy.address)
         if how in (None, "pause"):
             matrix.must_work(sender, destination)
@@ -483,7 +483,7 @@ def register():
                     quick=cipher != "AES-256-GCM")(scribbled)
     for version in PEERS:
         matrix.case(f"TLS, Linux {KERNEL}, keys wear out, {version}", version,
-                    quick=RENEWS or version == "10.0")(renewed)
+                    quick=RENEWS or version == "stable")(renewed)
     for mode in (None, "kernel", "user"):
         matrix.case(f"TLS, Linux {KERNEL}, the wire, {mode or 'plain'}", mode)(wiretapped)
     register_wrong()

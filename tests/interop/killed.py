@@ -87,7 +87,7 @@ def kill_at(point, uri, silent, way=contextlib.nullcontext):
     """
     _, step, percent = POINTS[point]
     options = ["silent"] * silent + ["devices"] * (step == "devices")
-    with matrix.qemu("10.0", ONE, 3, uri) as destination, way(destination.address) as address, \
+    with matrix.qemu("stable", ONE, 3, uri) as destination, way(destination.address) as address, \
             Steps(address, *options) as source:
         source.reach(step)
         wait_for_memory(destination, percent)
@@ -104,7 +104,7 @@ def kill_at(point, uri, silent, way=contextlib.nullcontext):
 
 def not_killed(uri, silent):
     """Or else nothing would be said by its failing."""
-    with matrix.qemu("10.0", ONE, 3, uri) as destination, \
+    with matrix.qemu("stable", ONE, 3, uri) as destination, \
             Steps(destination.address, *["silent"] * silent) as source:
         source.reach("rounds")
         source.go_on()
@@ -115,7 +115,7 @@ def unread(version, uri, *options):
     """It accepts connections but reads nothing: more than sockets can hold is under way."""
     with matrix.qemu(version, ONE, 1, uri) as destination:
         destination.process.send_signal(signal.SIGSTOP)
-        sender = matrix.mfdsend(destination, "--channels", 1, "--compat", version, *options)
+        sender = matrix.mfdsend(destination, "--channels", 1, "--compat", matrix.COMPAT[version], *options)
         time.sleep(2)
         if sender.poll() is not None:
             raise Failed(f"ended early: {matrix.finish(sender, 1)}")
@@ -125,7 +125,7 @@ def unread(version, uri, *options):
 
 def running_guest(stop):
     """A guest that goes on writing, from mfddemo; perhaps to one that reads no more."""
-    with matrix.qemu("10.0", ONE, 2, "unix") as destination:
+    with matrix.qemu("stable", ONE, 2, "unix") as destination:
         sender = matrix.start(f"{BUILD}/mfddemo", "--to", destination.address, *PEER,
                               "--size", str(ONE[0][1] * PAGE), "--image", matrix.image(*ONE[0]),
                               "--bandwidth", "16M", "--min-rounds", 3, "--max-rounds", 3)
@@ -147,8 +147,8 @@ def register():
             for point, (where, _, _) in enumerate(POINTS):
                 matrix.case(f"killed {where}, {how}", point, uri, silent,
                             quick=(point, uri) in QUICK and silent == (point == 9))(kill_at)
-    matrix.case("killed unread, 10.0, tcp", "10.0", "tcp", "--zero", "none")(unread)
-    matrix.case("killed unread, 10.0, unix", "10.0", "unix")(unread)
-    matrix.case("killed unread, 7.2, unix", "7.2", "unix")(unread)
+    matrix.case("killed unread, stable, tcp", "stable", "tcp", "--zero", "none")(unread)
+    matrix.case("killed unread, stable, unix", "stable", "unix")(unread)
+    matrix.case("killed unread, oldest, unix", "oldest", "unix")(unread)
     for stop in (False, True):
         matrix.case(f"killed under mfddemo{', unread' * stop}", stop, quick=not stop)(running_guest)

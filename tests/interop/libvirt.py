@@ -90,7 +90,7 @@ def start(*options, more="", machine="pc-q35-10.0", acl=(DEVICE,), mode=0o660, *
 
 def command(here, there, *options, xml=None, parallel=("--parallel", "--parallel-connections", 2)):
     """The one that migrates the domain."""
-    path = here.write("/etc/destination.xml", xml or definition(emulator=emulator("10.0")))
+    path = here.write("/etc/destination.xml", xml or definition(emulator=emulator("stable")))
     return here.command("migrate", NAME, f"qemu+tcp://{there.name}/system", "--live", *parallel,
                         "--xml", path, *options)
 
@@ -208,8 +208,8 @@ def to_other(version, machine):
             xml=definition(emulator=emulator(version), machine=machine))
 
 
-case("to stock 7.2", "7.2", "pc-q35-7.2", quick=False)(to_other)
-case("to stock 11.1", "11.1", "pc-q35-10.0", quick=False)(to_other)
+case("to stock oldest", "oldest", "pc-q35-7.2", quick=False)(to_other)
+case("to stock newest", "newest", "pc-q35-10.0", quick=False)(to_other)
 
 
 # --- what virsh can ask for
@@ -250,7 +250,7 @@ def compressed_by_definition():
     """Any libvirt leaves alone what it does not know."""
     option = "multifd-compression=zstd"
     _, said = arrives(start(KERNEL, option), B,
-                      xml=definition(option, emulator=emulator("10.0")))
+                      xml=definition(option, emulator=emulator("stable")))
     if said["method"] != "zstd" or said["bytes-out"] > said["bytes-in"] / 2:
         raise Failed(f"the module says {said}")
 

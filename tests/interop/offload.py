@@ -78,7 +78,7 @@ def source(machine="pc-q35-10.0", backend="kernel", options=(), sector=SECTOR, f
                  **guest)
 
 
-def destination(version="10.0", machine="pc-q35-10.0", sector=SECTOR, qemu=None, **guest):
+def destination(version="stable", machine="pc-q35-10.0", sector=SECTOR, qemu=None, **guest):
     return Guest(qemu or QEMU[version], f"{FOLDER}/destination", machine, sector, incoming=True,
                  **guest)
 
@@ -160,8 +160,8 @@ def arrives(here, there, uri="unix", capabilities=(), module=True, timeout=100, 
 # --- all kinds
 
 AXES = {
-    "machine": [("7.2", "pc-q35-7.2"), ("10.0", "pc-i440fx-8.0"), ("10.0", "pc-q35-8.2"),
-                ("10.0", "pc-q35-9.0"), ("10.0", "pc-q35-10.0"), ("11.1", "pc-q35-10.0")],
+    "machine": [("oldest", "pc-q35-7.2"), ("stable", "pc-i440fx-8.0"), ("stable", "pc-q35-8.2"),
+                ("stable", "pc-q35-9.0"), ("stable", "pc-q35-10.0"), ("newest", "pc-q35-10.0")],
     "compression": ["none", "zlib", "zstd"],
     "detection": ["none", "legacy", "multifd"],
     "channels": [1, 4, 16],
@@ -173,7 +173,7 @@ AXES = {
 
 def possible(one):
     """A QEMU before 9.0 does not know zero pages in packets."""
-    return not (one[0][0] == "7.2" and one[2] == "multifd")
+    return not (one[0][0] == "oldest" and one[2] == "multifd")
 
 
 def covering(every, parts):
@@ -746,7 +746,7 @@ def on_and_on():
         arrives(first, second)
         first.close()
         fresh("source")
-        with Guest(QEMU["10.0"], f"{FOLDER}/source", "pc-q35-10.0", SECTOR,
+        with Guest(QEMU["stable"], f"{FOLDER}/source", "pc-q35-10.0", SECTOR,
                    incoming=True) as third:
             arrives(second, third, "tcp", multifd_ram_backend="kernel")
 

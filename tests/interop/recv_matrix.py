@@ -137,7 +137,7 @@ def usual(_):
 def stock(version, zero, method, channels):
     fresh_folder()
     # every other time nothing is known of the source
-    options = ("--compat", version) if channels == 1 else ("--uuid", "0" * 32)
+    options = ("--compat", matrix.COMPAT[version]) if channels == 1 else ("--uuid", "0" * 32)
     uri = "tcp" if method == "none" else "unix"
     with Receiver("--channels", channels, "--method", method, *options, uri=uri) as receiver, \
             source(version, channels, method, zero) as sender:
@@ -151,8 +151,8 @@ def stock(version, zero, method, channels):
         raise Failed("a channel had nothing to do")
 
 
-for _version, _zeros in (("7.2", (None,)), ("10.0", ("none", "legacy", "multifd")),
-                         ("11.1", ("none", "legacy", "multifd"))):
+for _version, _zeros in (("oldest", (None,)), ("stable", ("none", "legacy", "multifd")),
+                         ("newest", ("none", "legacy", "multifd"))):
     for _zero in _zeros:
         for _method in METHODS:
             for _channels in (1, 4):
@@ -175,13 +175,13 @@ def return_path(version, method, ack=None):
         receiver.compare(usual)
 
 
-for _version in ("7.2", "10.0", "11.1"):
+for _version in ("oldest", "stable", "newest"):
     if not IN_VM:
         case(f"return path, QEMU {_version}", _version, "none")(return_path)
 if not IN_VM:
-    case("return path, QEMU 10.0, switchover-ack, zstd", "10.0", "zstd", "told")(return_path)
+    case("return path, the stable QEMU, switchover-ack, zstd", "stable", "zstd", "told")(return_path)
     # without a device that wants it
-    case("return path, QEMU 11.1, switchover-ack, zlib", "11.1", "zlib", "not told")(return_path)
+    case("return path, the newest QEMU, switchover-ack, zlib", "newest", "zlib", "not told")(return_path)
 
 
 def told_of_failure(version, options, pattern, blocks=(("ram0", PAGES),)):
@@ -214,7 +214,7 @@ def again_and_again(function, *arguments):
             raise Failed(f"time {number + 1} of 20: {error}") from error
 
 
-for _version in ("7.2", "10.0", "11.1"):
+for _version in ("oldest", "stable", "newest"):
     if not IN_VM:
         case(f"return path, QEMU {_version}, 20 times", return_path, _version, "none",
              quick=False)(again_and_again)
@@ -224,9 +224,9 @@ for _version in ("7.2", "10.0", "11.1"):
             case(f"return path, QEMU {_version}, failure {_when}, 20 times",
                  told_of_failure, _version, *_refusal, quick=False)(again_and_again)
 if not IN_VM:
-    case("return path, QEMU 10.0, switchover-ack, 20 times", return_path, "10.0", "none", "told",
+    case("return path, the stable QEMU, switchover-ack, 20 times", return_path, "stable", "none", "told",
          quick=False)(again_and_again)
-    case("return path, QEMU 11.1, switchover-ack, 20 times", return_path, "11.1", "none",
+    case("return path, the newest QEMU, switchover-ack, 20 times", return_path, "newest", "none",
          "not told", quick=False)(again_and_again)
 
 
@@ -235,7 +235,7 @@ def valgrind(method, refuse):
     fresh_folder()
     options = ("--uuid", UUID) if refuse else ("--device-state", f"{FOLDER}/devices")
     with Receiver("--method", method, *options, under=matrix.VALGRIND) as receiver, \
-            source("10.0", 2, method, capabilities=(("return-path", True),)) as sender:
+            source("stable", 2, method, capabilities=(("return-path", True),)) as sender:
         sender.migrate(receiver.address)
         if refuse:
             receiver.must_fail("another UUID")
@@ -268,7 +268,7 @@ def sparse(zero):
     options += ["-S", "-machine", "none,memory-backend=ram0", "-m", f"{size}B",
                 "-object", f"memory-backend-ram,id=ram0,size={size}"]
     with Receiver(blocks=(("ram0", size // PAGE),)) as receiver, \
-            source("10.0", 2, "none", zero, options=options) as sender:
+            source("stable", 2, "none", zero, options=options) as sender:
         sender.migrate(receiver.address)
         counters = receiver.must_work()
         sender.wait()
@@ -325,7 +325,7 @@ def go_on(sender, rounds):
 def guest(version, machine, method, keep, live):
     """A guest that has booted, with all its devices; if `live`, it goes on working.
 
-    Not with 7.2: when it emulates, it now and then forgets that a page was written
+    Not with the oldest: when it emulates, it now and then forgets that a page was written
     while it migrates, also to a destination of its own kind.
     """
     fresh_folder()
@@ -407,15 +407,15 @@ def devices(size, expected="timer"):
 
 
 if not IN_VM:
-    case("a guest at work in QEMU 10.0, device state kept",
-         "10.0", "pc-q35-10.0", "none", True, True)(guest)
-    case("virtio-mem in QEMU 10.0, return path", "10.0", "pc-q35-10.0")(virtio_mem)
-    case("virtio-mem in QEMU 11.1 as pc-i440fx-8.1, return path",
-         "11.1", "pc-i440fx-8.1")(virtio_mem)
-    case("a guest at work in QEMU 11.1 as pc-i440fx-8.0, zlib",
-         "11.1", "pc-i440fx-8.0", "zlib", False, True)(guest)
-    case("a stopped guest in QEMU 7.2, zstd, device state dropped",
-         "7.2", "pc-i440fx-7.2", "zstd", False, False)(guest)
+    case("a guest at work in the stable QEMU, device state kept",
+         "stable", "pc-q35-10.0", "none", True, True)(guest)
+    case("virtio-mem in the stable QEMU, return path", "stable", "pc-q35-10.0")(virtio_mem)
+    case("virtio-mem in the newest QEMU as pc-i440fx-8.1, return path",
+         "newest", "pc-i440fx-8.1")(virtio_mem)
+    case("a guest at work in the newest QEMU as pc-i440fx-8.0, zlib",
+         "newest", "pc-i440fx-8.0", "zlib", False, True)(guest)
+    case("a stopped guest in the oldest QEMU, zstd, device state dropped",
+         "oldest", "pc-i440fx-7.2", "zstd", False, False)(guest)
 
 
 # --- what must not be taken for a migration
@@ -431,33 +431,33 @@ def refused(version, pattern, receiver_options=(), channels=2, method="none", ze
 
 for _name, _pattern, _settings in (
         ("an older version than was said", "flushes in another way",
-         {"version": "7.2", "receiver_options": ("--compat", "10.0")}),
+         {"version": "oldest", "receiver_options": ("--compat", "10.0")}),
         ("a newer version than was said", "flushes in another way",
-         {"version": "10.0", "receiver_options": ("--compat", "8.0")}),
+         {"version": "stable", "receiver_options": ("--compat", "8.0")}),
         ("another method", r"channel \d, packet \d+: another compression method",
-         {"version": "10.0", "method": "zstd", "receiver_options": ("--method", "zlib")}),
+         {"version": "stable", "method": "zstd", "receiver_options": ("--method", "zlib")}),
         ("a method where none is", r"channel \d, packet \d+: another compression method",
-         {"version": "7.2", "method": "zlib"}),
+         {"version": "oldest", "method": "zlib"}),
         ("more channels", "channel id out of range|more connections",
-         {"version": "10.0", "channels": 5}),
+         {"version": "stable", "channels": 5}),
         ("fewer channels", "sent nothing",
-         {"version": "10.0", "channels": 1}),
+         {"version": "stable", "channels": 1}),
         ("no multifd", "sent nothing",
-         {"version": "10.0", "capabilities": (("multifd", False),)}),
+         {"version": "stable", "capabilities": (("multifd", False),)}),
         ("another UUID", "another UUID",
-         {"version": "10.0", "receiver_options": ("--uuid", UUID)}),
+         {"version": "stable", "receiver_options": ("--uuid", UUID)}),
         ("another machine type", "another machine type",
-         {"version": "10.0", "receiver_options": ("--machine", "pc-q35-10.0")}),
+         {"version": "stable", "receiver_options": ("--machine", "pc-q35-10.0")}),
         ("another block", r"unknown block \(ram0, \d+ bytes",
-         {"version": "10.0", "blocks": (("ramX", PAGES),)}),
+         {"version": "stable", "blocks": (("ramX", PAGES),)}),
         ("a block less", "does not have this block",
-         {"version": "10.0", "blocks": (("ram0", PAGES), ("ram1", 1))}),
+         {"version": "stable", "blocks": (("ram0", PAGES), ("ram1", 1))}),
         ("a larger block", "a block has another length",
-         {"version": "10.0", "blocks": (("ram0", PAGES - 2),)}),
+         {"version": "stable", "blocks": (("ram0", PAGES - 2),)}),
         ("a smaller block", "a block has another length",
-         {"version": "7.2", "blocks": (("ram0", PAGES + 2),)}),
+         {"version": "oldest", "blocks": (("ram0", PAGES + 2),)}),
         ("postcopy", "postcopy-ram",
-         {"version": "11.1", "capabilities": (("postcopy-ram", True),)})):
+         {"version": "newest", "capabilities": (("postcopy-ram", True),)})):
     if not IN_VM:
         case(f"refused: {_name}", _settings.pop("version"), _pattern, *(
             _settings.pop(k, d) for k, d in (
@@ -473,7 +473,7 @@ def stock_case(name):
 @stock_case("a summary that cannot be written")
 def unreported():
     fresh_folder()
-    with Receiver(stdout="/dev/full") as receiver, source("10.0", 2, "none") as sender:
+    with Receiver(stdout="/dev/full") as receiver, source("stable", 2, "none") as sender:
         sender.migrate(receiver.address)
         sender.wait()
         if receiver.wait() != 3 or "stdout: No space left" not in receiver.said():
@@ -495,7 +495,7 @@ def cancelled():
 @stock_case("strangers before the source")
 def strangers():
     fresh_folder()
-    with Receiver() as receiver, source("10.0", 2, "none") as sender:
+    with Receiver() as receiver, source("stable", 2, "none") as sender:
         for word in (b"GET / HTTP/1.0\r\n\r\n", b""):
             with socket.socket(socket.AF_UNIX) as stranger:
                 stranger.connect(f"{FOLDER}/migration")
@@ -559,16 +559,16 @@ def encrypted(version, kind, method, uri, returns, under=()):
 
 # Each pair of values is there.
 for _version, _kind, _method, _uri, _returns in (
-        ("7.2", "x509", "none", "tcp", True), ("7.2", "psk", "zstd", "unix", False),
-        ("10.0", "x509", "zstd", "tcp", False), ("10.0", "psk", "none", "unix", True),
-        ("11.1", "x509", "none", "unix", False), ("11.1", "psk", "zstd", "tcp", True)):
+        ("oldest", "x509", "none", "tcp", True), ("oldest", "psk", "zstd", "unix", False),
+        ("stable", "x509", "zstd", "tcp", False), ("stable", "psk", "none", "unix", True),
+        ("newest", "x509", "none", "unix", False), ("newest", "psk", "zstd", "tcp", True)):
     if not IN_VM:
         _name = (f"TLS, {_kind}, from QEMU {_version}, {_method}, {_uri}"
                  f"{', return path' if _returns else ''}")
         case(_name, _version, _kind, _method, _uri, _returns)(encrypted)
         case(f"{_name}, 20 times", encrypted, _version, _kind, _method, _uri, _returns,
              quick=False)(again_and_again)
-for _version in ("7.2", "10.0", "11.1"):
+for _version in ("oldest", "stable", "newest"):
     for _method in METHODS:
         for _returns in (False, True):
             if not IN_VM:
@@ -576,7 +576,7 @@ for _version in ("7.2", "10.0", "11.1"):
                      f"return path: {_returns}", _version, "x509", _method, "tcp", _returns,
                      quick=False)(encrypted)
 if not IN_VM:
-    case("TLS under valgrind", "10.0", "x509", "none", "unix", True,
+    case("TLS under valgrind", "stable", "x509", "none", "unix", True,
          matrix.VALGRIND)(encrypted)
 
 
@@ -619,22 +619,22 @@ def unwelcome(version, here, there, pattern):
 
 
 for _version, _here, _there, _pattern in (
-        ("10.0", "x509", "no certificate", "the source has no certificate of a CA in ca-cert.pem"),
-        ("7.2", "x509", "a certificate of another CA",
+        ("stable", "x509", "no certificate", "the source has no certificate of a CA in ca-cert.pem"),
+        ("oldest", "x509", "a certificate of another CA",
          "the source has no certificate of a CA in ca-cert.pem"),
-        ("10.0", "x509", "a forged certificate",
+        ("stable", "x509", "a forged certificate",
          "the source's certificate is not accepted: .* issuer is unknown"),
-        ("11.1", "x509", "a certificate that is too old",
+        ("newest", "x509", "a certificate that is too old",
          "the source's certificate is not accepted: .* expired"),
-        ("10.0", "x509", "trust in another CA", "it may not accept server-cert.pem in "),
-        ("11.1", "psk", "another key", "the source's key is not its user's in .*keys.psk"),
-        ("10.0", "psk", "another user", "the source's user is not one of those in .*keys.psk"),
-        ("7.2", "x509", "psk", "the source closed the connection during the handshake; its own"),
-        ("11.1", "psk", "x509", "the source does not offer a key"),
-        ("7.2", "x509", None, "the source does not speak TLS"),
-        ("10.0", "x509", None, "the source does not speak TLS"),
-        ("10.0", None, "x509", "the source uses TLS, but no credentials were given"),
-        ("11.1", None, "psk", "the source uses TLS, but no credentials were given")):
+        ("stable", "x509", "trust in another CA", "it may not accept server-cert.pem in "),
+        ("newest", "psk", "another key", "the source's key is not its user's in .*keys.psk"),
+        ("stable", "psk", "another user", "the source's user is not one of those in .*keys.psk"),
+        ("oldest", "x509", "psk", "the source closed the connection during the handshake; its own"),
+        ("newest", "psk", "x509", "the source does not offer a key"),
+        ("oldest", "x509", None, "the source does not speak TLS"),
+        ("stable", "x509", None, "the source does not speak TLS"),
+        ("stable", None, "x509", "the source uses TLS, but no credentials were given"),
+        ("newest", None, "psk", "the source uses TLS, but no credentials were given")):
     if not IN_VM:
         case(f"TLS refused, QEMU {_version}: {_there or 'nothing'} where it should be "
              f"{_here or 'nothing'}", _version, _here, _there, _pattern)(unwelcome)
@@ -657,7 +657,7 @@ def encrypted_strangers():
     fresh_folder()
     creds = credentials()["x509"]
     with Receiver(*creds.destination, uri="tcp") as receiver, \
-            dial(receiver, HALF), secure("10.0", creds) as sender:
+            dial(receiver, HALF), secure("stable", creds) as sender:
         for word in (b"GET / HTTP/1.0\r\n\r\n", b"", HALF + bytes(range(256)) * 2):
             dial(receiver, word).close()
         sender.migrate(receiver.address)
@@ -721,7 +721,7 @@ def closed():
     path, uri = f"{FOLDER}/ram0.received", f"unix:{FOLDER}/migration"
     command = (f"exec {BUILD}/mfdrecv --listen {uri} --block ram0={path}:{PAGES * PAGE} "
                "--channels 100 <&- >&- 2>&-")
-    with source("10.0", 100, "none") as sender, \
+    with source("stable", 100, "none") as sender, \
             subprocess.Popen(["sh", "-c", command]) as process:
         deadline = time.monotonic() + matrix.PROMPT
         while not os.path.exists(f"{FOLDER}/migration"):
@@ -741,7 +741,7 @@ def closed():
 def killed(method):
     """The source is killed while it sends; slowly, so that it is not done before."""
     fresh_folder()
-    with Receiver("--method", method) as receiver, source("10.0", 2, method, "none") as sender:
+    with Receiver("--method", method) as receiver, source("stable", 2, method, "none") as sender:
         sender.qmp("migrate-set-parameters", max_bandwidth=1 << 20)
         sender.migrate(receiver.address)
         deadline = time.monotonic() + matrix.PROMPT
@@ -803,7 +803,7 @@ def flipped_bit():
         if IN_VM:
             run_sender(receiver)
         else:
-            with source("10.0", 2, "none") as sender:
+            with source("stable", 2, "none") as sender:
                 sender.migrate(receiver.address)
                 receiver.must_work()
         receiver.must_work()

@@ -41,7 +41,7 @@ def relay(address):
 
 def arrives():
     """All of it, and the destination says so."""
-    with matrix.qemu("10.0", ONE, 3, "unix") as destination, relay(destination.address) as address:
+    with matrix.qemu("stable", ONE, 3, "unix") as destination, relay(destination.address) as address:
         sender = matrix.start(f"{BUILD}/mfdsend", "--to", address, "--channels", 3, "--block",
                               f"ram0={matrix.image(*ONE[0])}")
         matrix.must_work(sender, destination)

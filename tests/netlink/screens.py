@@ -34,7 +34,7 @@ def shown(*arguments):
 
 def destination(name):
     os.makedirs(f"{FOLDER}/{name}")
-    return Destination(os.environ["MZP_QEMU_10_0"], f"{FOLDER}/{name}", [("ram0", SIZE)], 2)
+    return Destination(os.environ["MZP_QEMU_STABLE"], f"{FOLDER}/{name}", [("ram0", SIZE)], 2)
 
 
 def program(*arguments):

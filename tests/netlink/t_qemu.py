@@ -58,7 +58,7 @@ def a_migration_to_qemu():
     pages = sum(MEMORY)
     os.mkdir(f"{FOLDER}/qemu")
     with Monitor("--json") as monitor, \
-         Destination(os.environ["MZP_QEMU_10_0"], f"{FOLDER}/qemu", [("ram0", pages * PAGE)],
+         Destination(os.environ["MZP_QEMU_STABLE"], f"{FOLDER}/qemu", [("ram0", pages * PAGE)],
                      CHANNELS) as destination:
         said = destination.qmp("human-monitor-command",
                                command_line="log trace:multifd_recv*")
