@@ -15,7 +15,8 @@ DESTDIR ?=
 udevdir ?= /usr/lib/udev/rules.d
 
 .PHONY: all module tools modules_install install uninstall check check-full demo demo-qemu \
-	bench bench-quick bench-compression docs netlink clean help
+	check-packages check-packages-full bench bench-quick bench-compression docs netlink dist \
+	deb rpm clean help
 all: module tools
 
 # Each kernel's objects have a tree of their own, of links to the sources, so
@@ -63,6 +64,12 @@ check:
 check-full:
 	$(top)/tests/check --full
 
+check-packages:
+	$(top)/tests/packages/run
+
+check-packages-full:
+	$(top)/tests/packages/run --full
+
 demo:
 	$(top)/tests/demo
 
@@ -96,6 +103,15 @@ docs:
 	$(top)/tests/setup docs
 	$(MAKE) -C $(top)/Documentation O=$(build)/docs html
 
+dist:
+	$(top)/packaging/dist
+
+deb:
+	$(top)/packaging/deb
+
+rpm:
+	$(top)/packaging/rpm
+
 # What the netlink spec describes, with the kernel's generator.
 netlink:
 	$(top)/tools/netlink/generate
@@ -116,10 +132,16 @@ help:
 	@echo '  make demo-qemu        migrates a running guest from a QEMU that uses the module'
 	@echo '  make check            all tests and static checks; ends with "N passed, N failed"'
 	@echo '  make check-full       that, and two hours of faults, random calls and other kernels'
+	@echo '  make check-packages   builds the Debian packages in fresh roots, and installs them there'
+	@echo '  make check-packages-full  that, and uses, upgrades and removes them in VMs'
 	@echo '  make bench            zero pages and compressors natively, sending and whole migrations in a VM,'
 	@echo '                        beside stock ones; tables, plots. BENCH_ARGS=: see tests/bench/migration'
 	@echo '  make bench-quick      zero pages and migrations in five minutes, to see that it works'
 	@echo '  make bench-compression  what compression costs natively, beside stock libraries'
 	@echo '  make docs             HTML documentation in build/docs/html/'
 	@echo '  make netlink          files that are generated from Documentation/netlink/specs'
+	@echo 'To give it to others:'
+	@echo '  make dist             build/multifd_zp-VERSION.tar.gz'
+	@echo '  make deb              Debian packages for this release, in build/deb/'
+	@echo '  make rpm              an RPM of the module for DKMS, in build/rpm/'
 	@echo '  make clean            removes build/ and ./multifd_zp.ko'
