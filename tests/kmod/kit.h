@@ -179,6 +179,12 @@ uint64_t task_size(void);
 
 /* Whether a thread sleeps in system call @nr; skips the test if the kernel cannot tell. */
 bool blocked_in(pid_t pid, pid_t tid, long nr);
+/* What poll() calls; newer architectures have only the other one. */
+#ifdef SYS_poll
+#define SYS_OF_POLL SYS_poll
+#else
+#define SYS_OF_POLL SYS_ppoll
+#endif
 /* Wait until it does. */
 void until_blocked_in(pid_t pid, pid_t tid, long nr);
 /* Wait until something is true; fail when that takes absurdly long. */

@@ -397,7 +397,7 @@ static void poll_wakes(void **state)
 		must(rx_some(&o.rx.chan[0]) == 64);
 		p.fd = o.ch;
 		thread_start(&t, poller, &p);
-		until_blocked_in(getpid(), t.tid, SYS_poll);
+		until_blocked_in(getpid(), t.tid, SYS_OF_POLL);
 		if (i == 0)
 			one_send(&o);
 		else if (i == 1)

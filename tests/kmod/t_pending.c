@@ -200,7 +200,7 @@ static void poller_start(struct poller *p, int fd)
 {
 	*p = (struct poller){ .fd = fd };
 	thread_start(&p->thread, poller, p);
-	until_blocked_in(getpid(), p->thread.tid, SYS_poll);
+	until_blocked_in(getpid(), p->thread.tid, SYS_OF_POLL);
 }
 
 static short poller_end(struct poller *p)
@@ -247,7 +247,7 @@ static void polled(void **state)
 	poller_start(&t, o.s.fd);
 	for (unsigned int i = 0; i < 2; i++)
 		read_exactly(o.ch, packet, sizeof(packet));
-	must(blocked_in(getpid(), t.thread.tid, SYS_poll));
+	must(blocked_in(getpid(), t.thread.tid, SYS_OF_POLL));
 	for (unsigned int i = 0; i < 2; i++)
 		read_exactly(o.ch, packet, sizeof(packet));
 	must(poller_end(&t) == POLLIN);
