@@ -34,12 +34,13 @@ fill_initramfs() {
 
 # initramfs KERNEL-DIR INIT MODULES: print the path of an uncompressed cpio with
 # busybox, the script INIT as /init, and the MODULES with what they need in
-# /modules, named so that sorting gives the order to load them in.
+# /modules, named so that sorting gives the order to load them in. The machine's own busybox,
+# unless MZP_BUSYBOX names another.
 initramfs() {
 	local kernel=$1 init=$2 key
 	need cpio check
 	need modprobe check
-	busybox=$(command -v busybox) || die "busybox is missing; run: tests/setup check"
+	busybox=${MZP_BUSYBOX:-$(command -v busybox)} || die "busybox is missing; run: tests/setup check"
 	key=$({ recipe "$init" "$busybox" "${BASH_SOURCE[0]}"; echo "$@"; } | sha256sum | cut -c1-12)
 	echo "$(cached "initramfs/$(basename "$init")" "$key" fill_initramfs "$@")/cpio"
 }
