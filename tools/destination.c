@@ -39,7 +39,10 @@ const char destination_help[] =
 	"  --machine NAME       its machine type (default: what --peer-qmp says, or none)\n"
 	"  --uuid UUID          its -uuid, if it has one (default: what --peer-qmp says)\n"
 	"  --ring N             packets that a channel holds ready, a power of two\n"
-	"  --timeout SECONDS    give up when it takes nothing for so long (default 60)\n"
+	"  --timeout SECONDS    give up when it takes nothing for so long; 0: never\n"
+	"                       (default 60)\n"
+	"  --fresh auto|yes|no  is its memory new, all zero? Then what never held data here\n"
+	"                       is not sent. no: it may hold something. Default: yes\n"
 	"  --tls-creds DIR      encrypt, with the certificates in DIR: ca-cert.pem,\n"
 	"                       client-cert.pem, client-key.pem (its tls-creds-x509)\n"
 	"  --tls-psk FILE:USER  encrypt, with USER's key in FILE (its tls-creds-psk)\n"
@@ -122,7 +125,11 @@ int destination_option(struct destination *destination, int option, const char *
 	case OPT_RING:
 		return number_option("ring", arg, 1 << 20, &destination->ring, err);
 	case OPT_TIMEOUT:
-		return number_option("timeout", arg, 1000000, &destination->timeout, err);
+		destination->timeout_known = true;
+		return parse_number("timeout", arg, 0, 1000000, &destination->timeout, err);
+	case OPT_FRESH:
+		destination->fresh = arg;
+		return 0;
 	}
 	return tls_option(&destination->tls, option, arg);
 }
@@ -152,15 +159,17 @@ struct generation {
 };
 
 enum { FLUSH_SECTION, FLUSH_ROUND, FLUSH_AUTO };
+enum { FRESH_NO, FRESH_YES, FRESH_AUTO };
 enum { ZERO_NONE, ZERO_LEGACY, ZERO_MULTIFD, ZERO_AUTO };
 
 static const char *const flushes[] = { "section", "round", "auto", NULL };
+static const char *const freshes[] = { "no", "yes", "auto", NULL };
 static const char *const zeros[] = { "none", "legacy", "multifd", "auto", NULL };
 static const char *const methods[] = { "none", "zlib", "zstd", NULL };
 
 /* The options that are words, as numbers. */
 struct choice {
-	int flush, zero, method;
+	int flush, zero, method, fresh;
 };
 
 /* An option's word, if it is given. */
@@ -175,9 +184,11 @@ static int check_words(const struct destination *destination, struct choice *cho
 {
 	*choice = (struct choice) {
 		.flush = FLUSH_AUTO, .zero = ZERO_AUTO, .method = MFD_METHOD_NONE,
+		.fresh = FRESH_AUTO,
 	};
 	return may_choose("flush", destination->flush, flushes, &choice->flush, err) ||
 	       may_choose("zero", destination->zero, zeros, &choice->zero, err) ||
+	       may_choose("fresh", destination->fresh, freshes, &choice->fresh, err) ||
 	       may_choose("method", destination->method, methods, &choice->method, err);
 }
 
@@ -347,7 +358,7 @@ static int choose_detection(const struct choice *choice, const struct generation
 }
 
 int destination_params(const struct destination *destination, struct mfd_params *params,
-		       struct mfd_error *err)
+		       unsigned int *first_flags, struct mfd_error *err)
 {
 	struct generation generation = { .compat.size = sizeof(generation.compat) };
 	struct choice choice;
@@ -363,6 +374,7 @@ int destination_params(const struct destination *destination, struct mfd_params 
 	choose_flush(&choice, &generation, params);
 	if (choose_detection(&choice, &generation, params, err))
 		return 2;
+	*first_flags = choice.fresh == FRESH_NO ? 0 : MFD_SEND_FRESH;
 	params->method = choice.method;
 	if (destination->level && params->method == MFD_METHOD_NONE) {
 		wrong(err, "--level needs a --method that has levels");
@@ -375,7 +387,7 @@ int destination_params(const struct destination *destination, struct mfd_params 
 	if (destination->machine)
 		params->machine = destination->machine;
 	params->ring_packets = destination->ring;
-	if (destination->timeout)
+	if (destination->timeout_known)
 		params->stall_ms = destination->timeout * 1000;
 	return tls_source(&destination->tls, &params->tls, err);
 }

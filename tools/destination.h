@@ -3,6 +3,8 @@
 #ifndef DESTINATION_H
 #define DESTINATION_H
 
+#include <stdbool.h>
+
 #include "program.h"
 #include "tls.h"
 
@@ -18,7 +20,9 @@ struct destination {
 	const char *uuid;
 	unsigned int channels;
 	unsigned int ring;
-	unsigned int timeout;
+	bool timeout_known;
+	unsigned long timeout;		/* seconds, 0: never */
+	const char *fresh;
 	struct tls tls;
 };
 
@@ -35,6 +39,7 @@ enum {
 	OPT_UUID,
 	OPT_RING,
 	OPT_TIMEOUT,
+	OPT_FRESH,
 	OPT_OTHERS,		/* a program's own options start here */
 };
 
@@ -52,6 +57,7 @@ enum {
 	{ "uuid", required_argument, NULL, OPT_UUID }, \
 	{ "ring", required_argument, NULL, OPT_RING }, \
 	{ "timeout", required_argument, NULL, OPT_TIMEOUT }, \
+	{ "fresh", required_argument, NULL, OPT_FRESH }, \
 	TLS_OPTIONS
 
 extern const char destination_help[];
@@ -72,12 +78,12 @@ int destination_option(struct destination *destination, int option, const char *
 
 /*
  * Turn the options into parameters, asking the destination if it can be asked. @params' tls
- * is the caller's, for tls_close().
+ * is the caller's, for tls_close(). @first_flags: of enum mfd_send_flags, for the first round.
  * Return: 0, or the program's exit status: 1: the destination cannot be asked,
  * 2: the options are wrong.
  */
 int destination_params(const struct destination *destination, struct mfd_params *params,
-		       struct mfd_error *err);
+		       unsigned int *first_flags, struct mfd_error *err);
 
 /*
  * The migration has returned @ret, with an error in @err. Ask the destination, if it can

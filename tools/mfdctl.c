@@ -153,7 +153,7 @@ int main(int argc, char **argv)
 	const struct ctl_command *command = argc > 1 ? find(argv[1]) : NULL;
 	int status = 0;
 
-	program_open_standard_files();
+	program_start();
 	if (command) {
 		status = run(command, argc - 1, argv + 1);
 	} else if (argc > 1 && !strcmp(argv[1], "help")) {
@@ -169,7 +169,7 @@ int main(int argc, char **argv)
 	}
 	if (fflush(stdout) || ferror(stdout)) {
 		perror(PROGRAM);
-		return status ? status : 1;
+		return status ? status : PROGRAM_UNREPORTED;
 	}
 	return status;
 }

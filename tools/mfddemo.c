@@ -5,6 +5,7 @@
  * The model for VMM authors. migrate() and demo/incoming.c are the whole of it; the rest of
  * demo/ stands for your VMM, destination.c reads options.
  */
+#include <poll.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -17,8 +18,10 @@
 #include "demo/guest.h"
 #include "demo/incoming.h"
 #include "destination.h"
+#include "leave.h"
 #include "program.h"
 #include "report.h"
+#include "signals.h"
 #include "size.h"
 
 #define PROGRAM "mfddemo"
@@ -39,7 +42,9 @@ struct options {
 	unsigned long downtime_ms;
 	unsigned long min_rounds;
 	unsigned long max_rounds;
+	unsigned int first_flags;	/* of enum mfd_send_flags */
 	bool quiet;
+	bool json;			/* the summary, and nothing else */
 };
 
 struct demo {
@@ -50,15 +55,30 @@ struct demo {
 	struct mfd_block *ram;
 	unsigned int rounds;
 	bool finishing;			/* the destination may have all that it needs */
+	int status;			/* the exit status of what has failed */
 	double downtime_ms;
 };
+
+/* What is going on may be told. */
+static bool telling(const struct demo *demo)
+{
+	return !demo->options->quiet && !demo->options->json;
+}
+
+/* Whoever does not read what is printed is not to hold up a migration. */
+static bool would_wait(void)
+{
+	struct pollfd out = { .fd = STDOUT_FILENO, .events = POLLOUT };
+
+	return poll(&out, 1, 0) != 1 || !(out.revents & POLLOUT);
+}
 
 static void count_round(struct demo *demo, const struct mfd_round *round)
 {
 	double seconds = round->ns / 1e9;
 
 	demo->rounds++;
-	if (demo->options->quiet)
+	if (!telling(demo) || would_wait())
 		return;
 	report_clear(&demo->report);
 	if (demo->rounds == 1)
@@ -81,11 +101,12 @@ static int finish_round(struct demo *demo, struct mfd_error *err)
 }
 
 /*
- * The first round: everything, but pages that never held data need not be sent.
+ * The first round: everything, but pages that never held data need not be sent to a
+ * destination whose memory is new.
  */
 static int send_everything(struct demo *demo, struct mfd_error *err)
 {
-	int ret = mfd_send_all(demo->ram, MFD_SEND_FRESH, err);
+	int ret = mfd_send_all(demo->ram, demo->options->first_flags, err);
 
 	return ret ? ret : finish_round(demo, err);
 }
@@ -155,8 +176,10 @@ static int migrate(struct demo *demo, const struct mfd_params *params, struct mf
 				    guest->ram.size, &demo->ram, err);
 	if (!ret)
 		ret = guest->ops->log_start(guest, demo->session, demo->ram, err);
+	report_wait(&demo->report, "connecting");
 	if (!ret)
 		ret = mfd_connect(demo->session, options->destination.to, err);
+	report_begin(&demo->report);
 	if (!ret)
 		ret = precopy(demo, err);
 	if (!ret)
@@ -165,22 +188,43 @@ static int migrate(struct demo *demo, const struct mfd_params *params, struct mf
 	return ret;
 }
 
+static void cancel(void *session)
+{
+	mfd_cancel(session);
+}
+
+/* From now on a signal ends the program: the guest has gone, or what becomes of it is known. */
+static void conclude(struct demo *demo, int ret)
+{
+	demo->status = !ret ? 0 : demo->finishing && ret != -EREMOTEIO ? PROGRAM_UNKNOWN : 1;
+	leave_with(&demo->report, ret ? demo->status : PROGRAM_UNREPORTED,
+		   ret ? "cancelled" : "the guest has gone; cancelled before that could be reported");
+}
+
 static int run_session(struct demo *demo, const struct mfd_params *params,
 		       struct mfd_error *err)
 {
+	const struct options *options = demo->options;
 	struct mfd_progress end = { .size = sizeof(end) };
 	int ret = mfd_open(&demo->session, NULL, err);
 
 	if (ret)
 		return ret;
+	signals_act(cancel, demo->session);
 	ret = migrate(demo, params, err);
+	signals_act(NULL, NULL);
+	signals_explain(err);
 	mfd_progress(demo->session, &end);
 	mfd_close(demo->session);
 	tls_describe(params->tls, demo->report.encryption, sizeof(demo->report.encryption));
-	ret = destination_ended(&demo->options->destination, ret, err);
-	if (!ret && !demo->options->quiet) {
-		report_summary(&demo->report, &end, false);
-		printf(PROGRAM ": downtime %.1f ms\n", demo->downtime_ms);
+	conclude(demo, ret);
+	ret = destination_ended(&options->destination, ret, err);
+	if (ret && !demo->status)
+		demo->status = 1;
+	if (!ret && (options->json || !options->quiet)) {
+		report_summary(&demo->report, &end, options->json);
+		if (!options->json)
+			printf(PROGRAM ": downtime %.1f ms\n", demo->downtime_ms);
 	}
 	return ret;
 }
@@ -191,7 +235,7 @@ static void tell(struct demo *demo, const char *what)
 	const struct guest_ops *ops = demo->guest->ops;
 	char text[128];
 
-	if (demo->options->quiet || !ops->tell)
+	if (!telling(demo) || !ops->tell)
 		return;
 	ops->tell(demo->guest, text, sizeof(text));
 	report_clear(&demo->report);
@@ -223,6 +267,14 @@ static int dump(struct demo *demo, struct mfd_error *err)
 	if (!ret && options->state && demo->guest->ops->print_state)
 		ret = write_state(demo, err);
 	return ret;
+}
+
+/* Whether that will be possible. */
+static int check_outputs(const struct options *options, struct mfd_error *err)
+{
+	int ret = program_check_output(options->dump, err);
+
+	return ret ? ret : program_check_output(options->state, err);
 }
 
 static void pass_time(unsigned long seconds)
@@ -280,11 +332,10 @@ static int run_guest(struct demo *demo, const struct mfd_params *params, struct 
 	if (ret)
 		return ret;
 	pass_time(demo->options->warm_up);
-	/* That is not part of the migration. */
-	demo->report.started = now_ns();
 	ret = run_session(demo, params, err);
 	if (!ret) {
 		tell(demo, "the guest has gone");
+		demo->status = PROGRAM_UNREPORTED;
 		return dump(demo, err);
 	}
 	report_error(&demo->report, err);
@@ -320,7 +371,7 @@ static int make_guest(struct demo *demo, struct mfd_error *err)
 	if (options->kind == GUEST_BEST) {
 		if (!try_kvm(demo, err))
 			return 0;
-		if (!options->quiet)
+		if (telling(demo))
 			printf(PROGRAM ": a toy guest, since KVM cannot run one (%s)\n", err->text);
 	}
 	return guest_toy(&demo->guest, &options->guest, err);
@@ -329,12 +380,12 @@ static int make_guest(struct demo *demo, struct mfd_error *err)
 static int run(struct demo *demo, const struct mfd_params *params, struct mfd_error *err)
 {
 	const struct options *options = demo->options;
-	int ret = make_guest(demo, err);
+	int ret = check_outputs(options, err);
 
+	if (!ret)
+		ret = make_guest(demo, err);
 	if (ret)
 		return ret;
-	/* Loading the image is not part of the migration. */
-	report_start(&demo->report, PROGRAM, options->quiet);
 	demo->report.total = demo->guest->ram.pages;
 	ret = run_guest(demo, params, err);
 	demo->guest->ops->destroy(demo->guest);
@@ -345,16 +396,22 @@ static int run_arrived(struct demo *demo, struct mfd_error *err)
 {
 	int ret;
 
+	leave_with(&demo->report, PROGRAM_UNREPORTED, "the guest has come; cancelled");
+	report_complete(&demo->report);
 	tell(demo, "the guest has come");
+	demo->status = PROGRAM_UNREPORTED;
 	ret = dump(demo, err);
-	return ret ? ret : run_on(demo, err);
+	if (ret)
+		return ret;
+	demo->status = 1;
+	return run_on(demo, err);
 }
 
 static void tell_encryption(struct demo *demo, struct mfd_tls *tls)
 {
 	struct report *report = &demo->report;
 
-	if (demo->options->quiet ||
+	if (!telling(demo) ||
 	    !tls_describe_destination(tls, report->encryption, sizeof(report->encryption)))
 		return;
 	report_clear(report);
@@ -371,11 +428,12 @@ static int take_in(struct demo *demo, const struct mfd_recv_params *params,
 		.params = params,
 		.report = &demo->report,
 	};
-	int ret = guest_kvm(&demo->guest, &options->guest, err);
+	int ret = check_outputs(options, err);
 
+	if (!ret)
+		ret = guest_kvm(&demo->guest, &options->guest, err);
 	if (ret)
 		return ret;
-	report_start(&demo->report, PROGRAM, options->quiet);
 	demo->report.total = demo->guest->ram.pages;
 	incoming.guest = demo->guest;
 	ret = incoming_receive(&incoming, err);
@@ -406,6 +464,7 @@ enum {
 	OPT_MAX_ROUNDS,
 	OPT_DUMP,
 	OPT_QUIET,
+	OPT_JSON,
 };
 
 static const struct option long_options[] = {
@@ -428,6 +487,7 @@ static const struct option long_options[] = {
 	{ "max-rounds", required_argument, NULL, OPT_MAX_ROUNDS },
 	{ "dump", required_argument, NULL, OPT_DUMP },
 	{ "quiet", no_argument, NULL, OPT_QUIET },
+	{ "json", no_argument, NULL, OPT_JSON },
 	PROGRAM_OPTIONS,
 	{ NULL, 0, NULL, 0 },
 };
@@ -462,6 +522,8 @@ static void help(void)
 	       "  --bandwidth N[K|M|G] how many bytes a second it may take (default: no limit)\n"
 	       "  --min-rounds N       rounds before it may stop (default 1)\n"
 	       "  --max-rounds N       stop it after so many in any case (default 30)\n"
+	       "  --json               --to: the summary as a JSON object, also of a failure, and\n"
+	       "                       nothing else\n"
 	       "  --quiet, -h, --help, -V, --version\n"
 	       "\n"
 	       "Taking a guest in:\n"
@@ -475,7 +537,9 @@ static void help(void)
 	       "%s"
 	       "\n"
 	       "Exit status: 0: the destination has the guest; 1: it has not, or the guest is not as\n"
-	       "it should be; 2: usage.\n"
+	       "it should be; 2: usage; 3: as 0, but that could not be reported, or written where\n"
+	       "--dump and --state say; 4: it failed at the end, and the destination may have the\n"
+	       "guest or not. SIGINT, SIGTERM and SIGHUP cancel the migration.\n"
 	       "\n"
 	       "Examples:\n"
 	       "  A guest under KVM from one " PROGRAM " to another:\n"
@@ -603,6 +667,9 @@ static int take_option(void *data, int option, const char *arg, struct mfd_error
 	case OPT_QUIET:
 		options->quiet = true;
 		return 0;
+	case OPT_JSON:
+		options->json = true;
+		return 0;
 	}
 	return take_guest_option(options, option, arg, err);
 }
@@ -671,18 +738,21 @@ static int parse_options(struct options *options, int argc, char **argv)
 
 static int accept_guest(const struct options *options)
 {
-	struct demo demo = { .options = options, .report.program = PROGRAM };
+	struct demo demo = { .options = options, .status = 1 };
 	struct mfd_recv_params recv_params = { .size = sizeof(recv_params) };
 	struct mfd_params params = { .size = sizeof(params) };
 	struct mfd_error err = { .size = sizeof(err) };
 	struct destination source = options->destination;
+	unsigned int unused;
 	int ret;
 
 	mfd_recv_params_init(&recv_params);
+	report_start(&demo.report, PROGRAM, options->quiet);
+	leave_with(&demo.report, 1, "cancelled before it began");
 	/* The options are the same at both ends, but for credentials; nobody connects to this. */
 	source.to = "unix:source";
 	source.tls = (struct tls) { .creds = NULL };
-	ret = destination_params(&source, &params, &err);
+	ret = destination_params(&source, &params, &unused, &err);
 	if (!ret)
 		ret = tls_destination(&options->destination.tls, &recv_params.tls, &err);
 	if (ret == PROGRAM_USAGE)
@@ -696,16 +766,19 @@ static int accept_guest(const struct options *options)
 	tls_close(recv_params.tls);
 	if (ret)
 		report_error(&demo.report, &err);
-	return ret ? 1 : 0;
+	return ret ? demo.status : 0;
 }
 
-static int demonstrate(const struct options *options)
+static int demonstrate(struct options *options)
 {
-	struct demo demo = { .options = options, .report.program = PROGRAM };
+	struct demo demo = { .options = options, .status = 1, .report.json = options->json };
 	struct mfd_params params = { .size = sizeof(params) };
 	struct mfd_error err = { .size = sizeof(err) };
-	int ret = destination_params(&options->destination, &params, &err);
+	int ret;
 
+	report_start(&demo.report, PROGRAM, options->quiet);
+	leave_with(&demo.report, 1, "cancelled before it began");
+	ret = destination_params(&options->destination, &params, &options->first_flags, &err);
 	params.rate = options->bandwidth;
 	params.progress = report_progress;
 	params.opaque = &demo.report;
@@ -717,7 +790,7 @@ static int demonstrate(const struct options *options)
 	tls_close(params.tls);
 	if (ret && err.text[0])
 		report_error(&demo.report, &err);
-	return ret ? 1 : 0;
+	return ret ? demo.status : 0;
 }
 
 int main(int argc, char **argv)
@@ -730,11 +803,16 @@ int main(int argc, char **argv)
 		.min_rounds = 1,
 		.max_rounds = 30,
 	};
+	struct mfd_error err = { .size = sizeof(err) };
 	int status;
 
-	program_open_standard_files();
+	program_start();
 	status = parse_options(&options, argc, argv);
-	if (status >= 0)
-		return status;
-	return options.listen ? accept_guest(&options) : demonstrate(&options);
+	if (status < 0 && signals_start(&err))
+		status = program_failed(&program, &err);
+	if (status < 0)
+		status = options.listen ? accept_guest(&options) : demonstrate(&options);
+	status = program_end(&program, status);
+	signals_stop();
+	return status;
 }

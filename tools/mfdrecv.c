@@ -2,9 +2,6 @@
 /* mfdrecv: receive a QEMU migration's RAM into files. */
 #include <errno.h>
 #include <fcntl.h>
-#include <pthread.h>
-#include <signal.h>
-#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -13,14 +10,14 @@
 #include <unistd.h>
 
 #include "destination.h"
+#include "leave.h"
 #include "program.h"
 #include "received.h"
+#include "signals.h"
 #include "size.h"
 
 #define PROGRAM "mfdrecv"
 #define PAGE 4096
-/* All is there, but that could not be told. */
-#define UNREPORTED 1
 
 struct image {
 	struct image *next;
@@ -28,6 +25,7 @@ struct image {
 	char *file;
 	uint64_t length;
 	int fd;
+	bool made;			/* by us */
 	dev_t dev;			/* these two: which file it is, once it is open */
 	ino_t ino;
 };
@@ -55,13 +53,10 @@ struct options {
 /* What the library's callbacks work with. */
 struct run {
 	struct report report;
-	bool receiving;			/* the report's clock runs */
 	int device_state;		/* fd, -1: drop it */
 	FILE *stats;			/* NULL: none */
 	struct mfd_recv *recv;
 	struct mfd_tls *tls;
-	pthread_t signals;		/* waits for them */
-	_Atomic int signal;		/* the one that cancelled it; 0: none */
 };
 
 enum {
@@ -134,12 +129,13 @@ static void help(void)
 	      "  --trace              a line on stderr for each packet, as QEMU's trace event\n"
 	      "                       multifd_recv has it\n"
 	      "  --quiet              no progress, no summary\n"
-	      "  --json               the summary as a JSON object\n"
+	      "  --json               the summary as a JSON object, also of a failure\n"
 	      "  -h, --help, -V, --version\n"
 	      "\n"
 	      "Exit status: 0: all blocks are complete and the stream ended properly; 1: not so,\n"
-	      "and the files hold a part of the guest; 2: usage; 3: as 0, but the summary or the\n"
-	      "counters could not be written. SIGINT and SIGTERM cancel the migration.\n"
+	      "and the files hold a part of the guest (those without any are removed, if they are\n"
+	      "new); 2: usage; 3: as 0, but the summary or the counters could not be written.\n"
+	      "SIGINT, SIGTERM and SIGHUP cancel the migration.\n"
 	      "\n"
 	      "Examples:\n"
 	      "  Receive from a QEMU started with -machine none,memory-backend=ram0 -m 1G and a\n"
@@ -325,15 +321,32 @@ static int check_output(const struct image *images, const char *file, struct mfd
 	return file && !stat(file, &st) ? check_unique(images, file, &st, err) : 0;
 }
 
+/* Open it, or make it. To open a FIFO would wait for somebody at its other end. */
+static int open_or_make(struct image *image)
+{
+	const int flags = O_RDWR | O_NONBLOCK | O_CLOEXEC;
+
+	image->fd = open(image->file, flags | O_CREAT | O_EXCL, 0600);
+	image->made = image->fd >= 0;
+	if (image->fd < 0 && errno == EEXIST)
+		/* or a link to what does not exist yet */
+		image->fd = open(image->file, flags | O_CREAT, 0600);
+	return image->fd;
+}
+
 static int open_image(struct image *image, const struct options *options,
 		      struct mfd_error *err)
 {
 	struct stat st;
 	int ret;
 
-	image->fd = open(image->file, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
-	if (image->fd < 0 || fstat(image->fd, &st))
+	if (open_or_make(image) < 0 || fstat(image->fd, &st))
 		return file_error(image->file, strerror(errno), err);
+	errno = EINVAL;
+	if (!S_ISREG(st.st_mode))
+		return file_error(image->file, S_ISBLK(st.st_mode) ?
+				  "it is a block device; a file is wanted, with holes where there is nothing" :
+				  "it is not a file", err);
 	if (!options->overwrite && st.st_size && lseek(image->fd, 0, SEEK_DATA) >= 0) {
 		errno = EEXIST;
 		return file_error(image->file, "it holds data already (--overwrite loses it)", err);
@@ -342,6 +355,18 @@ static int open_image(struct image *image, const struct options *options,
 	image->dev = st.st_dev;
 	image->ino = st.st_ino;
 	return ret;
+}
+
+/* It has failed: files that were made for it, and hold nothing, are of no use to anybody. */
+static void remove_empty(const struct image *image)
+{
+	struct stat st;
+
+	for (; image; image = image->next)
+		if (image->made && lseek(image->fd, 0, SEEK_DATA) < 0 && errno == ENXIO &&
+		    !lstat(image->file, &st) && st.st_dev == image->dev &&
+		    st.st_ino == image->ino)
+			unlink(image->file);
 }
 
 /* Nothing is lost before it is clear that nothing is in the way. */
@@ -430,11 +455,8 @@ static void show_progress(const struct mfd_recv_progress *now, void *opaque)
 
 	if (now->state != MFD_RECV_RECEIVING)
 		return;
-	if (!run->receiving) {
-		report_clear(&run->report);
-		run->report.started = now_ns() - now->ns;
-		run->receiving = true;
-	}
+	if (!run->report.begun)
+		report_begin(&run->report);
 	report_progress(&progress, &run->report);
 }
 
@@ -466,188 +488,152 @@ static int listen_and_run(struct mfd_recv *recv, const struct options *options,
 		return ret;
 	if (!options->quiet)
 		fprintf(stderr, PROGRAM ": listening at %s\n", mfd_recv_address(recv));
-	report_start(&run->report, PROGRAM, options->quiet || options->trace);
-	if (run->report.live)
-		fputs(PROGRAM ": waiting for the source", stderr);
+	report_wait(&run->report, "waiting for the source");
 	for (struct image *image = options->images; image; image = image->next)
 		run->report.total += image->length / PAGE;
 	return mfd_recv_run(recv, err);
 }
 
 /* Say what the library cannot know: which signal it was, and what a file system says. */
-static void explain(const struct options *options, const struct run *run, struct mfd_error *err)
+static void explain(const struct options *options, struct mfd_error *err)
 {
 	struct image *image = options->images;
-	char *end = err->text + strlen(err->text);
-	size_t room = err->text + sizeof(err->text) - end;
+	size_t used = strlen(err->text);
 
-	if (err->code == ECANCELED && run->signal)
-		snprintf(end, room, " (%s)", run->signal == SIGINT ? "SIGINT" : "SIGTERM");
+	signals_explain(err);
 	while (image && strcmp(image->idstr, err->block))
 		image = image->next;
 	if (image && err->kind == MFD_ERROR_MEMORY &&
 	    fallocate(image->fd, FALLOC_FL_KEEP_SIZE, err->offset, PAGE))
-		snprintf(end, room, ": %s: %s", image->file, strerror(errno));
+		snprintf(err->text + used, sizeof(err->text) - used, ": %s: %s", image->file,
+			 strerror(errno));
 }
 
-static int tell(struct mfd_recv *recv, const struct options *options, struct run *run,
-		const struct mfd_error *error, struct mfd_error *err)
+/*
+ * To whoever wants to know; @status: of the migration, with @err unless it is 0.
+ * Return: @status, or PROGRAM_UNREPORTED with @err.
+ */
+static int tell(const struct options *options, struct run *run, int status,
+		struct mfd_error *err)
 {
 	struct received received = {
-		.recv = recv,
+		.recv = run->recv,
 		.channels = options->channels,
-		.error = error,
+		.error = status ? err : NULL,
 		.encryption = run->report.encryption,
 	};
 
-	report_clear(&run->report);
 	tls_describe_destination(run->tls, run->report.encryption,
 				 sizeof(run->report.encryption));
-	if (run->stats && received_json(&received, run->stats))
-		return file_error(options->stats_json, strerror(errno), err);
-	if (error)
-		return 0;
-	if (options->json)
+	if (run->stats && received_json(&received, run->stats) && !status) {
+		file_error(options->stats_json, strerror(errno), err);
+		status = PROGRAM_UNREPORTED;
+	}
+	if (!received.error)
+		report_complete(&run->report);
+	if (options->json) {
 		received_json(&received, stdout);
-	else if (!options->quiet)
+		/* an error is told now */
+		run->report.json = false;
+	} else if (!received.error && !options->quiet) {
 		received_summary(&run->report, &received);
-	return fflush(stdout) ? file_error("stdout", strerror(errno), err) : 0;
+	}
+	return status;
 }
 
 /* Before anything is received, so that nothing is received in vain. */
 static int open_outputs(const struct options *options, struct run *run, struct mfd_error *err)
 {
+	int fd;
+
 	if (options->device_state) {
-		run->device_state = open(options->device_state,
-					 O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+		run->device_state = program_open_output(options->device_state, err);
 		if (run->device_state < 0)
-			return file_error(options->device_state, strerror(errno), err);
+			return run->device_state;
 	}
 	if (options->stats_json) {
-		run->stats = fopen(options->stats_json, "we");
+		fd = program_open_output(options->stats_json, err);
+		if (fd < 0)
+			return fd;
+		run->stats = fdopen(fd, "w");
 		if (!run->stats)
 			return file_error(options->stats_json, strerror(errno), err);
 	}
 	return 0;
 }
 
-/* Return: @ret, or the error of a file that turns out not to have been written. */
-static int close_outputs(const struct options *options, struct run *run, int ret,
+/* Return: @status, or that of a file that turns out not to have been written. */
+static int close_outputs(const struct options *options, struct run *run, int status,
 			 struct mfd_error *err)
 {
-	if (run->stats && fclose(run->stats) && !ret) {
+	if (run->stats && fclose(run->stats) && !status) {
 		file_error(options->stats_json, strerror(errno), err);
-		ret = UNREPORTED;
+		status = PROGRAM_UNREPORTED;
 	}
-	if (run->device_state >= 0 && close(run->device_state) && ret >= 0)
-		ret = file_error(options->device_state, strerror(errno), err);
-	return ret;
-}
-
-static const int cancelling[] = { SIGINT, SIGTERM };
-
-#define NR_CANCELLING (sizeof(cancelling) / sizeof(*cancelling))
-
-/* Those that are not ignored, as by nohup. */
-static void cancelling_set(sigset_t *set)
-{
-	struct sigaction action;
-	unsigned int i;
-
-	sigemptyset(set);
-	for (i = 0; i < NR_CANCELLING; i++)
-		if (!sigaction(cancelling[i], NULL, &action) && action.sa_handler != SIG_IGN)
-			sigaddset(set, cancelling[i]);
-}
-
-static void *wait_for_signal(void *data)
-{
-	struct run *run = data;
-	sigset_t set;
-	int number;
-
-	cancelling_set(&set);
-	if (!sigwait(&set, &number)) {
-		run->signal = number;
-		mfd_recv_cancel(run->recv);
+	if (run->device_state >= 0 && close(run->device_state) &&
+	    (!status || status == PROGRAM_UNREPORTED)) {
+		file_error(options->device_state, strerror(errno), err);
+		status = 1;
 	}
-	/* who is impatient may say so again */
-	pthread_sigmask(SIG_UNBLOCK, &set, NULL);
-	while (pause())
-		;
-	return NULL;
+	return status;
 }
 
-/* From here on all threads leave the signals to the one that waits for them. */
-static int start_waiting_for_signals(struct run *run, struct mfd_error *err)
+static void cancel(void *recv)
 {
-	sigset_t set;
-
-	cancelling_set(&set);
-	pthread_sigmask(SIG_BLOCK, &set, NULL);
-	errno = pthread_create(&run->signals, NULL, wait_for_signal, run);
-	return errno ? file_error("signals", strerror(errno), err) : 0;
+	mfd_recv_cancel(recv);
 }
 
-static void stop_waiting_for_signals(struct run *run)
-{
-	pthread_cancel(run->signals);
-	pthread_join(run->signals, NULL);
-}
-
+/* Return: the exit status, with an error unless it is 0. */
 static int receive_and_tell(const struct options *options, struct run *run,
 			    struct mfd_error *err)
 {
-	struct mfd_error why = { .size = sizeof(why) };
-	int ret = start_waiting_for_signals(run, err);
+	int ret = listen_and_run(run->recv, options, run, err);
 
-	if (ret)
-		return ret;
-	ret = listen_and_run(run->recv, options, run, err);
-	stop_waiting_for_signals(run);
-	if (ret)
-		explain(options, run, err);
-	if (tell(run->recv, options, run, ret ? err : NULL, &why) && !ret) {
-		*err = why;
-		ret = UNREPORTED;
+	if (ret) {
+		leave_with(&run->report, 1, "cancelled");
+		explain(options, err);
+	} else {
+		leave_with(&run->report, PROGRAM_UNREPORTED,
+			   "all is there; cancelled before that could be reported");
 	}
-	return ret;
+	return tell(options, run, !!ret, err);
 }
 
-/* Return: 0; UNREPORTED: all is there, but @err; or another error. */
+/* Return: likewise. */
 static int receive_all(const struct options *options, struct run *run, struct mfd_error *err)
 {
 	struct mfd_recv_params params = { .size = sizeof(params) };
-	int ret;
+	int status = 1;
 
 	set_params(options, run, &params);
-	ret = mfd_recv_open(&run->recv, &params, err);
-	if (ret)
-		return ret;
-	ret = add_blocks(run->recv, options, err);
-	if (!ret)
-		ret = open_outputs(options, run, err);
-	if (!ret)
-		ret = receive_and_tell(options, run, err);
+	if (mfd_recv_open(&run->recv, &params, err))
+		return 1;
+	signals_act(cancel, run->recv);
+	if (!add_blocks(run->recv, options, err) && !open_outputs(options, run, err))
+		status = receive_and_tell(options, run, err);
+	else
+		leave_with(&run->report, 1, "cancelled before it began");
 	mfd_recv_close(run->recv);
-	return close_outputs(options, run, ret, err);
+	status = close_outputs(options, run, status, err);
+	if (status == 1)
+		remove_empty(options->images);
+	return status;
 }
 
 /* Return: the exit status. */
 static int receive(const struct options *options)
 {
-	struct run run = { .device_state = -1 };
+	struct run run = { .device_state = -1, .report.json = options->json };
 	struct mfd_error err = { .size = sizeof(err) };
-	int status, ret;
+	int status;
 
-	report_start(&run.report, PROGRAM, options->quiet);
+	report_start(&run.report, PROGRAM, options->quiet || options->trace);
+	leave_with(&run.report, 1, "cancelled before it began");
 	status = tls_destination(&options->tls, &run.tls, &err);
 	if (status == PROGRAM_USAGE)
 		return program_usage(&program, err.text);
-	if (!status) {
-		ret = receive_all(options, &run, &err);
-		status = ret == UNREPORTED ? PROGRAM_UNREPORTED : !!ret;
-	}
+	if (!status)
+		status = receive_all(options, &run, &err);
 	tls_close(run.tls);
 	if (status)
 		report_error(&run.report, &err);
@@ -661,17 +647,16 @@ int main(int argc, char **argv)
 		.compat.size = sizeof(options.compat),
 		.timeout = 60,
 	};
+	struct mfd_error err = { .size = sizeof(err) };
 	int status;
 
-	program_open_standard_files();
+	program_start();
 	program_raise_open_files();
-	/* a file that may not grow so large is an error, not the end */
-	signal(SIGXFSZ, SIG_IGN);
 	status = parse_options(&options, argc, argv);
 	if (status < 0)
-		status = receive(&options);
-	else
-		fflush(stdout);
+		status = signals_start(&err) ? program_failed(&program, &err) : receive(&options);
 	free_images(options.images);
+	status = program_end(&program, status);
+	signals_stop();
 	return status;
 }

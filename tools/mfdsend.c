@@ -6,13 +6,17 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <linux/fs.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "destination.h"
+#include "leave.h"
 #include "program.h"
 #include "report.h"
+#include "signals.h"
 
 #define PROGRAM "mfdsend"
 
@@ -29,6 +33,7 @@ struct image {
 
 struct options {
 	struct destination destination;
+	unsigned int first_flags;	/* of enum mfd_send_flags */
 	struct image *images;
 	bool quiet;
 	bool json;
@@ -61,10 +66,13 @@ static void help(void)
 	       "%s"
 	       "\n"
 	       "  --quiet              no progress, no summary\n"
-	       "  --json               the summary as a JSON object\n"
+	       "  --json               the summary as a JSON object, also of a failure\n"
 	       "  -h, --help, -V, --version\n"
 	       "\n"
-	       "Exit status: 0: the destination has taken everything; 1: it has not; 2: usage.\n"
+	       "Exit status: 0: the destination has taken everything; 1: it has not; 2: usage;\n"
+	       "3: as 0, but that could not be reported; 4: it failed at the end, and may have\n"
+	       "taken everything or not: look there before the guest goes on here. SIGINT, SIGTERM\n"
+	       "and SIGHUP cancel the migration.\n"
 	       "\n"
 	       "Examples:\n"
 	       "  Start a destination that keeps its memory in a file, then send it another:\n"
@@ -166,7 +174,7 @@ static int parse_options(struct options *options, int argc, char **argv)
 static int image_error(const struct image *image, const char *why, struct mfd_error *err)
 {
 	err->code = errno;
-	snprintf(err->text, sizeof(err->text), "%.128s: %.64s", image->file, why);
+	snprintf(err->text, sizeof(err->text), "%.128s: %.96s", image->file, why);
 	return -EINVAL;
 }
 
@@ -180,16 +188,40 @@ static int map_image(struct image *image, struct mfd_error *err)
 	return 0;
 }
 
-static int open_image(struct image *image, struct mfd_error *err)
+/* Whether that is the length of memory is looked at elsewhere. */
+static int find_length(struct image *image, struct mfd_error *err)
 {
 	struct stat st;
 
-	image->fd = open(image->file, O_RDONLY | O_CLOEXEC);
-	if (image->fd < 0 || fstat(image->fd, &st))
+	if (fstat(image->fd, &st))
 		return image_error(image, strerror(errno), err);
-	if (st.st_size == 0 || st.st_size % 4096)
-		return image_error(image, "its size is not a multiple of 4096", err);
 	image->length = st.st_size;
+	if (S_ISREG(st.st_mode))
+		return 0;
+	if (S_ISBLK(st.st_mode))
+		return ioctl(image->fd, BLKGETSIZE64, &image->length) ?
+		       image_error(image, strerror(errno), err) : 0;
+	errno = EINVAL;
+	return image_error(image, S_ISDIR(st.st_mode) ? "it is a folder" :
+			   "neither a file nor a block device", err);
+}
+
+/* To open a FIFO would wait for somebody who writes to it. */
+static int open_image(struct image *image, struct mfd_error *err)
+{
+	int ret;
+
+	image->fd = open(image->file, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+	if (image->fd < 0)
+		return image_error(image, strerror(errno), err);
+	ret = find_length(image, err);
+	if (ret)
+		return ret;
+	errno = EINVAL;
+	if (!image->length)
+		return image_error(image, "it is empty", err);
+	if (image->length % 4096)
+		return image_error(image, "its size is not a multiple of 4096", err);
 	return image->by_fd ? 0 : map_image(image, err);
 }
 
@@ -219,85 +251,128 @@ static int add_blocks(struct mfd_session *session, struct image *image, struct m
 	return ret;
 }
 
-/* One round is enough: nobody writes to the files. */
-static int send_blocks(struct mfd_session *session, struct image *image, struct mfd_error *err)
+/*
+ * One round is enough: nobody writes to the files. @sent: the destination may have all that
+ * it needs, so whether it has the guest is its to say.
+ */
+static int send_blocks(struct mfd_session *session, const struct options *options, bool *sent,
+		       struct mfd_error *err)
 {
+	const struct image *image;
 	int ret = 0;
 
-	for (; image && !ret; image = image->next)
-		ret = mfd_send_all(image->block, MFD_SEND_FRESH, err);
+	for (image = options->images; image && !ret; image = image->next)
+		ret = mfd_send_all(image->block, options->first_flags, err);
 	if (!ret)
 		ret = mfd_round_finish(session, NULL, err);
-	return ret ? ret : mfd_finish(session, err);
+	if (ret)
+		return ret;
+	*sent = true;
+	return mfd_finish(session, err);
 }
 
 static int migrate(struct mfd_session *session, const struct options *options,
-		   const struct mfd_params *params, struct mfd_error *err)
+		   struct mfd_params *params, bool *sent, struct mfd_error *err)
 {
+	struct report *report = params->opaque;
 	int ret = mfd_setup(session, params, err);
 
 	if (!ret)
 		ret = add_blocks(session, options->images, err);
+	report_wait(report, "connecting");
 	if (!ret)
 		ret = mfd_connect(session, options->destination.to, err);
-	return ret ? ret : send_blocks(session, options->images, err);
+	report_begin(report);
+	return ret ? ret : send_blocks(session, options, sent, err);
 }
 
-static int run(const struct options *options, struct report *report,
-	       const struct mfd_params *params, struct mfd_error *err)
+static void cancel(void *session)
 {
-	struct mfd_session *session;
-	struct mfd_progress end = { .size = sizeof(end) };
-	int ret = open_images(options->images, &report->total, err);
+	mfd_cancel(session);
+}
 
-	if (!ret)
-		ret = mfd_open(&session, NULL, err);
+/* Return: the exit status. */
+static int status_of(int ret, bool sent)
+{
+	return !ret ? 0 : sent && ret != -EREMOTEIO ? PROGRAM_UNKNOWN : 1;
+}
+
+/* Ask the destination how it ended, as far as it can be asked. */
+static int conclude(const struct options *options, int ret, bool sent, struct report *report,
+		    struct mfd_error *err)
+{
+	int status;
+
 	if (ret)
-		return ret;
-	ret = migrate(session, options, params, err);
+		leave_with(report, status_of(ret, sent), "cancelled");
+	else
+		leave_with(report, PROGRAM_UNREPORTED,
+			   "the destination has taken everything; cancelled before that could be reported");
+	status = status_of(ret, sent);
+	ret = destination_ended(&options->destination, ret, err);
+	/* it says so itself */
+	return ret && !status ? 1 : status;
+}
+
+/* Return: the exit status, with an error unless it is 0. */
+static int run(const struct options *options, struct mfd_params *params, struct mfd_error *err)
+{
+	struct mfd_progress end = { .size = sizeof(end) };
+	struct report *report = params->opaque;
+	struct mfd_session *session;
+	bool sent = false;
+	int ret, status;
+
+	if (open_images(options->images, &report->total, err) || mfd_open(&session, NULL, err))
+		return 1;
+	signals_act(cancel, session);
+	ret = migrate(session, options, params, &sent, err);
+	signals_act(NULL, NULL);
+	signals_explain(err);
 	mfd_progress(session, &end);
 	mfd_close(session);
 	tls_describe(params->tls, report->encryption, sizeof(report->encryption));
-	ret = destination_ended(&options->destination, ret, err);
-	if (!ret && (options->json || !options->quiet))
+	status = conclude(options, ret, sent, report, err);
+	if (!status && (options->json || !options->quiet))
 		report_summary(report, &end, options->json);
-	return ret;
+	return status;
 }
 
-static int send_all(const struct options *options)
+static int send_all(struct options *options)
 {
+	struct report report = { .json = options->json };
 	struct mfd_params params = { .size = sizeof(params) };
 	struct mfd_error err = { .size = sizeof(err) };
-	struct report report;
-	int ret = destination_params(&options->destination, &params, &err);
+	int status;
 
 	report_start(&report, PROGRAM, options->quiet);
+	leave_with(&report, 1, "cancelled before it began");
+	status = destination_params(&options->destination, &params, &options->first_flags, &err);
 	params.progress = report_progress;
 	params.opaque = &report;
-	if (ret == PROGRAM_USAGE)
+	if (status == PROGRAM_USAGE)
 		return program_usage(&program, err.text);
 	program_raise_open_files();
-	if (!ret)
-		ret = run(options, &report, &params, &err);
+	if (!status)
+		status = run(options, &params, &err);
 	tls_close(params.tls);
-	if (ret)
+	if (status)
 		report_error(&report, &err);
-	return ret ? 1 : 0;
+	return status;
 }
 
 int main(int argc, char **argv)
 {
 	struct options options = { .images = NULL };
+	struct mfd_error err = { .size = sizeof(err) };
 	int status;
 
-	program_open_standard_files();
+	program_start();
 	status = parse_options(&options, argc, argv);
 	if (status < 0)
-		status = send_all(&options);
+		status = signals_start(&err) ? program_failed(&program, &err) : send_all(&options);
 	free_images(options.images);
-	if (fflush(stdout)) {
-		perror(PROGRAM);
-		return status ? status : PROGRAM_UNREPORTED;
-	}
+	status = program_end(&program, status);
+	signals_stop();
 	return status;
 }

@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /* What all programs that migrate do with their command line, and about limits. */
+#include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
+#include <string.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
@@ -13,16 +16,68 @@ int program_usage(const struct program *program, const char *wrong)
 	return PROGRAM_USAGE;
 }
 
-void program_open_standard_files(void)
+int program_failed(const struct program *program, const struct mfd_error *err)
+{
+	fprintf(stderr, "%s: %s\n", program->name, err->text);
+	return 1;
+}
+
+int program_end(const struct program *program, int status)
+{
+	if (!fflush(stdout) && !ferror(stdout))
+		return status;
+	fprintf(stderr, "%s: standard output: %s\n", program->name, strerror(errno));
+	return status ? status : PROGRAM_UNREPORTED;
+}
+
+static void open_standard_files(void)
 {
 	int fd;
 
-	/* each call takes the lowest number that is free */
-	do
-		fd = open("/dev/null", O_RDWR);
-	while (fd >= 0 && fd <= STDERR_FILENO);
-	if (fd > STDERR_FILENO)
-		close(fd);
+	/* the lowest number that is free is taken */
+	for (fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++)
+		if (fcntl(fd, F_GETFD) < 0 && open("/dev/null", O_RDWR) != fd)
+			_exit(1);
+}
+
+void program_start(void)
+{
+	open_standard_files();
+	signal(SIGPIPE, SIG_IGN);
+	signal(SIGXFSZ, SIG_IGN);
+}
+
+static int open_output(const char *file, int flags, struct mfd_error *err)
+{
+	int fd = open(file, O_WRONLY | O_CREAT | O_NONBLOCK | O_CLOEXEC | flags, 0600);
+
+	if (fd >= 0)
+		return fd;
+	err->code = errno;
+	snprintf(err->text, sizeof(err->text), "%.128s: %s", file,
+		 errno == ENXIO ? "nobody reads this FIFO" : strerror(errno));
+	return -err->code;
+}
+
+int program_open_output(const char *file, struct mfd_error *err)
+{
+	int fd = open_output(file, O_TRUNC, err);
+
+	if (fd >= 0)
+		fcntl(fd, F_SETFL, 0);
+	return fd;
+}
+
+int program_check_output(const char *file, struct mfd_error *err)
+{
+	int fd = file ? open_output(file, 0, err) : -1;
+
+	if (!file)
+		return 0;
+	if (fd < 0)
+		return fd;
+	close(fd);
+	return 0;
 }
 
 void program_raise_open_files(void)

@@ -11,6 +11,8 @@
 #define PROGRAM_USAGE 2
 /* All is done, but that could not be written where it was to be. */
 #define PROGRAM_UNREPORTED 3
+/* It failed at the end: the destination may have the guest, or not. */
+#define PROGRAM_UNKNOWN 4
 
 /**
  * struct program - how a program is called
@@ -39,11 +41,21 @@ enum {
 	{ "version", no_argument, NULL, OPT_VERSION }
 
 /*
- * Open /dev/null for those of stdin, stdout and stderr that are closed. Otherwise the first
- * files that are opened take their places, and what is printed goes there: into a guest's
- * memory, if that is what it is.
+ * Before anything else. /dev/null is opened for those of stdin, stdout and stderr that are
+ * closed: otherwise the first files that are opened take their places, and what is printed
+ * goes there, into a guest's memory if that is what it is. To write to a pipe that nobody
+ * reads, or beyond what a file may hold, is an error like others, and not the end.
  */
-void program_open_standard_files(void);
+void program_start(void);
+
+/*
+ * Open a file that something will be written to at the end, so that what is wrong with it is
+ * known at the beginning. Nobody waits for a FIFO's reader. Return: fd or a negative errno.
+ */
+int program_open_output(const char *file, struct mfd_error *err);
+
+/* Could it be opened? What it holds stays. NULL: no file. Return: 0 or a negative errno. */
+int program_check_output(const char *file, struct mfd_error *err);
 
 /* Take the command line apart. Return: -1 to go on, or the exit status. */
 int program_parse(const struct program *program, void *options, int argc, char **argv);
@@ -56,5 +68,11 @@ void program_raise_open_files(void);
 
 /* Say what is wrong with the command line. Return: PROGRAM_USAGE. */
 int program_usage(const struct program *program, const char *wrong);
+
+/* Say that it does not work. Return: 1. */
+int program_failed(const struct program *program, const struct mfd_error *err);
+
+/* What is still to be written to stdout is written. Return: the exit status. */
+int program_end(const struct program *program, int status);
 
 #endif /* PROGRAM_H */

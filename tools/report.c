@@ -1,12 +1,23 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /* Progress on a terminal, a summary at the end. */
+#include <math.h>
+#include <poll.h>
 #include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
 #include <time.h>
 #include <unistd.h>
+
+#include <json-c/json.h>
 
 #include "report.h"
 
 #define REDRAW_NS 200000000ull
+/* Nobody looked for so long because the program was stopped. */
+#define PAUSE_NS 2000000000ull
+/* A rate is about the last few seconds: what is older counts for less and less. */
+#define SMOOTH_S 2.0
 
 uint64_t now_ns(void)
 {
@@ -16,14 +27,62 @@ uint64_t now_ns(void)
 	return t.tv_sec * 1000000000ull + t.tv_nsec;
 }
 
+static bool can_draw(void)
+{
+	const char *term = getenv("TERM");
+
+	return isatty(STDERR_FILENO) && term && *term && strcmp(term, "dumb");
+}
+
 void report_start(struct report *report, const char *program, bool quiet)
 {
 	*report = (struct report) {
 		.program = program,
-		.live = !quiet && isatty(STDERR_FILENO),
+		.json = report->json,
+		.live = !quiet && can_draw(),
 		.started = now_ns(),
 	};
-	report->drawn = report->started;
+}
+
+static unsigned int columns(void)
+{
+	struct winsize size;
+
+	return !ioctl(STDERR_FILENO, TIOCGWINSZ, &size) && size.ws_col ? size.ws_col : 80;
+}
+
+/* Whoever has stopped the terminal's output does not mean to stop the migration. */
+static bool would_wait(void)
+{
+	struct pollfd out = { .fd = STDERR_FILENO, .events = POLLOUT };
+
+	return poll(&out, 1, 0) != 1 || !(out.revents & POLLOUT);
+}
+
+static void draw(struct report *report, const char *text)
+{
+	if (would_wait())
+		return;
+	fprintf(stderr, "\r%s\033[K", text);
+	report->line = true;
+}
+
+void report_wait(struct report *report, const char *what)
+{
+	char text[REPORT_LINE];
+	int room = columns() - 1;
+
+	snprintf(text, sizeof(text), "%s: %s", report->program, what);
+	if (report->live && room > 0) {
+		text[room < REPORT_LINE ? room : REPORT_LINE - 1] = '\0';
+		draw(report, text);
+	}
+}
+
+void report_begin(struct report *report)
+{
+	report->begun = true;
+	report->started = report->seen = now_ns();
 }
 
 static double percent(uint64_t part, uint64_t whole)
@@ -31,56 +90,165 @@ static double percent(uint64_t part, uint64_t whole)
 	return whole ? 100.0 * part / whole : 0;
 }
 
+/* Of what is not over: a source may send pages again, and not say how often. */
+static double percent_done(const struct report *report, const struct mfd_progress *now)
+{
+	double done = floor(percent(now->done, report->total));
+
+	return now->state == MFD_STATE_COMPLETED ? 100 : fmin(done, 99);
+}
+
+/* Add a piece, unless there is no room for all of it, and say so. */
+static bool add(char *text, size_t room, const char *piece)
+{
+	size_t used = strlen(text);
+
+	if (used + strlen(piece) > room)
+		return false;
+	strcpy(text + used, piece);
+	return true;
+}
+
+void report_line(char *text, unsigned int width, const struct report *report,
+		 const struct mfd_progress *now, double left_s)
+{
+	/* one column less, since a terminal may go to the next line behind the last one */
+	size_t room = width > REPORT_LINE ? REPORT_LINE - 1 : width ? width - 1 : 0;
+	char pieces[6][64] = { "" };
+	unsigned int i;
+
+	snprintf(pieces[0], sizeof(pieces[0]), "%s: ", report->program);
+	snprintf(pieces[1], sizeof(pieces[1]), "%.0f%%", percent_done(report, now));
+	snprintf(pieces[2], sizeof(pieces[2]), ", %.0f MB/s", report->byte_rate / 1e6);
+	if (left_s >= 0 && left_s < 360000)
+		snprintf(pieces[3], sizeof(pieces[3]), ", %.0f s left", ceil(left_s));
+	snprintf(pieces[4], sizeof(pieces[4]), ", %.0f%% zero",
+		 percent(now->zero + now->absent, now->done));
+	snprintf(pieces[5], sizeof(pieces[5]), ", %ju of %ju pages", (uintmax_t)now->done,
+		 (uintmax_t)report->total);
+	*text = '\0';
+	for (i = 0; i < 6 && add(text, room, pieces[i]); i++)
+		;
+}
+
+/* Take what has come since the last look into the rates. Return: false: too early. */
+static bool look(struct report *report, const struct mfd_progress *now)
+{
+	uint64_t time = now_ns(), since = time - report->seen;
+	double seconds = since / 1e9, share;
+
+	if (since < REDRAW_NS)
+		return false;
+	/* the first look has nothing to be smoothed with */
+	share = report->byte_rate > 0 ? 1 - exp(-seconds / SMOOTH_S) : 1;
+	if (since < PAUSE_NS || !report->line) {
+		report->byte_rate += share * ((now->bytes - report->seen_bytes) / seconds -
+					      report->byte_rate);
+		report->page_rate += share * ((now->done - report->seen_pages) / seconds -
+					      report->page_rate);
+	}
+	report->seen = time;
+	report->seen_bytes = now->bytes;
+	report->seen_pages = now->done;
+	return true;
+}
+
 void report_progress(const struct mfd_progress *now, void *opaque)
 {
 	struct report *report = opaque;
-	uint64_t time = now_ns(), since = time - report->drawn;
-	double left;
+	char text[REPORT_LINE];
+	double left = -1;
 
-	if (!report->live || since < REDRAW_NS)
+	if (!report->live || !report->begun || !look(report, now))
 		return;
-	left = now->done && report->total > now->done ?
-	       (time - report->started) / 1e9 * (report->total - now->done) / now->done : 0;
-	fprintf(stderr,
-		"\r%s: %ju of %ju pages (%.0f%%), %.0f MB/s, %.0f%% zero, %.0f s left \033[K",
-		report->program, (uintmax_t)now->done, (uintmax_t)report->total,
-		percent(now->done, report->total),
-		(now->bytes - report->drawn_bytes) * 1e3 / since,
-		percent(now->zero + now->absent, now->done), left);
-	report->drawn = time;
-	report->drawn_bytes = now->bytes;
+	if (report->page_rate > 0 && report->total > now->done)
+		left = (report->total - now->done) / report->page_rate;
+	report_line(text, columns(), report, now, left);
+	draw(report, text);
+}
+
+void report_complete(struct report *report)
+{
+	const struct mfd_progress end = {
+		.state = MFD_STATE_COMPLETED,
+		.done = report->total,
+	};
+	char text[REPORT_LINE] = "";
+	double seconds = (now_ns() - report->started) / 1e9;
+
+	if (!report->line || !report->begun)
+		return;
+	report_clear(report);
+	snprintf(text, sizeof(text), "%s: %.0f%%, after %.1f s", report->program,
+		 percent_done(report, &end), seconds);
+	draw(report, text);
+	fputc('\n', stderr);
+	report->line = false;
 }
 
 void report_clear(struct report *report)
 {
-	if (report->live)
+	if (report->line && !would_wait())
 		fputs("\r\033[K", stderr);
+	report->line = false;
+}
+
+static void print_object(struct json_object *object)
+{
+	puts(json_object_to_json_string(object));
+	json_object_put(object);
+}
+
+static void error_json(const struct mfd_error *err)
+{
+	struct json_object *object = json_object_new_object();
+	const char *name = strerrorname_np(err->code);
+
+	json_object_object_add(object, "complete", json_object_new_boolean(false));
+	json_object_object_add(object, "error", json_object_new_string(err->text));
+	if (name)
+		json_object_object_add(object, "errno", json_object_new_string(name));
+	print_object(object);
 }
 
 void report_error(struct report *report, const struct mfd_error *err)
 {
 	report_clear(report);
 	fprintf(stderr, "%s: %s\n", report->program, err->text);
+	if (report->json)
+		error_json(err);
 }
 
-/* GnuTLS's words have nothing in them that JSON would escape. */
+static void number(struct json_object *object, const char *name, uint64_t value)
+{
+	json_object_object_add(object, name, json_object_new_uint64(value));
+}
+
 static void summary_json(const struct report *report, const struct mfd_progress *end,
 			 double seconds)
 {
-	const char *tls = report->encryption;
+	struct json_object *object = json_object_new_object();
+	char text[32];
 
-	printf("{\"pages\": %ju, \"normal\": %ju, \"zero\": %ju, \"absent\": %ju, "
-	       "\"rounds\": %ju, \"bytes\": %ju, \"seconds\": %.6f%s%s%s}\n",
-	       (uintmax_t)end->done, (uintmax_t)end->normal, (uintmax_t)end->zero,
-	       (uintmax_t)end->absent, (uintmax_t)end->rounds, (uintmax_t)end->bytes,
-	       seconds, *tls ? ", \"tls\": \"" : "", tls, *tls ? "\"" : "");
+	json_object_object_add(object, "complete", json_object_new_boolean(true));
+	number(object, "pages", end->done);
+	number(object, "normal", end->normal);
+	number(object, "zero", end->zero);
+	number(object, "absent", end->absent);
+	number(object, "rounds", end->rounds);
+	number(object, "bytes", end->bytes);
+	snprintf(text, sizeof(text), "%.6f", seconds);
+	json_object_object_add(object, "seconds", json_object_new_double_s(seconds, text));
+	if (*report->encryption)
+		json_object_object_add(object, "tls", json_object_new_string(report->encryption));
+	print_object(object);
 }
 
 void report_summary(struct report *report, const struct mfd_progress *end, bool json)
 {
 	double seconds = (now_ns() - report->started) / 1e9;
 
-	report_clear(report);
+	report_complete(report);
 	if (json) {
 		summary_json(report, end, seconds);
 		return;

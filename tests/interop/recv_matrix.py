@@ -476,7 +476,7 @@ def unreported():
     with Receiver(stdout="/dev/full") as receiver, source("stable", 2, "none") as sender:
         sender.migrate(receiver.address)
         sender.wait()
-        if receiver.wait() != 3 or "stdout: No space left" not in receiver.said():
+        if receiver.wait() != 3 or "standard output: No space left" not in receiver.said():
             raise Failed(f"status {receiver.wait()}: {receiver.said()}")
         receiver.compare(usual)
 

@@ -61,13 +61,14 @@ static int reset(void **unused)
 /* --- what is wrong shows without asking it */
 
 static struct mfd_params params;
+static unsigned int first_flags;
 static struct mfd_error err;
 
 static int parse(const struct destination *destination)
 {
 	err = (struct mfd_error) { .size = sizeof(err) };
 	params.size = sizeof(params);
-	return destination_params(destination, &params, &err);
+	return destination_params(destination, &params, &first_flags, &err);
 }
 
 #define PARSE_TO(...) parse(&(struct destination) { .to = __VA_ARGS__ })

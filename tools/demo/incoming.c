@@ -10,6 +10,7 @@
 
 #include "fail.h"
 #include "incoming.h"
+#include "signals.h"
 
 /* More than mfddemo ever sends. */
 #define MAX_STATE (64 << 10)
@@ -50,7 +51,16 @@ static void show_progress(const struct mfd_recv_progress *now, void *opaque)
 		.bytes = now->bytes,
 	};
 
+	if (now->state != MFD_RECV_RECEIVING)
+		return;
+	if (!arrival->incoming->report->begun)
+		report_begin(arrival->incoming->report);
 	report_progress(&progress, arrival->incoming->report);
+}
+
+static void cancel(void *recv)
+{
+	mfd_recv_cancel(recv);
 }
 
 static int receive(struct mfd_recv *recv, const struct incoming *incoming, struct mfd_error *err)
@@ -65,6 +75,7 @@ static int receive(struct mfd_recv *recv, const struct incoming *incoming, struc
 		return ret;
 	fprintf(stderr, "%s: listening at %s\n", incoming->report->program,
 		mfd_recv_address(recv));
+	report_wait(incoming->report, "waiting for the source");
 	return mfd_recv_run(recv, err);
 }
 
@@ -80,8 +91,12 @@ static int receive_state(struct arrival *arrival, struct mfd_error *err)
 	ret = mfd_recv_open(&recv, &params, err);
 	if (ret)
 		return ret;
+	signals_act(cancel, recv);
 	ret = receive(recv, arrival->incoming, err);
+	signals_act(NULL, NULL);
 	mfd_recv_close(recv);
+	if (ret)
+		signals_explain(err);
 	if (arrival->why.code)
 		*err = arrival->why;
 	else if (!ret && !arrival->complete)
