@@ -42,7 +42,8 @@ const char destination_help[] =
 	"  --timeout SECONDS    give up when it takes nothing for so long; 0: never\n"
 	"                       (default 60)\n"
 	"  --fresh auto|yes|no  is its memory new, all zero? Then what never held data here\n"
-	"                       is not sent. no: it may hold something. Default: yes\n"
+	"                       is not sent. no: it may hold something. auto, the default: no\n"
+	"                       if --peer-qmp finds that memory is in a file, else yes\n"
 	"  --tls-creds DIR      encrypt, with the certificates in DIR: ca-cert.pem,\n"
 	"                       client-cert.pem, client-key.pem (its tls-creds-x509)\n"
 	"  --tls-psk FILE:USER  encrypt, with USER's key in FILE (its tls-creds-psk)\n"
@@ -308,7 +309,7 @@ static int take_generation(const struct choice *choice, const struct mfd_peer *p
  */
 static int ask_peer(const struct destination *destination, struct choice *choice,
 		    struct generation *generation, struct mfd_params *params,
-		    struct mfd_error *err)
+		    uint32_t *memory_files, struct mfd_error *err)
 {
 	static struct mfd_peer peer;
 	int ret;
@@ -325,7 +326,16 @@ static int ask_peer(const struct destination *destination, struct choice *choice
 		return 1;
 	params->channels = peer.channels;
 	params->machine = peer.machine;
+	*memory_files = peer.memory_files;
 	return 0;
+}
+
+/* @files: in how many the destination's memory is, as far as it was asked. */
+static unsigned int choose_fresh(const struct choice *choice, uint32_t files)
+{
+	bool fresh = choice->fresh == FRESH_AUTO ? !files : choice->fresh == FRESH_YES;
+
+	return fresh ? MFD_SEND_FRESH : 0;
 }
 
 static void choose_flush(const struct choice *choice, const struct generation *generation,
@@ -335,6 +345,22 @@ static void choose_flush(const struct choice *choice, const struct generation *g
 		params->flush = choice->flush == FLUSH_ROUND ? MFD_FLUSH_ROUND : MFD_FLUSH_SECTION;
 	else if (generation->known)
 		params->flush = generation->compat.flush;
+}
+
+/*
+ * A QEMU that is told of a zero page in a packet, and has not received that page before,
+ * takes for granted that it is zero already. What it is told on the main connection it looks
+ * at.
+ */
+static int mind_old_memory(const struct choice *choice, struct mfd_params *params,
+			   struct mfd_error *err)
+{
+	if (params->detection != MFD_DETECTION_MULTIFD)
+		return 0;
+	if (choice->zero != ZERO_AUTO)
+		return wrong(err, "--zero multifd leaves what the destination's memory holds already: --zero legacy does not, and with --fresh yes there is nothing");
+	params->detection = MFD_DETECTION_LEGACY;
+	return 0;
 }
 
 static int choose_detection(const struct choice *choice, const struct generation *generation,
@@ -362,19 +388,21 @@ int destination_params(const struct destination *destination, struct mfd_params 
 {
 	struct generation generation = { .compat.size = sizeof(generation.compat) };
 	struct choice choice;
+	uint32_t memory_files = 0;
 	int status = 0;
 
 	mfd_params_init(params);
 	if (check_options(destination, &choice, &generation, params, err))
 		return 2;
 	if (destination->peer_qmp)
-		status = ask_peer(destination, &choice, &generation, params, err);
+		status = ask_peer(destination, &choice, &generation, params, &memory_files, err);
 	if (status)
 		return status;
 	choose_flush(&choice, &generation, params);
-	if (choose_detection(&choice, &generation, params, err))
+	*first_flags = choose_fresh(&choice, memory_files);
+	if (choose_detection(&choice, &generation, params, err) ||
+	    (!*first_flags && mind_old_memory(&choice, params, err)))
 		return 2;
-	*first_flags = choice.fresh == FRESH_NO ? 0 : MFD_SEND_FRESH;
 	params->method = choice.method;
 	if (destination->level && params->method == MFD_METHOD_NONE) {
 		wrong(err, "--level needs a --method that has levels");

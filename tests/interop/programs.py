@@ -27,6 +27,7 @@ import recv_matrix
 import tls
 from matrix import PAGE, PROMPT, Failed, case, difference, image
 from qemu import end
+from qemu_dest import Destination
 from recv_matrix import BUILD, IN_VM, PAGES, source
 from valve import Valve
 
@@ -572,6 +573,26 @@ def sender_json():
         told = json.loads(done.stdout)
         if done.returncode != 1 or told["complete"] or told["errno"] != "ENOENT":
             raise Failed(f"{program}: {done}")
+
+
+def to_used_memory(options, equal):
+    """A destination whose file holds something where the source has nothing."""
+    fresh_folder()
+    with open(f"{FOLDER}/ram0.memory", "wb") as memory:
+        memory.write(b"old " * (PAGES * PAGE // 4))
+    with Destination(matrix.QEMU["10.0"], FOLDER, [("ram0", PAGES * PAGE)], 2) as destination:
+        with Program(*command("mfdsend", destination.address, *options)) as sender:
+            sender.must_end(0)
+        destination.wait()
+        if (difference(destination.memory("ram0"), image("ram0", PAGES)) is None) != equal:
+            raise Failed(f"it is {'not ' * equal}the same")
+
+
+there("mfdsend to a file that holds something, which QMP tells", ("--peer-qmp", f"{FOLDER}/peer.qmp"),
+      True)(to_used_memory)
+there("mfdsend to a file that holds something, --fresh no", ("--fresh", "no"), True)(to_used_memory)
+there("mfdsend to a file that holds something, --fresh yes", ("--fresh", "yes", "--peer-qmp", f"{FOLDER}/peer.qmp"),
+      False)(to_used_memory)
 
 
 # --- mfdctl

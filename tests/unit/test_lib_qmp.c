@@ -18,7 +18,7 @@
 static char folder[64], path[96];
 
 /* What it says first, and then to each command. */
-enum { GREETING, CAPABILITIES, VERSION, MACHINE, PARAMETERS, MULTIFD, UUID, ANSWERS };
+enum { GREETING, CAPABILITIES, VERSION, MACHINE, PARAMETERS, MULTIFD, UUID, MEMORY, ANSWERS };
 
 static const char *const usual[ANSWERS] = {
 	[GREETING] = "{\"QMP\":{\"version\":{},\"capabilities\":[]}}\r\n",
@@ -28,6 +28,7 @@ static const char *const usual[ANSWERS] = {
 	[PARAMETERS] = "{\"return\":{\"multifd-channels\":4,\"multifd-compression\":\"zstd\"}}\r\n",
 	[MULTIFD] = "{\"return\":[{\"capability\":\"xbzrle\",\"state\":false},{\"capability\":\"multifd\",\"state\":true}]}\r\n",
 	[UUID] = "{\"return\":{\"UUID\":\"6f2e60cc-3ec4-4c3d-8ce2-8b0d5f4dbb39\"}}\r\n",
+	[MEMORY] = "{\"return\":[{\"name\":\"type\",\"type\":\"string\"},{\"name\":\"ram0\",\"type\":\"child<memory-backend-file>\"},{\"name\":\"ram1\",\"type\":\"child<memory-backend-ram>\"}]}\r\n",
 };
 
 static struct {
@@ -106,6 +107,7 @@ static void check_usual(const struct mfd_peer *peer)
 
 	assert_string_equal(peer->method, "zstd");
 	assert_memory_equal(peer->uuid, uuid, sizeof(uuid));
+	assert_int_equal(peer->memory_files, 1);
 	assert_int_equal(peer->major, 9);
 	assert_int_equal(peer->minor, 1);
 	assert_string_equal(peer->machine, "pc-q35-8.0");
@@ -319,6 +321,9 @@ TEST(improper_answers)
 		{ PARAMETERS, "{\"return\":{\"multifd-channels\":\"4\"}}\r\n" },
 		{ UUID, "{\"return\":{}}\r\n" },
 		{ UUID, "{\"return\":{\"UUID\":null}}\r\n" },
+		{ MEMORY, "{\"return\":{}}\r\n" },
+		{ MEMORY, "{\"return\":[{\"name\":\"ram0\"}]}\r\n" },
+		{ MEMORY, "{\"return\":[null]}\r\n" },
 		{ UUID, "{\"return\":{\"UUID\":\"none\"}}\r\n" },
 		{ MULTIFD, "{\"return\":null}\r\n" },
 		{ MULTIFD, "{\"return\":[null]}\r\n" },

@@ -165,6 +165,30 @@ static void refused(int status, const char *why)
 		fail_msg("'%s' without '%s'", err.text, why);
 }
 
+TEST(whose_memory_is_new)
+{
+	assert_int_equal(PARSE(.fresh = "auto"), 0);
+	assert_int_equal(first_flags, MFD_SEND_FRESH);
+	assert_int_equal(PARSE(.fresh = "no"), 0);
+	assert_int_equal(first_flags, 0);
+	/* it takes for granted that zero pages in packets are zero */
+	assert_int_equal(params.detection, MFD_DETECTION_LEGACY);
+	assert_int_equal(PARSE(.fresh = "no", .zero = "none"), 0);
+	assert_int_equal(params.detection, MFD_DETECTION_NONE);
+	assert_int_equal(PARSE(.fresh = "no", .zero = "multifd"), 2);
+	assert_int_equal(PARSE(.peer_qmp = "q"), 0);
+	assert_int_equal(first_flags, MFD_SEND_FRESH);
+	qemu.peer.memory_files = 1;
+	assert_int_equal(PARSE(.peer_qmp = "q", .fresh = "auto"), 0);
+	assert_int_equal(first_flags, 0);
+	assert_int_equal(params.detection, MFD_DETECTION_LEGACY);
+	assert_int_equal(PARSE(.peer_qmp = "q", .zero = "multifd"), 2);
+	assert_int_equal(PARSE(.peer_qmp = "q", .fresh = "yes", .zero = "multifd"), 0);
+	assert_int_equal(first_flags, MFD_SEND_FRESH);
+	assert_int_equal(params.detection, MFD_DETECTION_MULTIFD);
+	assert_int_equal(PARSE(.fresh = "perhaps"), 2);
+}
+
 TEST(what_does_not_fit)
 {
 	refused(PARSE(.peer_qmp = "q", .channels = 3), "migrate-set-parameters");
@@ -277,6 +301,7 @@ int main(void)
 		cmocka_unit_test_setup(wrong_usage, reset),
 		cmocka_unit_test_setup(by_hand, reset),
 		cmocka_unit_test_setup(its_word, reset),
+		cmocka_unit_test_setup(whose_memory_is_new, reset),
 		cmocka_unit_test_setup(what_does_not_fit, reset),
 		cmocka_unit_test_setup(an_unknown_machine, reset),
 		cmocka_unit_test_setup(it_went_well, reset),

@@ -23,6 +23,8 @@ extern "C" {
  * @machine: machine type name, as in ``-M``
  * @method: its ``multifd-compression``: "none", "zlib", "zstd" or another one
  * @uuid: its ``-uuid``, all zero if it has none
+ * @memory_files: how many of its objects are memory in a file (``memory-backend-file``), which
+ *	may hold something already: then ``MFD_SEND_FRESH`` would leave it there
  *
  * A property that was set with ``-global``, such as
  * ``migration.multifd-flush-after-each-section``, cannot be asked.
@@ -38,6 +40,7 @@ struct mfd_peer {
 	char machine[64];
 	char method[16];
 	uint8_t uuid[16];
+	uint32_t memory_files;
 };
 
 /**

@@ -366,6 +366,31 @@ static int ask_multifd(struct qmp *qmp, struct mfd_peer *peer, struct mfd_error 
 	return ret;
 }
 
+/* Memory is new, unless it is a file. */
+static int ask_memory(struct qmp *qmp, struct mfd_peer *peer, struct mfd_error *err)
+{
+	struct json_object *value;
+	const char *type;
+	size_t i;
+	int ret = qmp_command(qmp,
+			      "{\"execute\":\"qom-list\",\"arguments\":{\"path\":\"/objects\"}}\n",
+			      &value, err);
+
+	if (ret)
+		return ret;
+	if (!json_object_is_type(value, json_type_array))
+		ret = qmp_odd(qmp, err);
+	for (i = 0; !ret && i < json_object_array_length(value); i++) {
+		type = get_string(json_object_array_get_idx(value, i), "type");
+		if (!type)
+			ret = qmp_odd(qmp, err);
+		else
+			peer->memory_files += !strcmp(type, "child<memory-backend-file>");
+	}
+	json_object_put(value);
+	return ret;
+}
+
 static int ask_all(struct qmp *qmp, void *data, struct mfd_error *err)
 {
 	struct mfd_peer *peer = data;
@@ -379,6 +404,8 @@ static int ask_all(struct qmp *qmp, void *data, struct mfd_error *err)
 		ret = ask_multifd(qmp, peer, err);
 	if (!ret)
 		ret = ask_uuid(qmp, peer, err);
+	if (!ret)
+		ret = ask_memory(qmp, peer, err);
 	return ret;
 }
 
