@@ -256,7 +256,7 @@ int mzp_channel_lock(struct mzp_channel *channel, bool nowait)
 		mzp_stat_add(&channel->stats.ring_empty, 1);
 	mzp_channel_unlock(channel);
 	if (phase == MZP_FAILED)
-		return session->error;
+		return mzp_session_error(session);
 	return phase == MZP_ENDED ? 0 : -EAGAIN;
 }
 

@@ -152,7 +152,7 @@ static int mzp_file_release(struct inode *inode, struct file *file)
 	trace_multifd_send_thread_end(channel->session->id, channel->id,
 				      READ_ONCE(stats->packets), READ_ONCE(stats->sent),
 				      READ_ONCE(stats->zeros));
-	mzp_session_fail(channel->session, -EPIPE);
+	mzp_session_fail(channel->session, MZP_REASON_READER);
 	mzp_channel_drain(channel);
 	mzp_session_put(channel->session);
 	return 0;

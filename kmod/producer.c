@@ -212,7 +212,8 @@ static void mzp_producer_flush(struct mzp_channel *channel, struct mzp_packet *p
 		err = mzp_producer_emit(channel, packet);
 	/* A stream that is broken stays so; the next step abandons the channel. */
 	if (err) {
-		mzp_session_fail(channel->session, err);
+		mzp_session_fail(channel->session, err == -EHWPOISON ? MZP_REASON_MEMORY :
+				 MZP_REASON_COMPRESSOR);
 		mzp_producer_lose(channel);
 	}
 	mzp_producer_close_job(channel);

@@ -226,7 +226,18 @@ void mzp_session_put(struct mzp_session *session)
  */
 int mzp_session_error(const struct mzp_session *session)
 {
-	return mzp_session_phase(session) == MZP_FAILED ? session->error : 0;
+	if (mzp_session_phase(session) != MZP_FAILED)
+		return 0;
+	switch (session->reason) {
+	case MZP_REASON_READER:
+		return -EPIPE;
+	case MZP_REASON_COMPRESSOR:
+		return -EIO;
+	case MZP_REASON_MEMORY:
+		return -EHWPOISON;
+	default:
+		return -ECANCELED;
+	}
 }
 
 /**
@@ -330,28 +341,30 @@ int mzp_session_limit_cpus(struct mzp_session *session, const struct cpumask *cp
 }
 
 /* Only from one of the phases up to @last. Return: whether it is failed just now. */
-static bool mzp_session_set_failed(struct mzp_session *session, int error, enum mzp_phase last)
+static bool mzp_session_set_failed(struct mzp_session *session, enum mzp_reason reason,
+				   enum mzp_phase last)
 {
 	bool first;
 
 	spin_lock(&session->queue_lock);
 	first = session->phase != MZP_NEW && session->phase <= last;
 	if (first) {
-		session->error = error;
+		session->reason = reason;
 		/* Pairs with mzp_session_phase(). */
 		smp_store_release(&session->phase, MZP_FAILED);
-		mzp_session_note_error(session, error, NULL, 0);
+		mzp_session_note_error(session, mzp_session_error(session), NULL, 0);
 		mzp_event_failed(session);
 	}
 	spin_unlock(&session->queue_lock);
 	return first;
 }
 
-static void mzp_session_stop(struct mzp_session *session, int error, enum mzp_phase last)
+static void mzp_session_stop(struct mzp_session *session, enum mzp_reason reason,
+			     enum mzp_phase last)
 {
 	unsigned int i;
 
-	if (!mzp_session_set_failed(session, error, last))
+	if (!mzp_session_set_failed(session, reason, last))
 		return;
 	wake_up_all(&session->done);
 	mzp_pending_wake(&session->pending);
@@ -363,19 +376,19 @@ static void mzp_session_stop(struct mzp_session *session, int error, enum mzp_ph
 /**
  * mzp_session_fail - end a session before its time
  * @session: the session; set up
- * @error: negative errno
+ * @reason: why
  *
  * Only the first call has an effect, and none after it has ended.
  *
  * Context: process; may sleep, though for nobody's cooperation.
  */
-void mzp_session_fail(struct mzp_session *session, int error)
+void mzp_session_fail(struct mzp_session *session, enum mzp_reason reason)
 {
-	mzp_session_stop(session, error, MZP_ENDING);
+	mzp_session_stop(session, reason, MZP_ENDING);
 }
 
 /**
- * mzp_session_cancel - end a session, and whatever is left of it
+ * mzp_session_cancel - end a session for an administrator, and whatever is left of it
  * @session: the session; set up
  *
  * Unlike mzp_session_fail(), also empties the rings of a session that has ended,
@@ -385,7 +398,7 @@ void mzp_session_fail(struct mzp_session *session, int error)
  */
 void mzp_session_cancel(struct mzp_session *session)
 {
-	mzp_session_stop(session, -ECANCELED, MZP_ENDED);
+	mzp_session_stop(session, MZP_REASON_ADMIN, MZP_ENDED);
 }
 
 /**
@@ -421,7 +434,7 @@ void mzp_session_finished(struct mzp_session *session)
 	unsigned int i;
 
 	/* Does nothing if it has ended. */
-	mzp_session_fail(session, -ECANCELED);
+	mzp_session_fail(session, MZP_REASON_JOB);
 	for (i = 0; i < session->nr_channels; i++)
 		wake_up_all(&session->channel[i]->readable);
 }
@@ -467,7 +480,7 @@ int mzp_ioctl_end(struct mzp_cmd *cmd)
 void mzp_session_close(struct mzp_session *session)
 {
 	if (mzp_session_phase(session) == MZP_READY)
-		mzp_session_fail(session, -ECANCELED);
+		mzp_session_fail(session, MZP_REASON_CLOSED);
 	mzp_session_put(session);
 }
 
@@ -508,6 +521,6 @@ int mzp_ioctl_cancel(struct mzp_cmd *cmd)
 
 	if (arg->flags)
 		return -EINVAL;
-	mzp_session_fail(cmd->session, -ECANCELED);
+	mzp_session_fail(cmd->session, MZP_REASON_CANCELLED);
 	return 0;
 }

@@ -127,7 +127,7 @@ struct mzp_cpus {
  * @queue_lock: a spinlock, which workers take; protects what follows. What is done
  *	under it takes microseconds, however many jobs there are.
  * @phase: written under the lock, read anywhere
- * @error: with MZP_FAILED: why (-ECANCELED, -EPIPE, -EIO); as @phase
+ * @reason: with MZP_FAILED: why; as @phase
  * @first_error: errno that first ended a job or the session, or 0
  * @error_id: the block where that was; 0: nowhere
  * @error_block: its idstr, or empty
@@ -191,7 +191,7 @@ struct mzp_session {
 
 	spinlock_t queue_lock; /* see above */
 	enum mzp_phase phase;
-	int error;
+	enum mzp_reason reason;
 	int first_error;
 	u32 error_id;
 	char error_block[MZP_WIRE_IDSTR];
@@ -223,7 +223,7 @@ void mzp_session_free(struct mzp_session *session);
 struct mzp_session *mzp_session_get(struct mzp_session *session);
 void mzp_session_put(struct mzp_session *session);
 void mzp_session_close(struct mzp_session *session);
-void mzp_session_fail(struct mzp_session *session, int error);
+void mzp_session_fail(struct mzp_session *session, enum mzp_reason reason);
 void mzp_session_cancel(struct mzp_session *session);
 int mzp_session_error(const struct mzp_session *session);
 int mzp_session_usable(const struct mzp_session *session);

@@ -29,6 +29,7 @@ static void mzp_status_jobs(struct mzp_session *session, struct mzp_status *arg)
 {
 	spin_lock(&session->queue_lock);
 	arg->state = mzp_status_state(session->phase);
+	arg->reason = session->reason;
 	arg->error = session->first_error;
 	arg->error_block = session->error_id;
 	arg->error_offset = session->error_page << PAGE_SHIFT;
@@ -51,6 +52,7 @@ static void mzp_status_bytes(const struct mzp_session *session, struct mzp_statu
 
 	arg->pending_bytes = max_t(s64, atomic64_read(&session->pending.bytes), 0);
 	arg->ring_pages = max_t(s64, atomic64_read(&session->pending.ring_pages), 0);
+	arg->__reserved = 0;
 	arg->bytes_taken = 0;
 	arg->bytes_made = 0;
 	for (i = 0; i < session->nr_channels; i++)

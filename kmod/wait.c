@@ -80,7 +80,7 @@ static void mzp_wait_report_error(struct mzp_wait *arg, const struct mzp_job *jo
 {
 	arg->error = job->error;
 	if (!job->error && !job->done && mzp_session_failed(job->session))
-		arg->error = -job->session->error;
+		arg->error = -mzp_session_error(job->session);
 	if (job->error && job->block) {
 		arg->error_block = job->block->id;
 		arg->error_offset = job->error_page << PAGE_SHIFT;
@@ -176,7 +176,7 @@ static u64 mzp_wait_sum(struct mzp_session *session, struct mzp_wait *arg, bool 
 	if (broken)
 		mzp_wait_report_error(arg, broken);
 	else if (mzp_session_failed(session) && session->unfinished)
-		arg->error = -session->error;
+		arg->error = -mzp_session_error(session);
 	arg->submitted = session->told.pages;
 	mzp_wait_report_counts(arg, &session->told.counts);
 	if (so_far || mzp_session_failed(session)) {

@@ -365,6 +365,7 @@ static void no_page(void **state)
 		check_error(s.fd, err, 0, 0);
 		status = mzp_status(s.fd);
 		must(status.state == MZP_STATE_FAILED && status.jobs == 1);
+		must(status.reason == (closed ? MZP_REASON_READER : MZP_REASON_CANCELLED));
 		must(status.submitted == 100 && status.normal < 100);
 		w.error_block = 12;
 		w.error_offset = 12;

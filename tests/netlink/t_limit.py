@@ -3,9 +3,12 @@
 
 import errno
 import os
+import socket
+import subprocess
 import time
 
-from kit import CPUS, bottleneck_now, mfdctl, must, same, session_stats, stats, test, until
+from kit import (BUILD, CPUS, bottleneck_now, mfdctl, must, same, session_stats, stats, test,
+                 until)
 from sender import PACKET, PAGE, Memory, Session
 from t_stats import quiet, settled
 
@@ -272,3 +275,25 @@ def cancel_ends_it():
         other.send(other.block(memory), 0, memory.pages)
         same(other.wait()[0], 0, "the other's WAIT")
     must("no session" in mfdctl("cancel", session.id, status=1), "a session that is gone")
+
+
+@test
+def the_vmm_is_told_who_cancelled_it():
+    """While it sends to somebody who takes what there is room for, and no more."""
+    with socket.create_server(("127.0.0.1", 0)) as listener, \
+            open("/dev/shm/cancelled", "wb") as image:
+        image.write(b"1" * (PAGE * 20000))
+        sender = subprocess.Popen([f"{BUILD}/mfdsend", "--to",
+                                   f"tcp:127.0.0.1:{listener.getsockname()[1]}", "--channels", "2",
+                                   "--block", "ram0=/dev/shm/cancelled", "--quiet"],
+                                  stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+        connections = [listener.accept()[0] for _ in range(3)]
+        number = until(lambda: [one["id"] for one in stats()["sessions"] if one.get("submitted")],
+                       "mfdsend's session")[0]
+        mfdctl("cancel", number)
+        said = sender.communicate(timeout=60)[1]
+        for connection in connections:
+            connection.close()
+    os.unlink("/dev/shm/cancelled")
+    same(sender.returncode, 1, "mfdsend's status")
+    must("an administrator has cancelled the migration (mfdctl cancel)" in said, said)

@@ -601,6 +601,34 @@ TEST(whose_fault_it_is)
 	round_fails(ECANCELED, 0, 0, MFD_ERROR_CANCELED);
 }
 
+/* The module knows whether it was an administrator who has cancelled it. */
+TEST(who_cancelled_it)
+{
+	static const struct {
+		uint32_t reason;
+		int code;
+		bool admin;
+	} cases[] = {
+		{ MZP_REASON_ADMIN, ECANCELED, true },
+		{ MZP_REASON_CLOSED, ECANCELED, false },
+		{ MZP_REASON_ADMIN, EFAULT, false },
+	};
+	unsigned int i;
+
+	for (i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		begin(MFD_PARAMS_NO_MAIN, 0);
+		attach_channels();
+		must(mfd_start(it.session, &it.err));
+		module.status.reason = cases[i].reason;
+		module.wait.error = cases[i].code;
+		must(mfd_send_all(it.block, 0, &it.err));
+		assert_int_equal(mfd_round_finish(it.session, NULL, &it.err), -cases[i].code);
+		assert_int_equal(!!strstr(it.err.text, "an administrator has cancelled"),
+				 cases[i].admin);
+		over();
+	}
+}
+
 /* --- errors of arguments */
 
 TEST(arguments_cost_nothing)
@@ -904,6 +932,7 @@ int main(void)
 		cmocka_unit_test(cancelled_before_it_is_tried_again),
 		cmocka_unit_test(a_child_does_no_harm),
 		cmocka_unit_test(whose_fault_it_is),
+		cmocka_unit_test(who_cancelled_it),
 		cmocka_unit_test(arguments_cost_nothing),
 		cmocka_unit_test(devices_stand_behind_ram),
 		cmocka_unit_test(convergence),

@@ -38,7 +38,7 @@ TEST(no_tail_padding)
 	LAST(mzp_wait, absent, sizeof(struct mzp_wait));
 	LAST(mzp_cancel, flags, sizeof(struct mzp_cancel));
 	LAST(mzp_pump, __reserved, sizeof(struct mzp_pump));
-	LAST(mzp_status, jobs_unfinished, sizeof(struct mzp_status));
+	LAST(mzp_status, __reserved, sizeof(struct mzp_status));
 	LAST(mzp_wait_pending, bytes, sizeof(struct mzp_wait_pending));
 	LAST(mzp_end, flags, sizeof(struct mzp_end));
 	LAST(mzp_inject, data, sizeof(struct mzp_inject));

@@ -18,7 +18,7 @@ SIZE(mzp_sync, 16);
 SIZE(mzp_wait, 96);
 SIZE(mzp_cancel, 8);
 SIZE(mzp_pump, 40);
-SIZE(mzp_status, 128);
+SIZE(mzp_status, 136);
 SIZE(mzp_wait_pending, 48);
 SIZE(mzp_end, 8);
 SIZE(mzp_inject, 24);

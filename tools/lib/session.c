@@ -5,6 +5,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <linux/multifd_zp.h>
+
 #include "block.h"
 #include "device.h"
 #include "error.h"
@@ -95,6 +97,19 @@ bool mfd_session_inherited(const struct mfd_session *session)
 	return session->process != getpid();
 }
 
+/* Who cancelled it, if it was not this library: the module knows. */
+static void say_who(struct mfd_session *session)
+{
+	struct mzp_status status = { .size = sizeof(status) };
+
+	if (session->failure.code != ECANCELED || session->dev < 0 ||
+	    mfd_device_call(session, MZP_IOC_STATUS, &status, NULL) ||
+	    status.reason != MZP_REASON_ADMIN)
+		return;
+	mfd_error_set(&session->failure, ECANCELED,
+		      "an administrator has cancelled the migration (mfdctl cancel)");
+}
+
 void mfd_session_fail(struct mfd_session *session, const struct mfd_error *why)
 {
 	struct mzp_cancel cancel = { .size = sizeof(cancel) };
@@ -103,6 +118,7 @@ void mfd_session_fail(struct mfd_session *session, const struct mfd_error *why)
 	if (!session->concluded) {
 		if (!session->failure.code) {
 			session->failure = *why;
+			say_who(session);
 			mfd_progress_update(session);
 		}
 		if (session->dev >= 0)

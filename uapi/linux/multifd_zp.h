@@ -667,6 +667,28 @@ enum mzp_state {
 };
 
 /**
+ * enum mzp_reason - why a session is over before its time
+ * @MZP_REASON_NONE: it is not
+ * @MZP_REASON_CANCELLED: its owner called MZP_IOC_CANCEL
+ * @MZP_REASON_ADMIN: an administrator has cancelled it
+ * @MZP_REASON_CLOSED: the device was closed without END, as when the owner dies
+ * @MZP_REASON_READER: a channel was closed before its end
+ * @MZP_REASON_JOB: END was called, and then a page could not be sent
+ * @MZP_REASON_COMPRESSOR: a compressor has failed
+ * @MZP_REASON_MEMORY: memory has broken after it had been taken
+ */
+enum mzp_reason {
+	MZP_REASON_NONE = 0,
+	MZP_REASON_CANCELLED,
+	MZP_REASON_ADMIN,
+	MZP_REASON_CLOSED,
+	MZP_REASON_READER,
+	MZP_REASON_JOB,
+	MZP_REASON_COMPRESSOR,
+	MZP_REASON_MEMORY,
+};
+
+/**
  * struct mzp_status - ioctl(MZP_IOC_STATUS)
  * @size: sizeof(struct mzp_status)
  * @flags: must be 0
@@ -690,6 +712,8 @@ enum mzp_state {
  * @rate: out: bytes per second that the session may send; 0: no limit
  * @jobs: out: jobs whose result nobody has fetched
  * @jobs_unfinished: out: jobs that are not done
+ * @reason: out: with %MZP_STATE_FAILED: one of enum mzp_reason
+ * @__reserved: out: 0
  *
  * How far it is, from the beginning on, without waiting for anything. What has "out"
  * and counts upwards never goes back, so two of these can be subtracted. All pages
@@ -721,6 +745,8 @@ struct mzp_status {
 	__aligned_u64 rate;
 	__u32 jobs;
 	__u32 jobs_unfinished;
+	__u32 reason;
+	__u32 __reserved;
 };
 
 #define MZP_IOC_STATUS _IO(MZP_IOC_TYPE, MZP_CMD_STATUS)
