@@ -37,6 +37,7 @@ enum mzp_job_kind {
  * @id: what user space calls it by; fixed
  * @kind: what it is; fixed
  * @no_result: nobody will ask what came of it; fixed
+ * @no_round: of a SYNC: the round that it ends does not count; fixed
  * @block: of a SEND: whose pages are sent; fixed
  * @round: of a SEND or INJECT: which it belongs to; of a SYNC: the one that it begins,
  *	until it is handed over
@@ -74,6 +75,7 @@ struct mzp_job {
 	u64 id;
 	enum mzp_job_kind kind;
 	bool no_result;
+	bool no_round;
 	struct mzp_block *block;
 	struct mzp_round *round;
 	bool fresh;

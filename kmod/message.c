@@ -204,7 +204,7 @@ static bool mzp_nl_put_work(struct sk_buff *skb, const struct mzp_session *sessi
 		{ MZP_A_SESSION_ZERO, counts->zero },
 		{ MZP_A_SESSION_ABSENT, counts->absent },
 		{ MZP_A_SESSION_LOST, mzp_nl_lost(session, counts) },
-		{ MZP_A_SESSION_SYNCS, session->syncs },
+		{ MZP_A_SESSION_SYNCS, session->rounds },
 		{ MZP_A_SESSION_MEMLOCK, (u64)session->locked_pages << PAGE_SHIFT },
 		{ MZP_A_SESSION_RATE, READ_ONCE(session->limit.rate) },
 	};
@@ -243,6 +243,18 @@ static bool mzp_nl_put_sum(struct sk_buff *skb, const struct mzp_stats *sum)
 	       mzp_nl_put_u32s(skb, u32s, ARRAY_SIZE(u32s));
 }
 
+/* What the guest writes, as far as its rounds tell. */
+static bool mzp_nl_put_dirty(struct sk_buff *skb, const struct mzp_session *session)
+{
+	const struct mzp_nl_u64 u64s[] = {
+		{ MZP_A_SESSION_DIRTY_PAGES, session->dirty_pages },
+		{ MZP_A_SESSION_DIRTY_TIME, session->dirty_ns },
+	};
+
+	return session->rounds < 2 ||
+	       mzp_nl_put_u64s(skb, u64s, ARRAY_SIZE(u64s), MZP_A_SESSION_PAD);
+}
+
 static bool mzp_nl_put_uuid(struct sk_buff *skb, const struct mzp_session *session)
 {
 	if (!memchr_inv(session->uuid, 0, sizeof(session->uuid)))
@@ -260,7 +272,8 @@ static bool mzp_nl_put_migration(struct sk_buff *skb, const struct mzp_session *
 	for (i = 0; i < session->nr_channels; i++)
 		mzp_stats_add(&sum, session->channel[i]);
 	return mzp_nl_put_work(skb, session, &sum.counts) && mzp_nl_put_sum(skb, &sum) &&
-	       mzp_nl_put_cpus(skb, session) && mzp_nl_put_uuid(skb, session);
+	       mzp_nl_put_dirty(skb, session) && mzp_nl_put_cpus(skb, session) &&
+	       mzp_nl_put_uuid(skb, session);
 }
 
 /**

@@ -242,6 +242,21 @@ void mzp_queue_account(struct mzp_job *job, const struct mzp_counts *counts)
 	mzp_queue_settled(job, settled);
 }
 
+/*
+ * The VMM fetched its log of dirty pages when it began with this round, and before that
+ * when it began with the round before: what it handed over was written in between.
+ */
+static void mzp_queue_round_done(struct mzp_session *session, const struct mzp_round *round)
+{
+	lockdep_assert_held(&session->queue_lock);
+	if (session->rounds++) {
+		session->dirty_pages = round->submitted;
+		session->dirty_ns = round->start - session->round_start;
+	}
+	session->round_start = round->start;
+	mzp_event_synced(session, round);
+}
+
 /**
  * mzp_queue_synced - tell that a channel has emitted a SYNC packet
  * @channel: run by the caller; it is in the next round afterwards
@@ -259,7 +274,8 @@ void mzp_queue_synced(struct mzp_channel *channel, struct mzp_job *job)
 	channel->round = mzp_round_get(round->next);
 	if (!--job->syncs_left && !mzp_session_failed(session)) {
 		session->syncs++;
-		mzp_event_synced(session, round);
+		if (!job->no_round)
+			mzp_queue_round_done(session, round);
 		settled = mzp_queue_settle_done(job);
 	}
 	spin_unlock(&session->queue_lock);
@@ -317,7 +333,7 @@ static void mzp_queue_add_sync(struct mzp_session *session, struct mzp_job *job)
 	struct mzp_round *round = session->round, *next = job->round;
 
 	job->round = NULL;
-	next->number = round->number + 1;
+	next->number = round->number + !job->no_round;
 	kref_get(&job->ref);
 	atomic64_add(session->nr_channels * sizeof(struct mzp_wire_packet),
 		     &session->pending.bytes);

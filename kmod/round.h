@@ -53,7 +53,7 @@ struct mzp_tally {
  * @jobs: SENDs with pages left to take, in order
  * @sync: the SYNC that ends it, or NULL: it is still to come; a reference
  * @next: the round behind @sync, or NULL; a reference
- * @number: the first is 1; fixed
+ * @number: the first is 1; fixed. One that does not count has that of the next.
  * @start: when its first job came, in ns of the monotonic clock
  * @submitted: pages handed over
  * @counts: what became of them

@@ -144,6 +144,10 @@ struct mzp_cpus {
  * @untold: what those that are not done and will have a result come to so far
  * @all: what all jobs ever come to so far
  * @syncs: SYNCs that are done
+ * @rounds: those of them that ended a round
+ * @round_start: when the last of these rounds began, in ns of the monotonic clock
+ * @dirty_pages: what was handed over in it, unless it is the first
+ * @dirty_ns: the time from the beginning of the one before to its own
  * @done: woken when a job is done
  *
  * @pending: what has been handed over and was not taken yet; its own rules
@@ -208,6 +212,10 @@ struct mzp_session {
 	struct mzp_tally untold;
 	struct mzp_tally all;
 	u32 syncs;
+	u32 rounds;
+	u64 round_start;
+	u64 dirty_pages;
+	u64 dirty_ns;
 	wait_queue_head_t done;
 
 	struct mzp_pending pending;

@@ -52,7 +52,8 @@ void mzp_info_fill(struct mzp_info *arg, u32 method)
 	arg->detections = BIT(MZP_DETECTION_NONE) | BIT(MZP_DETECTION_LEGACY) |
 			  BIT(MZP_DETECTION_MULTIFD);
 	arg->features = MZP_FEATURE_PUMP | MZP_FEATURE_NO_WORKERS | MZP_FEATURE_FIT |
-			MZP_FEATURE_PENDING | MZP_FEATURE_INJECT | MZP_FEATURE_RATE;
+			MZP_FEATURE_PENDING | MZP_FEATURE_INJECT | MZP_FEATURE_RATE |
+			MZP_FEATURE_NO_ROUND;
 	arg->max_channels = MZP_MAX_CHANNELS;
 	arg->max_packet_pages = MZP_WIRE_PAGES;
 	arg->max_ring_packets = MZP_MAX_RING_PACKETS;

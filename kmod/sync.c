@@ -54,13 +54,14 @@ int mzp_ioctl_sync(struct mzp_cmd *cmd)
 	struct mzp_job *job;
 	int err;
 
-	if (arg->flags & ~MZP_SYNC_NO_RESULT)
+	if (arg->flags & ~(MZP_SYNC_NO_RESULT | MZP_SYNC_NO_ROUND))
 		return -EINVAL;
 	job = mzp_job_new(session);
 	if (!job)
 		return -ENOMEM;
 	job->kind = MZP_JOB_SYNC;
 	job->no_result = arg->flags & MZP_SYNC_NO_RESULT;
+	job->no_round = arg->flags & MZP_SYNC_NO_ROUND;
 	err = mzp_sync_prepare(session, job);
 	if (!err) {
 		arg->job_id = job->no_result ? 0 : job->id;

@@ -208,7 +208,8 @@ int call_sync(uint64_t *r)
 {
 	struct mzp_sync sync = {
 		.size = sizeof(sync),
-		.flags = chance(r, 70) ? 0 : MZP_SYNC_NO_RESULT,
+		.flags = (chance(r, 70) ? 0 : MZP_SYNC_NO_RESULT) |
+			 (chance(r, 80) ? 0 : MZP_SYNC_NO_ROUND),
 	};
 
 	return ask_spoiled(any(device, DEVICES, r), MZP_IOC_SYNC, &sync, sizeof(sync), r);

@@ -83,8 +83,8 @@ static const struct command {
 	{ "SEND", MZP_IOC_SEND, sizeof(struct mzp_send), fill_send,
 	  MZP_SEND_FRESH | MZP_SEND_ZERO_BITMAP | MZP_SEND_NO_RESULT, false, true,
 	  { offsetof(struct mzp_send, __reserved) } },
-	{ "SYNC", MZP_IOC_SYNC, sizeof(struct mzp_sync), NULL, MZP_SYNC_NO_RESULT, false, true,
-	  { 0 } },
+	{ "SYNC", MZP_IOC_SYNC, sizeof(struct mzp_sync), NULL,
+	  MZP_SYNC_NO_RESULT | MZP_SYNC_NO_ROUND, false, true, { 0 } },
 	{ "WAIT", MZP_IOC_WAIT, sizeof(struct mzp_wait), fill_wait, 0, false, true,
 	  { offsetof(struct mzp_wait, __reserved), offsetof(struct mzp_wait, __reserved2) } },
 	{ "STATUS", MZP_IOC_STATUS, sizeof(struct mzp_status), NULL, 0, false, true, { 0 } },
@@ -431,7 +431,7 @@ static void info(void **state)
 	assert_int_equal(i.page_size, PAGE);
 	assert_int_equal(i.methods & 1 << MZP_METHOD_NONE, 1 << MZP_METHOD_NONE);
 	assert_int_equal(i.detections, 7);
-	assert_int_equal(i.features, (MZP_FEATURE_RATE << 1) - 1);
+	assert_int_equal(i.features, (MZP_FEATURE_NO_ROUND << 1) - 1);
 	assert_int_equal(i.max_channels, 255);
 	assert_int_equal(i.max_packet_pages, 128);
 	assert_true(i.max_ring_packets >= 8 && !(i.max_ring_packets & (i.max_ring_packets - 1)));

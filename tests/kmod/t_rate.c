@@ -297,7 +297,7 @@ static void features(void **state)
 	(void)state;
 	must(mzp_info().features == (MZP_FEATURE_PUMP | MZP_FEATURE_NO_WORKERS | MZP_FEATURE_FIT |
 				     MZP_FEATURE_PENDING | MZP_FEATURE_INJECT |
-				     MZP_FEATURE_RATE));
+				     MZP_FEATURE_RATE | MZP_FEATURE_NO_ROUND));
 	setup.flags = MZP_SETUP_DEFAULT_LEVEL << 1;
 	gives(EINVAL, setup_raw(fd, &setup));
 	close(fd);

@@ -15,6 +15,7 @@ MULTIFD = 2
 FRESH = 1
 BLOCK_FD = 1
 DEFAULT_LEVEL = 4
+NO_ROUND = 2
 
 
 def _ioctl(fd, number, layout, *members):
@@ -80,8 +81,8 @@ class Session:
         return _ioctl(self.fd, 5, "IIIQQQIIQQQ", flags, block, 0, first, count, 0, 0, 0, 0, 0,
                       0)[-2]
 
-    def sync(self):
-        return _ioctl(self.fd, 6, "IQ", 0, 0)[1]
+    def sync(self, flags=0):
+        return _ioctl(self.fd, 6, "IQ", flags, 0)[1]
 
     def wait(self, job=0, timeout=60):
         """(errno, submitted, normal, zero, absent) of a job, or of all."""

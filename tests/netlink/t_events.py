@@ -7,7 +7,7 @@ import signal
 
 from genl import NR, Link, u64
 from kit import COMM, Monitor, must, same, session_stats, stats, test, until
-from sender import FRESH, Memory, Session
+from sender import FRESH, NO_ROUND, Memory, Session
 
 NAMES = {NR[f"MZP_NL_CMD_SESSION_{what}"]: what for what in
          ("CREATED", "SYNCED", "FAILED", "ENDED")}
@@ -26,6 +26,8 @@ def rounds_have_their_numbers():
         with Session(2) as session:
             session.read_on()
             block = session.block(memory)
+            # a receiver wants it first; it is not counted, here or at the end
+            session.sync(NO_ROUND)
             session.send(block, 0, memory.pages, FRESH)
             session.sync()
             # the next round is handed over before this one is over
@@ -33,6 +35,7 @@ def rounds_have_their_numbers():
             session.send(block, 0, 7)
             session.sync()
             session.sync()
+            session.sync(NO_ROUND)
             session.wait()
             session.end()
         events = [monitor.event() for _ in range(5)]

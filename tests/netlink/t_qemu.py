@@ -104,8 +104,10 @@ def a_migration_to_qemu():
         same(sum(one[name] for one in rounds), summary[name], f"{name} of all rounds")
     same(end["submitted"], summary["pages"], "pages, by mfdsend")
     same((end["normal"], end["zero"], end["absent"]), MEMORY, "pages")
-    for name, column, factor in (("packets", 0, 1), ("syncs", 1, CHANNELS),
-                                 ("bytes-payload", 2, 1)):
-        same(end[name] * factor, sum(channel[column] for channel in theirs.values()),
-             f"{name}, by QEMU")
+    same(end["syncs"], summary["rounds"], "rounds, by mfdsend")
+    same([one["number"] for one in rounds], list(range(1, summary["rounds"] + 1)), "their numbers")
+    for name, column in (("packets", 0), ("bytes-payload", 2)):
+        same(end[name], sum(channel[column] for channel in theirs.values()), f"{name}, by QEMU")
+    # one more than there are rounds, since QEMU wants one before the first page
+    same({channel[1] for channel in theirs.values()}, {summary["rounds"] + 1}, "SYNCs, by QEMU")
     shutil.rmtree(FOLDER)

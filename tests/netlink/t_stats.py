@@ -13,6 +13,7 @@ import socket
 import struct
 import subprocess
 import sys
+import time
 
 import yaml
 
@@ -84,7 +85,8 @@ def all_attributes_are_shown():
     with Session(2, uuid=UUID) as session:
         shown, channels = session_stats(session.id)
         # these are there only if something has failed
-        same(replied("session-get") - set(shown), {"error-block", "error-offset"}, "not shown")
+        same(replied("session-get") - set(shown),
+             {"error-block", "error-offset", "dirty-pages", "dirty-time"}, "not shown")
         same(set(shown) - replied("session-get"), {"bottleneck"}, "not in the spec")
         for channel in channels:
             same(set(channel), replied("channel-get"), "a channel's")
@@ -173,6 +175,29 @@ def counts_add_up_in_each_round():
         shown, channels = session_stats(session.id)
         same([channel["bytes-read"] for channel in channels], session.read, "bytes read")
         same(shown["state"], "ended", "state")
+
+
+@test
+def what_the_guest_writes():
+    """Pages of the last round, and the time from the beginning of the one before it."""
+    memory = Memory(100)
+    with Session() as session:
+        session.read_on()
+        block = session.block(memory)
+        began = []
+        for pages in (100, 30, 7):
+            began.append(time.monotonic_ns())
+            session.send(block, 0, pages)
+            began.append(time.monotonic_ns())
+            session.sync()
+            session.wait()
+            shown, _ = session_stats(session.id)
+            if pages == 100:
+                must("dirty-pages" not in shown, "the first round is not what was written:", shown)
+                continue
+            same(shown["dirty-pages"], pages, "pages")
+            must(began[-2] - began[-3] <= shown["dirty-time"] <= began[-1] - began[-4],
+                 shown["dirty-time"], began)
 
 
 @test

@@ -141,6 +141,8 @@ static const struct ctl_field session_fields[] = {
 	SESSION(TEXT, CPUS, cpus, "cpus", NULL, NULL, NULL),
 	SESSION(U64, RATE, rate, "rate", NULL, "rate_limit_bytes",
 		"Bytes per second that may be sent at most, 0 for no limit."),
+	SESSION(U64, DIRTY_PAGES, dirty_pages, "dirty-pages", NULL, NULL, NULL),
+	SESSION(U64, DIRTY_TIME, dirty_time, "dirty-time", NULL, NULL, NULL),
 	SESSION(ROUND, ROUND, round, "round", NULL, NULL, NULL),
 };
 SET(session);

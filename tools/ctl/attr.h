@@ -91,7 +91,7 @@ struct ctl_round {
 
 struct ctl_session {
 	uint64_t has;
-	uint64_t id, age, submitted, memlock, error_offset, rate;
+	uint64_t id, age, submitted, memlock, error_offset, rate, dirty_pages, dirty_time;
 	uint32_t state, pid, uid, netns, method, detection, channels, blocks, packet_pages,
 		 jobs, jobs_unfinished, error;
 	int32_t level;

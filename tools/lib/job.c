@@ -236,7 +236,7 @@ int mfd_job_send(struct mfd_block *block, struct mzp_send *send, struct mfd_erro
 	return 0;
 }
 
-int mfd_job_sync(struct mfd_session *session, struct mfd_error *err)
+int mfd_job_sync(struct mfd_session *session, bool round, struct mfd_error *err)
 {
 	struct mzp_sync sync = { .size = sizeof(sync) };
 	struct mfd_job *job = calloc(1, sizeof(*job));
@@ -244,6 +244,9 @@ int mfd_job_sync(struct mfd_session *session, struct mfd_error *err)
 
 	if (!job)
 		return mfd_error_errno(err, ENOMEM, "cannot synchronise the channels");
+	/* a module without it counts one more, which is no reason not to migrate */
+	if (!round && session->info.features & MZP_FEATURE_NO_ROUND)
+		sync.flags = MZP_SYNC_NO_ROUND;
 	ret = call(session, MZP_IOC_SYNC, &sync, err);
 	if (ret) {
 		free(job);

@@ -9,8 +9,8 @@
 /* Give @send to the module; waits for older jobs if there are too many. */
 int mfd_job_send(struct mfd_block *block, struct mzp_send *send, struct mfd_error *err);
 
-/* Have SYNC packets put on all channels. */
-int mfd_job_sync(struct mfd_session *session, struct mfd_error *err);
+/* Have SYNC packets put on all channels; @round: they end one. */
+int mfd_job_sync(struct mfd_session *session, bool round, struct mfd_error *err);
 
 /* Wait for all jobs; with legacy detection announce their zero pages. */
 int mfd_jobs_wait(struct mfd_session *session, struct mfd_error *err);

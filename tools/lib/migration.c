@@ -67,7 +67,7 @@ static int start(struct mfd_session *session, struct mfd_error *err)
 	if (ret || !mfd_has_main(session))
 		return ret;
 	/* the set-up section too has its SYNC, whichever the flush */
-	ret = mfd_job_sync(session, err);
+	ret = mfd_job_sync(session, false, err);
 	if (!ret)
 		ret = mfd_jobs_wait(session, err);
 	return ret ? ret : mfd_main_setup(session, err);
@@ -182,7 +182,7 @@ static int end_ram(struct mfd_session *session, struct mfd_error *err)
 	if (session->ram_ended || !mfd_has_main(session))
 		return 0;
 	if (session->params.flush == MFD_FLUSH_SECTION) {
-		ret = mfd_job_sync(session, err);
+		ret = mfd_job_sync(session, false, err);
 		if (!ret)
 			ret = mfd_jobs_wait(session, err);
 	}

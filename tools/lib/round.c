@@ -161,7 +161,7 @@ int mfd_send_ranges(struct mfd_block *block, const struct mfd_range *ranges,
 
 static int finish_round(struct mfd_session *session, struct mfd_error *err)
 {
-	int ret = mfd_job_sync(session, err);
+	int ret = mfd_job_sync(session, true, err);
 
 	if (!ret)
 		ret = mfd_jobs_wait(session, err);

@@ -164,6 +164,7 @@ enum mzp_detection {
  *	and the flags NO_RESULT
  * @MZP_FEATURE_INJECT: MZP_IOC_INJECT
  * @MZP_FEATURE_RATE: MZP_IOC_RATE
+ * @MZP_FEATURE_NO_ROUND: %MZP_SYNC_NO_ROUND
  */
 enum mzp_feature {
 	MZP_FEATURE_PUMP = 1 << 0,
@@ -172,6 +173,7 @@ enum mzp_feature {
 	MZP_FEATURE_PENDING = 1 << 3,
 	MZP_FEATURE_INJECT = 1 << 4,
 	MZP_FEATURE_RATE = 1 << 5,
+	MZP_FEATURE_NO_ROUND = 1 << 6,
 };
 
 /**
@@ -531,9 +533,13 @@ struct mzp_send {
 /**
  * enum mzp_sync_flags - flags of MZP_IOC_SYNC
  * @MZP_SYNC_NO_RESULT: as %MZP_SEND_NO_RESULT
+ * @MZP_SYNC_NO_ROUND: it does not end a round as people count them, such as the SYNC
+ *	that the receiver wants before the first page. Those who watch are not told of
+ *	it; for all else it is a SYNC like any other.
  */
 enum mzp_sync_flags {
 	MZP_SYNC_NO_RESULT = 1 << 0,
+	MZP_SYNC_NO_ROUND = 1 << 1,
 };
 
 /**
