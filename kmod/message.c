@@ -22,6 +22,7 @@
 #include <linux/multifd_zp_netlink.h>
 
 #include "channel.h"
+#include "history.h"
 #include "message.h"
 #include "round.h"
 #include "runqueue.h"
@@ -197,6 +198,7 @@ static bool mzp_nl_put_work(struct sk_buff *skb, const struct mzp_session *sessi
 		{ MZP_A_SESSION_PACKET_PAGES, session->packet_pages },
 		{ MZP_A_SESSION_JOBS, session->nr_jobs },
 		{ MZP_A_SESSION_JOBS_UNFINISHED, session->unfinished },
+		{ MZP_A_SESSION_REASON, session->reason },
 	};
 	const struct mzp_nl_u64 u64s[] = {
 		{ MZP_A_SESSION_SUBMITTED, session->all.pages },
@@ -255,11 +257,11 @@ static bool mzp_nl_put_dirty(struct sk_buff *skb, const struct mzp_session *sess
 	       mzp_nl_put_u64s(skb, u64s, ARRAY_SIZE(u64s), MZP_A_SESSION_PAD);
 }
 
-static bool mzp_nl_put_uuid(struct sk_buff *skb, const struct mzp_session *session)
+static bool mzp_nl_put_uuid(struct sk_buff *skb, const u8 *uuid)
 {
-	if (!memchr_inv(session->uuid, 0, sizeof(session->uuid)))
+	if (!memchr_inv(uuid, 0, MZP_WIRE_UUID))
 		return true;
-	return !nla_put(skb, MZP_A_SESSION_UUID, sizeof(session->uuid), session->uuid);
+	return !nla_put(skb, MZP_A_SESSION_UUID, MZP_WIRE_UUID, uuid);
 }
 
 /* What only those have that were set up. */
@@ -273,7 +275,7 @@ static bool mzp_nl_put_migration(struct sk_buff *skb, const struct mzp_session *
 		mzp_stats_add(&sum, session->channel[i]);
 	return mzp_nl_put_work(skb, session, &sum.counts) && mzp_nl_put_sum(skb, &sum) &&
 	       mzp_nl_put_dirty(skb, session) && mzp_nl_put_cpus(skb, session) &&
-	       mzp_nl_put_uuid(skb, session);
+	       mzp_nl_put_uuid(skb, session->uuid);
 }
 
 /**
@@ -410,4 +412,71 @@ bool mzp_message_worker(struct sk_buff *skb, unsigned int cpu)
 
 	return mzp_nl_put_u32s(skb, u32s, ARRAY_SIZE(u32s)) &&
 	       mzp_nl_put_u64s(skb, u64s, ARRAY_SIZE(u64s), MZP_A_WORKER_PAD);
+}
+
+/**
+ * mzp_message_totals - put what all sessions come to
+ * @skb: the message
+ * @totals: what they do
+ *
+ * Context: any.
+ * Return: false if there is no room.
+ */
+bool mzp_message_totals(struct sk_buff *skb, const struct mzp_totals *totals)
+{
+	unsigned int i;
+	bool fits;
+
+	BUILD_BUG_ON(MZP_A_TOTALS_ENDED + MZP_REASONS != MZP_A_TOTALS_NORMAL);
+	BUILD_BUG_ON(MZP_A_TOTALS_NORMAL + MZP_TOTALS != MZP_A_TOTALS_MAX + 1);
+	fits = !nla_put_u64_64bit(skb, MZP_A_TOTALS_STARTED, totals->started, MZP_A_TOTALS_PAD);
+	for (i = 0; fits && i < MZP_REASONS; i++)
+		fits = !nla_put_u64_64bit(skb, MZP_A_TOTALS_ENDED + i, totals->over[i],
+					  MZP_A_TOTALS_PAD);
+	for (i = 0; fits && i < MZP_TOTALS; i++)
+		fits = !nla_put_u64_64bit(skb, MZP_A_TOTALS_NORMAL + i, totals->total[i],
+					  MZP_A_TOTALS_PAD);
+	return fits;
+}
+
+/**
+ * mzp_message_record - put all that is known of a session that is gone
+ * @skb: the message
+ * @record: the session
+ *
+ * Context: any.
+ * Return: false if there is no room.
+ */
+bool mzp_message_record(struct sk_buff *skb, const struct mzp_record *record)
+{
+	const u64 *total = record->total;
+	const struct mzp_nl_u64 u64s[] = {
+		{ MZP_A_SESSION_ID, record->id },
+		{ MZP_A_SESSION_NORMAL, total[MZP_TOTAL_NORMAL] },
+		{ MZP_A_SESSION_ZERO, total[MZP_TOTAL_ZERO] },
+		{ MZP_A_SESSION_ABSENT, total[MZP_TOTAL_ABSENT] },
+		{ MZP_A_SESSION_LOST, total[MZP_TOTAL_LOST] },
+		{ MZP_A_SESSION_BYTES_IN, total[MZP_TOTAL_BYTES_IN] },
+		{ MZP_A_SESSION_BYTES_OUT, total[MZP_TOTAL_BYTES_OUT] },
+		{ MZP_A_SESSION_BYTES_READ, total[MZP_TOTAL_BYTES_READ] },
+		{ MZP_A_SESSION_BYTES_ENCRYPTED, total[MZP_TOTAL_BYTES_ENCRYPTED] },
+		{ MZP_A_SESSION_SYNCS, record->rounds },
+		{ MZP_A_SESSION_END_TIME, record->end },
+		{ MZP_A_SESSION_DURATION, total[MZP_TOTAL_TIME] },
+	};
+	const struct mzp_nl_u32 u32s[] = {
+		{ MZP_A_SESSION_STATE, record->reason ? MZP_SESSION_FAILED : MZP_SESSION_ENDED },
+		{ MZP_A_SESSION_PID, record->pid },
+		{ MZP_A_SESSION_UID, from_kuid_munged(&init_user_ns, record->uid) },
+		{ MZP_A_SESSION_NETNS, record->netns },
+		{ MZP_A_SESSION_METHOD, record->method },
+		{ MZP_A_SESSION_CHANNELS, record->channels },
+		{ MZP_A_SESSION_ERROR, record->error },
+		{ MZP_A_SESSION_REASON, record->reason },
+	};
+
+	return mzp_nl_put_u64s(skb, u64s, ARRAY_SIZE(u64s), MZP_A_SESSION_PAD) &&
+	       mzp_nl_put_u32s(skb, u32s, ARRAY_SIZE(u32s)) &&
+	       !nla_put_string(skb, MZP_A_SESSION_COMM, record->comm) &&
+	       mzp_nl_put_uuid(skb, record->uuid);
 }

@@ -6,8 +6,10 @@
 
 struct mzp_channel;
 struct mzp_info;
+struct mzp_record;
 struct mzp_round;
 struct mzp_session;
+struct mzp_totals;
 struct pid_namespace;
 struct sk_buff;
 struct user_namespace;
@@ -30,5 +32,7 @@ bool mzp_message_session(struct sk_buff *skb, const struct mzp_session *session,
 bool mzp_message_round(struct sk_buff *skb, const struct mzp_round *round);
 bool mzp_message_channel(struct sk_buff *skb, const struct mzp_channel *channel);
 bool mzp_message_worker(struct sk_buff *skb, unsigned int cpu);
+bool mzp_message_totals(struct sk_buff *skb, const struct mzp_totals *totals);
+bool mzp_message_record(struct sk_buff *skb, const struct mzp_record *record);
 
 #endif /* MZP_MESSAGE_H */

@@ -26,6 +26,7 @@
 
 #include "channel.h"
 #include "compat.h"
+#include "history.h"
 #include "message.h"
 #include "netlink.h"
 #include "netlink_gen.h"
@@ -149,13 +150,20 @@ static struct mzp_session *mzp_nl_named_ready(struct sk_buff *request, struct ge
 	return ERR_PTR(-ENXIO);
 }
 
+static int mzp_nl_admin_only(struct sk_buff *request, struct netlink_ext_ack *extack)
+{
+	if (mzp_nl_is_admin(request))
+		return 0;
+	NL_SET_ERR_MSG_MOD(extack, "this takes CAP_NET_ADMIN in the host's own namespaces");
+	return -EPERM;
+}
+
 /* The same, for who may do something about it. */
 static struct mzp_session *mzp_nl_named_admin(struct sk_buff *request, struct genl_info *info)
 {
-	if (mzp_nl_is_admin(request))
-		return mzp_nl_named_ready(request, info, MZP_A_SESSION_ID);
-	NL_SET_ERR_MSG_MOD(info->extack, "this takes CAP_NET_ADMIN in the host's own namespaces");
-	return ERR_PTR(-EPERM);
+	int err = mzp_nl_admin_only(request, info->extack);
+
+	return err ? ERR_PTR(err) : mzp_nl_named_ready(request, info, MZP_A_SESSION_ID);
 }
 
 int multifd_zp_nl_session_get_doit(struct sk_buff *request, struct genl_info *info)
@@ -236,11 +244,13 @@ int multifd_zp_nl_worker_get_doit(struct sk_buff *request, struct genl_info *inf
  * @session: lowest id of the next session
  * @channel: id of its next channel
  * @cpu: the next worker's
+ * @record: the next record's place
  */
 struct mzp_nl_dump {
 	u64 session;
 	u32 channel;
 	u32 cpu;
+	u64 record;
 };
 
 static struct mzp_nl_dump *mzp_nl_dump(struct netlink_callback *cb)
@@ -405,6 +415,69 @@ int multifd_zp_nl_worker_get_dumpit(struct sk_buff *skb, struct netlink_callback
 }
 
 /* --- an administrator's requests; genetlink has checked that it is one */
+
+int multifd_zp_nl_totals_get_doit(struct sk_buff *request, struct genl_info *info)
+{
+	int err = mzp_nl_admin_only(request, info->extack);
+	struct mzp_totals totals;
+	struct sk_buff *skb;
+	void *header;
+
+	if (err)
+		return err;
+	mzp_history_totals(&totals);
+	skb = mzp_nl_reply_new(info, &header);
+	if (!skb)
+		return -ENOMEM;
+	return mzp_nl_reply_send(skb, header, info, mzp_message_totals(skb, &totals));
+}
+
+int multifd_zp_nl_history_get_doit(struct sk_buff *request, struct genl_info *info)
+{
+	int err = mzp_nl_admin_only(request, info->extack);
+	struct mzp_record record = { };
+	struct sk_buff *skb;
+	void *header;
+	u64 at = 0, id;
+
+	if (err)
+		return err;
+	if (GENL_REQ_ATTR_CHECK(info, MZP_A_SESSION_ID)) {
+		NL_SET_ERR_MSG_MOD(info->extack, "the session's id is missing");
+		return -EINVAL;
+	}
+	id = nla_get_u64(info->attrs[MZP_A_SESSION_ID]);
+	while (mzp_history_next(&at, &record) && record.id != id)
+		;
+	if (!id || record.id != id) {
+		NL_SET_ERR_MSG_MOD(info->extack, "none of the last sessions has this id");
+		return -ENOENT;
+	}
+	skb = mzp_nl_reply_new(info, &header);
+	if (!skb)
+		return -ENOMEM;
+	return mzp_nl_reply_send(skb, header, info, mzp_message_record(skb, &record));
+}
+
+int multifd_zp_nl_history_get_dumpit(struct sk_buff *skb, struct netlink_callback *cb)
+{
+	int err = mzp_nl_admin_only(cb->skb, cb->extack) ?: mzp_nl_dump_check(cb, MZP_A_SESSION_ID);
+	struct mzp_nl_dump *dump = mzp_nl_dump(cb);
+	struct mzp_record record;
+	bool fits = true;
+	u64 next;
+
+	if (err)
+		return err;
+	for (next = dump->record; fits && mzp_history_next(&next, &record); ) {
+		void *header = mzp_nl_dump_put(skb, cb);
+
+		fits = header && mzp_nl_dump_keep(skb, header, mzp_message_record(skb, &record));
+		if (fits)
+			dump->record = next;
+	}
+	return skb->len;
+}
 
 int multifd_zp_nl_session_cancel_doit(struct sk_buff *request, struct genl_info *info)
 {

@@ -44,8 +44,17 @@ const struct nla_policy multifd_zp_session_limit_nl_policy[MZP_A_SESSION_RATE + 
 	[MZP_A_SESSION_RATE] = { .type = NLA_U64, },
 };
 
+/* MZP_NL_CMD_TOTALS_GET - do */
+const struct nla_policy multifd_zp_totals_get_nl_policy[MZP_A_TOTALS_PAD + 1] = {
+};
+
+/* MZP_NL_CMD_HISTORY_GET - do */
+const struct nla_policy multifd_zp_history_get_nl_policy[MZP_A_SESSION_ID + 1] = {
+	[MZP_A_SESSION_ID] = { .type = NLA_U64, },
+};
+
 /* Ops table for multifd_zp */
-const struct genl_ops multifd_zp_nl_ops[6] = {
+const struct genl_ops multifd_zp_nl_ops[8] = {
 	{
 		.cmd		= MZP_NL_CMD_INFO_GET,
 		.doit		= multifd_zp_nl_info_get_doit,
@@ -85,6 +94,21 @@ const struct genl_ops multifd_zp_nl_ops[6] = {
 		.doit		= multifd_zp_nl_session_limit_doit,
 		.policy		= multifd_zp_session_limit_nl_policy,
 		.maxattr	= MZP_A_SESSION_RATE,
+		.flags		= GENL_ADMIN_PERM,
+	},
+	{
+		.cmd		= MZP_NL_CMD_TOTALS_GET,
+		.doit		= multifd_zp_nl_totals_get_doit,
+		.policy		= multifd_zp_totals_get_nl_policy,
+		.maxattr	= MZP_A_TOTALS_PAD,
+		.flags		= GENL_ADMIN_PERM,
+	},
+	{
+		.cmd		= MZP_NL_CMD_HISTORY_GET,
+		.doit		= multifd_zp_nl_history_get_doit,
+		.dumpit		= multifd_zp_nl_history_get_dumpit,
+		.policy		= multifd_zp_history_get_nl_policy,
+		.maxattr	= MZP_A_SESSION_ID,
 		.flags		= GENL_ADMIN_PERM,
 	},
 };

@@ -24,8 +24,12 @@ extern const struct nla_policy multifd_zp_session_cancel_nl_policy[MZP_A_SESSION
 
 extern const struct nla_policy multifd_zp_session_limit_nl_policy[MZP_A_SESSION_RATE + 1];
 
+extern const struct nla_policy multifd_zp_totals_get_nl_policy[MZP_A_TOTALS_PAD + 1];
+
+extern const struct nla_policy multifd_zp_history_get_nl_policy[MZP_A_SESSION_ID + 1];
+
 /* Ops table for multifd_zp */
-extern const struct genl_ops multifd_zp_nl_ops[6];
+extern const struct genl_ops multifd_zp_nl_ops[8];
 
 int multifd_zp_nl_info_get_doit(struct sk_buff *skb, struct genl_info *info);
 int multifd_zp_nl_session_get_doit(struct sk_buff *skb, struct genl_info *info);
@@ -41,6 +45,10 @@ int multifd_zp_nl_session_cancel_doit(struct sk_buff *skb,
 				      struct genl_info *info);
 int multifd_zp_nl_session_limit_doit(struct sk_buff *skb,
 				     struct genl_info *info);
+int multifd_zp_nl_totals_get_doit(struct sk_buff *skb, struct genl_info *info);
+int multifd_zp_nl_history_get_doit(struct sk_buff *skb, struct genl_info *info);
+int multifd_zp_nl_history_get_dumpit(struct sk_buff *skb,
+				     struct netlink_callback *cb);
 
 enum {
 	MULTIFD_ZP_NLGRP_EVENTS,

@@ -29,6 +29,7 @@
 #include "claim.h"
 #include "cmd.h"
 #include "event.h"
+#include "history.h"
 #include "job.h"
 #include "session.h"
 #include "sessions.h"
@@ -168,6 +169,7 @@ void mzp_session_free(struct mzp_session *session)
 	struct mzp_block *block, *next;
 
 	cancel_delayed_work_sync(&session->rouse);
+	mzp_history_end(session);
 	mzp_session_teardown(session);
 	mzp_jobs_free(session);
 	list_for_each_entry_safe(block, next, &session->blocks, node)
@@ -350,6 +352,7 @@ static bool mzp_session_set_failed(struct mzp_session *session, enum mzp_reason 
 	first = session->phase != MZP_NEW && session->phase <= last;
 	if (first) {
 		session->reason = reason;
+		session->over_at = session->over_at ?: ktime_get_ns();
 		/* Pairs with mzp_session_phase(). */
 		smp_store_release(&session->phase, MZP_FAILED);
 		mzp_session_note_error(session, mzp_session_error(session), NULL, 0);
@@ -415,6 +418,7 @@ bool mzp_session_finish(struct mzp_session *session)
 	if (session->phase != MZP_ENDING || session->unfinished)
 		return false;
 	if (!session->incomplete) {
+		session->over_at = ktime_get_ns();
 		/* Pairs with mzp_session_phase(): the last packet is in its ring. */
 		smp_store_release(&session->phase, MZP_ENDED);
 		mzp_event_ended(session);
@@ -521,6 +525,7 @@ int mzp_ioctl_cancel(struct mzp_cmd *cmd)
 
 	if (arg->flags)
 		return -EINVAL;
-	mzp_session_fail(cmd->session, MZP_REASON_CANCELLED);
+	mzp_session_fail(cmd->session, READ_ONCE(cmd->session->cut_off) ? MZP_REASON_NETWORK :
+			 MZP_REASON_CANCELLED);
 	return 0;
 }

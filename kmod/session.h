@@ -18,6 +18,7 @@
 #include <linux/multifd_wire.h>
 #include <linux/multifd_zp.h>
 
+#include "history.h"
 #include "limit.h"
 #include "pending.h"
 #include "round.h"
@@ -128,6 +129,9 @@ struct mzp_cpus {
  *	under it takes microseconds, however many jobs there are.
  * @phase: written under the lock, read anywhere
  * @reason: with MZP_FAILED: why; as @phase
+ * @started: when it was set up, in ns of the monotonic clock
+ * @over_at: when it has ended or failed; 0: it has not
+ * @counted: what of it is in the sums of all sessions already
  * @first_error: errno that first ended a job or the session, or 0
  * @error_id: the block where that was; 0: nowhere
  * @error_block: its idstr, or empty
@@ -154,6 +158,7 @@ struct mzp_cpus {
  * @limit: how fast packets may come; its own lock
  * @cpus_limit: those of @cpus that an administrator has left it, or NULL; RCU,
  *	replaced under the queue lock
+ * @cut_off: PUMP has found a socket broken; read anywhere
  * @rouse: wakes readers that wait for something that does not matter any more
  * @free: for when a thread that serves others has dropped the last reference
  *
@@ -196,6 +201,9 @@ struct mzp_session {
 	spinlock_t queue_lock; /* see above */
 	enum mzp_phase phase;
 	enum mzp_reason reason;
+	u64 started;
+	u64 over_at;
+	u64 counted[MZP_TOTALS];
 	int first_error;
 	u32 error_id;
 	char error_block[MZP_WIRE_IDSTR];
@@ -221,6 +229,7 @@ struct mzp_session {
 	struct mzp_pending pending;
 	struct mzp_limit limit;
 	struct mzp_cpus __rcu *cpus_limit;
+	bool cut_off;
 	struct delayed_work rouse;
 	struct work_struct free;
 };

@@ -16,6 +16,7 @@
 #include "cmd.h"
 #include "comp.h"
 #include "event.h"
+#include "history.h"
 #include "runqueue.h"
 #include "session.h"
 #include "sessions.h"
@@ -259,7 +260,9 @@ int mzp_ioctl_setup(struct mzp_cmd *cmd)
 	}
 	if (!err) {
 		mzp_session_set_owner(session);
+		mzp_history_begin();
 		spin_lock(&session->queue_lock);
+		session->started = ktime_get_ns();
 		/* Pairs with mzp_session_phase(): what was set up is visible. */
 		smp_store_release(&session->phase, MZP_READY);
 		mzp_event_created(session);

@@ -506,6 +506,13 @@ static int mzp_socket_step(struct mzp_socket_pump *pump)
 	return ret ?: 1;
 }
 
+/* Whether it is the socket that is to blame for an error, and not only at the moment. */
+static bool mzp_socket_is_broken(const struct mzp_socket_pump *pump, int err)
+{
+	return pump->arg->stop == MZP_PUMP_SOCKET && err && err != -EAGAIN &&
+	       err != -ERESTARTSYS && err != -EFAULT;
+}
+
 static int mzp_socket_run(struct mzp_socket_pump *pump)
 {
 	int ret;
@@ -521,6 +528,8 @@ static int mzp_socket_run(struct mzp_socket_pump *pump)
 	mzp_socket_unhook(pump);
 	mzp_socket_settle(pump);
 	mzp_claim_pass_on(pump->channel);
+	if (mzp_socket_is_broken(pump, ret))
+		WRITE_ONCE(pump->channel->session->cut_off, true);
 	return ret;
 }
 

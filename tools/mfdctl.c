@@ -12,7 +12,8 @@
 #define PROGRAM "mfdctl"
 
 static const struct ctl_command *const commands[] = {
-	&ctl_stats_command, &ctl_top_command, &ctl_monitor_command, &ctl_info_command,
+	&ctl_stats_command, &ctl_top_command, &ctl_monitor_command, &ctl_history_command,
+	&ctl_info_command,
 	&ctl_limit_command, &ctl_cancel_command,
 };
 
@@ -33,7 +34,7 @@ static void help(void)
 	     "\n"
 	     "A session is a migration's source: a process that has /dev/multifd_zp open. It is\n"
 	     "known by a number, which stats and top show. Users see sessions of their own; to\n"
-	     "see those of others, events, and to limit or cancel, takes CAP_NET_ADMIN.\n"
+	     "see those of others, events, what is past, and to limit or cancel, takes CAP_NET_ADMIN.\n"
 	     "\n"
 	     "Exit status: 0; 1: it did not work; 2: usage.\n"
 	     "\n"
@@ -45,7 +46,9 @@ static void help(void)
 	     "  Leave some of the network, and of the CPUs, to others:\n"
 	     "    sudo " PROGRAM " limit 12 --rate 100M --cpus 0-3\n"
 	     "  Tell when rounds are over, and how migrations end:\n"
-	     "    sudo " PROGRAM " monitor");
+	     "    sudo " PROGRAM " monitor\n"
+	     "  What has become of the last ones?\n"
+	     "    sudo " PROGRAM " history");
 }
 
 static void command_help(const struct ctl_command *command)

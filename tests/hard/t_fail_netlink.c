@@ -132,6 +132,18 @@ static void nl_limit(void **state)
 	ask(MZP_NL_CMD_SESSION_LIMIT, false, fill_limit);
 }
 
+static void nl_totals(void **state)
+{
+	(void)state;
+	ask(MZP_NL_CMD_TOTALS_GET, false, NULL);
+}
+
+static void nl_history(void **state)
+{
+	(void)state;
+	ask(MZP_NL_CMD_HISTORY_GET, true, NULL);
+}
+
 static void prepare_nl_cancel(struct state *st)
 {
 	prepare_pending(st);
@@ -159,6 +171,8 @@ int main(int argc, char **argv)
 		cmocka_unit_test(nl_worker),
 		cmocka_unit_test(nl_workers),
 		cmocka_unit_test(nl_limit),
+		cmocka_unit_test(nl_totals),
+		cmocka_unit_test(nl_history),
 		cmocka_unit_test(nl_cancel),
 	};
 

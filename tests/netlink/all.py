@@ -12,7 +12,7 @@ import sys
 import kit
 
 # In the order of running: the last two unload the module.
-for name in ("stats", "requests", "users", "limit", "events", "qemu", "mfdctl", "stress"):
+for name in ("stats", "history", "requests", "users", "limit", "events", "qemu", "mfdctl", "stress"):
     importlib.import_module(f"t_{name}")
 
 os.environ["PATH"] += ":/usr/sbin:/sbin"

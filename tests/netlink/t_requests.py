@@ -320,7 +320,8 @@ def every_length_of_every_request():
         good = u64("SESSION_ID", session.id) + text("SESSION_CPUS", "0-1") + \
             u64("SESSION_RATE", 0) + u64("CHANNEL_SESSION", session.id) + u32("CHANNEL_ID", 0)
         tried = 0
-        for cmd in ("INFO_GET", "SESSION_GET", "CHANNEL_GET", "WORKER_GET", "SESSION_LIMIT"):
+        for cmd in ("INFO_GET", "SESSION_GET", "CHANNEL_GET", "WORKER_GET", "SESSION_LIMIT",
+                    "TOTALS_GET", "HISTORY_GET"):
             for flags in (ACK, DUMP):
                 for end in range(len(good) + 1):
                     try:

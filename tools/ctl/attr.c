@@ -9,12 +9,18 @@
 
 #include <netlink/attr.h>
 
+#include <linux/multifd_zp.h>
+
 #include "attr.h"
 #include "text.h"
 
 const char *const ctl_state_names[] = { "new", "active", "ended", "failed", NULL };
 const char *const ctl_method_names[] = { "none", "zlib", "zstd", NULL };
 const char *const ctl_detection_names[] = { "none", "legacy", "multifd", NULL };
+const char *const ctl_reason_names[] = {
+	"none", "cancelled", "admin", "closed", "reader", "job", "compressor", "memory", "network",
+	NULL
+};
 
 #define FIELD(struct_, attr_, type_, member_, name_, names_, metric_, help_)	\
 	{									\
@@ -141,6 +147,9 @@ static const struct ctl_field session_fields[] = {
 	SESSION(TEXT, CPUS, cpus, "cpus", NULL, NULL, NULL),
 	SESSION(U64, RATE, rate, "rate", NULL, "rate_limit_bytes",
 		"Bytes per second that may be sent at most, 0 for no limit."),
+	SESSION(ENUM, REASON, reason, "reason", ctl_reason_names, NULL, NULL),
+	SESSION(U64, END_TIME, end_time, "end-time", NULL, NULL, NULL),
+	SESSION(U64, DURATION, duration, "duration", NULL, NULL, NULL),
 	SESSION(U64, DIRTY_PAGES, dirty_pages, "dirty-pages", NULL, NULL, NULL),
 	SESSION(U64, DIRTY_TIME, dirty_time, "dirty-time", NULL, NULL, NULL),
 	SESSION(ROUND, ROUND, round, "round", NULL, NULL, NULL),
@@ -192,9 +201,42 @@ static const struct ctl_field round_fields[] = {
 };
 SET(round);
 
+#define TOTAL(attr, member, name, metric, help) \
+	FIELD(ctl_totals, MZP_A_TOTALS_##attr, U64, member, name, NULL, metric, help)
+
+static const struct ctl_field totals_fields[] = {
+	TOTAL(STARTED, started, "started", "sessions_started_total", "Sessions that were set up."),
+	TOTAL(ENDED, ended, "ended", NULL, NULL),
+	TOTAL(CANCELLED, cancelled, "cancelled", NULL, NULL),
+	TOTAL(CANCELLED_ADMIN, cancelled_admin, "cancelled-admin", NULL, NULL),
+	TOTAL(FAILED_CLOSED, failed_closed, "failed-closed", NULL, NULL),
+	TOTAL(FAILED_READER, failed_reader, "failed-reader", NULL, NULL),
+	TOTAL(FAILED_JOB, failed_job, "failed-job", NULL, NULL),
+	TOTAL(FAILED_COMPRESSOR, failed_compressor, "failed-compressor", NULL, NULL),
+	TOTAL(FAILED_MEMORY, failed_memory, "failed-memory", NULL, NULL),
+	TOTAL(FAILED_NETWORK, failed_network, "failed-network", NULL, NULL),
+	TOTAL(NORMAL, normal, "normal", "normal_pages_total", "Pages sent with their contents."),
+	TOTAL(ZERO, zero, "zero", "zero_pages_total", "Pages read and found to be zero."),
+	TOTAL(ABSENT, absent, "absent", "absent_pages_total",
+	      "Pages that hold no data and were not read."),
+	TOTAL(LOST, lost, "lost", "lost_pages_total",
+	      "Pages that were handed over and never sent, of sessions that are gone."),
+	TOTAL(BYTES_IN, bytes_in, "bytes-in", "in_bytes_total",
+	      "Contents of normal pages before compression."),
+	TOTAL(BYTES_OUT, bytes_out, "bytes-out", "out_bytes_total",
+	      "Bytes put in rings, headers included."),
+	TOTAL(BYTES_READ, bytes_read, "bytes-read", "read_bytes_total",
+	      "Bytes taken out of rings by their readers."),
+	TOTAL(BYTES_ENCRYPTED, bytes_encrypted, "bytes-encrypted", "encrypted_bytes_total",
+	      "Bytes given to sockets that the kernel encrypts."),
+	TOTAL(TIME, time, "time", "session_seconds_total",
+	      "Time that sessions took, from being set up until they were over."),
+};
+SET(totals);
+
 /* An attribute's number is a bit in the bitmap of those that are there. */
 _Static_assert(MZP_A_INFO_MAX < 64 && MZP_A_SESSION_MAX < 64 && MZP_A_CHANNEL_MAX < 64 &&
-	       MZP_A_WORKER_MAX < 64 && MZP_A_ROUND_MAX < 64, "bitmaps are too small");
+	       MZP_A_WORKER_MAX < 64 && MZP_A_ROUND_MAX < 64 && MZP_A_TOTALS_MAX < 64, "bitmaps are too small");
 
 static const struct ctl_field *find(const struct ctl_set *set, int attr)
 {
@@ -258,4 +300,23 @@ const char *ctl_name(const char *const *names, uint32_t value)
 	while (*names && value--)
 		names++;
 	return *names ? *names : "?";
+}
+
+const char *ctl_reason_sentence(uint32_t reason)
+{
+	static const char *const sentences[] = {
+		[MZP_REASON_NONE] = "for no reason",
+		[MZP_REASON_CANCELLED] = "cancelled by its VMM",
+		[MZP_REASON_ADMIN] = "cancelled by an administrator",
+		[MZP_REASON_CLOSED] = "its VMM closed the device or died",
+		[MZP_REASON_READER] = "a channel was closed before its end",
+		[MZP_REASON_JOB] = "a page could not be sent",
+		[MZP_REASON_COMPRESSOR] = "its compressor failed",
+		[MZP_REASON_MEMORY] = "its memory broke",
+		[MZP_REASON_NETWORK] = "the network or the destination failed",
+	};
+
+	if (reason >= sizeof(sentences) / sizeof(sentences[0]))
+		return "for a reason that this mfdctl does not know";
+	return sentences[reason];
 }

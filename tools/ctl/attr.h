@@ -63,7 +63,7 @@ struct ctl_set {
 };
 
 extern const struct ctl_set ctl_info_set, ctl_session_set, ctl_channel_set,
-			    ctl_worker_set, ctl_round_set;
+			    ctl_worker_set, ctl_round_set, ctl_totals_set;
 
 struct ctl_info {
 	uint64_t has;
@@ -91,9 +91,10 @@ struct ctl_round {
 
 struct ctl_session {
 	uint64_t has;
-	uint64_t id, age, submitted, memlock, error_offset, rate, dirty_pages, dirty_time;
+	uint64_t id, age, submitted, memlock, error_offset, rate, dirty_pages, dirty_time,
+		 end_time, duration;
 	uint32_t state, pid, uid, netns, method, detection, channels, blocks, packet_pages,
-		 jobs, jobs_unfinished, error;
+		 jobs, jobs_unfinished, error, reason;
 	int32_t level;
 	struct ctl_counters count;
 	struct ctl_round round;
@@ -117,6 +118,13 @@ struct ctl_worker {
 	uint32_t cpu, up, queue;
 };
 
+struct ctl_totals {
+	uint64_t has;
+	uint64_t started, ended, cancelled, cancelled_admin, failed_closed, failed_reader,
+		 failed_job, failed_compressor, failed_memory, failed_network, normal, zero, absent,
+		 lost, bytes_in, bytes_out, bytes_read, bytes_encrypted, time;
+};
+
 /* Whether attribute @attr of the set that a structure belongs to was there. */
 #define ctl_has(structure, attr) ((structure)->has >> (attr) & 1)
 
@@ -131,6 +139,9 @@ void ctl_parse(const struct ctl_set *set, const struct nlattr *attrs, int len, v
 const char *ctl_name(const char *const *names, uint32_t value);
 
 extern const char *const ctl_state_names[], *const ctl_method_names[],
-		  *const ctl_detection_names[];
+		  *const ctl_detection_names[], *const ctl_reason_names[];
+
+/* Why a session failed, as it stands behind "failed". */
+const char *ctl_reason_sentence(uint32_t reason);
 
 #endif /* CTL_ATTR_H */

@@ -53,10 +53,10 @@ static int dump(struct ctl_list *list, struct ctl_link *link, uint8_t cmd, int a
 	return finish(list, ret == -EAGAIN ? 0 : ret, err);
 }
 
-static int one_session(struct ctl_list *list, struct ctl_link *link, uint64_t id,
+static int one_session(struct ctl_list *list, struct ctl_link *link, uint8_t cmd, uint64_t id,
 		       struct mfd_error *err)
 {
-	struct ctl_request *request = ctl_request_new(link, MZP_NL_CMD_SESSION_GET);
+	struct ctl_request *request = ctl_request_new(link, cmd);
 	int ret;
 
 	ctl_request_u64(request, MZP_A_SESSION_ID, id);
@@ -64,6 +64,20 @@ static int one_session(struct ctl_list *list, struct ctl_link *link, uint64_t id
 	if (ret)
 		mfd_error_prefix(err, "session %ju", (uintmax_t)id);
 	return ret;
+}
+
+int ctl_history_take(struct ctl_list *records, struct ctl_link *link, const uint64_t *session,
+		     struct mfd_error *err)
+{
+	*records = (struct ctl_list) { .set = &ctl_session_set };
+	return session ? one_session(records, link, MZP_NL_CMD_HISTORY_GET, *session, err) :
+			 dump(records, link, MZP_NL_CMD_HISTORY_GET, 0, NULL, err);
+}
+
+static void take_totals(uint8_t cmd, const struct nlattr *attrs, int len, void *totals)
+{
+	(void)cmd;
+	ctl_parse(&ctl_totals_set, attrs, len, totals);
 }
 
 static void take_info(uint8_t cmd, const struct nlattr *attrs, int len, void *info)
@@ -86,13 +100,17 @@ int ctl_snapshot_take(struct ctl_snapshot *snapshot, struct ctl_link *link,
 	ret = ctl_request(ctl_request_new(link, MZP_NL_CMD_INFO_GET), take_info,
 			  &snapshot->info, err);
 	if (!ret)
-		ret = session ? one_session(&snapshot->sessions, link, *session, err) :
+		ret = session ? one_session(&snapshot->sessions, link, MZP_NL_CMD_SESSION_GET,
+					    *session, err) :
 			dump(&snapshot->sessions, link, MZP_NL_CMD_SESSION_GET, 0, NULL, err);
 	if (!ret && (what & CTL_CHANNELS))
 		ret = dump(&snapshot->channels, link, MZP_NL_CMD_CHANNEL_GET,
 			   MZP_A_CHANNEL_SESSION, session, err);
 	if (!ret && (what & CTL_WORKERS_TOO))
 		ret = dump(&snapshot->workers, link, MZP_NL_CMD_WORKER_GET, 0, NULL, err);
+	if (!ret && (what & CTL_TOTALS))
+		ret = ctl_request(ctl_request_new(link, MZP_NL_CMD_TOTALS_GET), take_totals,
+				  &snapshot->totals, err);
 	return ret;
 }
 

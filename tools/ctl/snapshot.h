@@ -9,7 +9,7 @@ struct ctl_link;
 struct mfd_error;
 
 /* What to ask for besides the sessions. */
-enum { CTL_CHANNELS = 1 << 0, CTL_WORKERS_TOO = 1 << 1 };
+enum { CTL_CHANNELS = 1 << 0, CTL_WORKERS_TOO = 1 << 1, CTL_TOTALS = 1 << 2 };
 
 /**
  * struct ctl_list - structures of one set, in the order of their ids
@@ -30,6 +30,7 @@ struct ctl_list {
  * struct ctl_snapshot - all that can be seen at one time
  * @ns: when; CLOCK_MONOTONIC
  * @info: the module
+ * @totals: what all sessions come to; without any attribute unless asked for
  * @sessions: of struct ctl_session
  * @channels: of struct ctl_channel; empty unless asked for
  * @workers: of struct ctl_worker; likewise
@@ -37,6 +38,7 @@ struct ctl_list {
 struct ctl_snapshot {
 	uint64_t ns;
 	struct ctl_info info;
+	struct ctl_totals totals;
 	struct ctl_list sessions, channels, workers;
 };
 
@@ -47,6 +49,13 @@ struct ctl_snapshot {
 int ctl_snapshot_take(struct ctl_snapshot *snapshot, struct ctl_link *link,
 		      const uint64_t *session, unsigned int what, struct mfd_error *err);
 void ctl_snapshot_free(struct ctl_snapshot *snapshot);
+
+/*
+ * The last sessions that are gone, or the one of this id. Returns 0 or a negative errno;
+ * @records->item is to be freed in either case.
+ */
+int ctl_history_take(struct ctl_list *records, struct ctl_link *link, const uint64_t *session,
+		     struct mfd_error *err);
 
 /* The session of this id, or NULL. */
 const struct ctl_session *ctl_snapshot_session(const struct ctl_snapshot *snapshot,

@@ -179,6 +179,33 @@ static void print_workers(const struct ctl_snapshot *snapshot,
 	}
 }
 
+/* What all sessions come to, those that are gone included. */
+static void print_totals(const struct ctl_totals *totals)
+{
+	uint64_t cancelled = totals->cancelled + totals->cancelled_admin;
+	uint64_t failed = totals->failed_closed + totals->failed_reader + totals->failed_job +
+			  totals->failed_compressor + totals->failed_memory +
+			  totals->failed_network;
+	uint64_t pages = totals->normal + totals->zero + totals->absent + totals->lost;
+
+	puts("since the module was loaded:");
+	printf("  started %s; %" PRIu64 " ended, %" PRIu64 " failed, %" PRIu64 " cancelled (%" PRIu64
+	       " by an administrator)\n", ctl_count(totals->started, "session").s, totals->ended,
+	       failed, cancelled, totals->cancelled_admin);
+	if (failed)
+		printf("  failed  device closed %" PRIu64 ", channel closed %" PRIu64 ", network %" PRIu64
+		       ", page %" PRIu64 ",\n          compressor %" PRIu64 ", memory %" PRIu64 "\n",
+		       totals->failed_closed, totals->failed_reader, totals->failed_network,
+		       totals->failed_job, totals->failed_compressor, totals->failed_memory);
+	printf("  pages   %s: %s with data, %s zero, %s never touched", ctl_number(pages).s,
+	       ctl_percent(totals->normal, pages).s, ctl_percent(totals->zero, pages).s,
+	       ctl_percent(totals->absent, pages).s);
+	if (totals->lost)
+		printf(", %s lost", ctl_percent(totals->lost, pages).s);
+	printf("\n  sent    %s in %s\n", ctl_bytes(totals->bytes_read).s,
+	       ctl_duration(totals->time).s);
+}
+
 static void print_none(const struct ctl_snapshot *snapshot)
 {
 	if (!snapshot->info.sessions)
@@ -205,6 +232,10 @@ static void print(const struct ctl_snapshot *snapshot, const struct ctl_snapshot
 		putchar('\n');
 		print_workers(snapshot, before);
 	}
+	if (options->what & CTL_TOTALS) {
+		putchar('\n');
+		print_totals(&snapshot->totals);
+	}
 }
 
 /* --- for programs */
@@ -230,6 +261,9 @@ static void print_json(const struct ctl_snapshot *snapshot, const struct ctl_sna
 		ctl_json_list(object, "channels", &snapshot->channels);
 	if (options->what & CTL_WORKERS_TOO)
 		ctl_json_list(object, "workers", &snapshot->workers);
+	if (options->what & CTL_TOTALS)
+		json_object_object_add(object, "totals", ctl_json(&ctl_totals_set,
+								   &snapshot->totals));
 	ctl_json_print(object);
 }
 
@@ -315,6 +349,7 @@ static int parse(struct options *options, int argc, char **argv, struct mfd_erro
 	static const struct option long_options[] = {
 		{ "channels", no_argument, NULL, 'c' },
 		{ "workers", no_argument, NULL, 'w' },
+		{ "totals", no_argument, NULL, 't' },
 		{ "json", no_argument, NULL, 'j' },
 		{ "prometheus", no_argument, NULL, 'p' },
 		{ "watch", optional_argument, NULL, 'W' },
@@ -329,6 +364,8 @@ static int parse(struct options *options, int argc, char **argv, struct mfd_erro
 			options->what |= CTL_CHANNELS;
 		} else if (option == 'w') {
 			options->what |= CTL_WORKERS_TOO;
+		} else if (option == 't') {
+			options->what |= CTL_TOTALS;
 		} else if (option == 'j') {
 			options->json = true;
 		} else if (option == 'p') {
@@ -374,6 +411,8 @@ const struct ctl_command ctl_stats_command = {
 		"\n"
 		"  --channels          also its channels, one a line\n"
 		"  --workers           also the workers, one for each CPU\n"
+		"  --totals            also what all sessions come to since the module was loaded,\n"
+		"                      those that are gone included (takes CAP_NET_ADMIN)\n"
 		"  --watch[=SECONDS]   again and again, every second or every SECONDS (only behind a\n"
 		"                      =: after a blank it is a session)\n"
 		"  --since-start       what is per second, and what it waits for, is about all the\n"

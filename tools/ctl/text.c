@@ -5,6 +5,7 @@
 #include <pwd.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "text.h"
 #include "lib/error.h"
@@ -85,6 +86,21 @@ struct ctl_text ctl_count(uint64_t n, const char *what)
 	struct ctl_text text;
 
 	snprintf(text.s, sizeof(text.s), "%ju %s%s", (uintmax_t)n, what, n == 1 ? "" : "s");
+	return text;
+}
+
+struct ctl_text ctl_time(uint64_t ns)
+{
+	time_t seconds = ns / SECOND;
+	struct ctl_text text;
+	char day[32], zone[8];
+	struct tm tm;
+
+	localtime_r(&seconds, &tm);
+	strftime(day, sizeof(day), "%Y-%m-%dT%H:%M:%S", &tm);
+	strftime(zone, sizeof(zone), "%z", &tm);
+	snprintf(text.s, sizeof(text.s), "%s.%03u%.3s:%.2s", day,
+		 (unsigned int)(ns % SECOND / 1000000), zone, zone + 3);
 	return text;
 }
 

@@ -25,6 +25,8 @@ struct ctl_text ctl_percent(double part, double whole);
 struct ctl_text ctl_duration(uint64_t ns);
 /* "1 round", "2 rounds" */
 struct ctl_text ctl_count(uint64_t n, const char *what);
+/* Nanoseconds since 1970 as ISO 8601 has them, here: "2026-11-28T09:41:12.345+00:00" */
+struct ctl_text ctl_time(uint64_t ns);
 /* The user's name, or the number. */
 struct ctl_text ctl_user(uint32_t uid);
 

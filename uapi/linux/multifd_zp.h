@@ -682,6 +682,8 @@ enum mzp_state {
  * @MZP_REASON_JOB: END was called, and then a page could not be sent
  * @MZP_REASON_COMPRESSOR: a compressor has failed
  * @MZP_REASON_MEMORY: memory has broken after it had been taken
+ * @MZP_REASON_NETWORK: its owner called MZP_IOC_CANCEL, after MZP_IOC_PUMP had found
+ *	a socket broken, or had waited for it for too long
  */
 enum mzp_reason {
 	MZP_REASON_NONE = 0,
@@ -692,6 +694,7 @@ enum mzp_reason {
 	MZP_REASON_JOB,
 	MZP_REASON_COMPRESSOR,
 	MZP_REASON_MEMORY,
+	MZP_REASON_NETWORK,
 };
 
 /**
