@@ -35,9 +35,9 @@ int mfd_job_send(struct mfd_block *block, struct mzp_send *send, struct mfd_erro
 	return 0;
 }
 
-int mfd_job_sync(struct mfd_session *session, struct mfd_error *err)
+int mfd_job_sync(struct mfd_session *session, bool round, struct mfd_error *err)
 {
-	(void)session, (void)err;
+	(void)session, (void)round, (void)err;
 	return 0;
 }
 
