@@ -26,7 +26,7 @@ void mzp_limit_init(struct mzp_limit *limit)
 /**
  * mzp_limit_set - set the limit, from now on
  * @limit: the limit
- * @whose: its @own or @given
+ * @whose: its @own, @given, @preset or @cap
  * @rate: bytes per second; 0: no limit
  *
  * The caller has the session's channels looked at afterwards.
@@ -37,7 +37,8 @@ void mzp_limit_set(struct mzp_limit *limit, u64 *whose, u64 rate)
 {
 	spin_lock(&limit->lock);
 	*whose = rate;
-	WRITE_ONCE(limit->rate, min_not_zero(limit->own, limit->given));
+	WRITE_ONCE(limit->rate, min_not_zero(limit->own ?: limit->preset,
+					     limit->given ?: limit->cap));
 	limit->next = ktime_get_ns();
 	spin_unlock(&limit->lock);
 }

@@ -14,6 +14,8 @@
  * @rate: bytes per second; 0: no limit. Written under @lock, read anywhere.
  * @own: what its owner wants, likewise; under @lock
  * @given: what an administrator has set; under @lock. The lower one is @rate.
+ * @preset: the host's, in place of @own if that is 0; under @lock
+ * @cap: the host's, in place of @given if that is 0; under @lock
  * @lock: protects the others
  * @next: when the next packet may be made, in ns of the monotonic clock
  */
@@ -21,6 +23,8 @@ struct mzp_limit {
 	u64 rate;
 	u64 own;
 	u64 given;
+	u64 preset;
+	u64 cap;
 	spinlock_t lock; /* see above */
 	u64 next;
 };

@@ -17,6 +17,7 @@
 #include "block.h"
 #include "cmd.h"
 #include "file.h"
+#include "host.h"
 #include "inject.h"
 #include "job.h"
 #include "netlink.h"
@@ -187,6 +188,7 @@ static int __init mzp_init(void)
 {
 	int err;
 
+	mzp_host_init();
 	err = mzp_sessions_init();
 	if (err)
 		return err;

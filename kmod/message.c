@@ -23,6 +23,7 @@
 
 #include "channel.h"
 #include "history.h"
+#include "host.h"
 #include "message.h"
 #include "round.h"
 #include "runqueue.h"
@@ -437,6 +438,33 @@ bool mzp_message_totals(struct sk_buff *skb, const struct mzp_totals *totals)
 		fits = !nla_put_u64_64bit(skb, MZP_A_TOTALS_NORMAL + i, totals->total[i],
 					  MZP_A_TOTALS_PAD);
 	return fits;
+}
+
+/**
+ * mzp_message_host - put what is set for the whole host
+ * @skb: the message
+ * @host: what is set
+ *
+ * Context: any.
+ * Return: false if there is no room.
+ */
+bool mzp_message_host(struct sk_buff *skb, const struct mzp_host *host)
+{
+	const struct mzp_nl_u32 u32s[] = {
+		{ MZP_A_HOST_DRAINING, host->setting[MZP_HOST_DRAINING] },
+		{ MZP_A_HOST_MAX_SESSIONS,
+		  min_t(u64, host->setting[MZP_HOST_MAX_SESSIONS], U32_MAX) },
+		{ MZP_A_HOST_SESSIONS, host->sessions },
+	};
+	const struct mzp_nl_u64 u64s[] = {
+		{ MZP_A_HOST_DEFAULT_RATE, host->setting[MZP_HOST_DEFAULT_RATE] },
+		{ MZP_A_HOST_MAX_RATE, host->setting[MZP_HOST_MAX_RATE] },
+		{ MZP_A_HOST_TOTAL_RATE, host->setting[MZP_HOST_TOTAL_RATE] },
+		{ MZP_A_HOST_REFUSED, host->refused },
+	};
+
+	return mzp_nl_put_u32s(skb, u32s, ARRAY_SIZE(u32s)) &&
+	       mzp_nl_put_u64s(skb, u64s, ARRAY_SIZE(u64s), MZP_A_HOST_PAD);
 }
 
 /**

@@ -5,6 +5,7 @@
 #include <linux/types.h>
 
 struct mzp_channel;
+struct mzp_host;
 struct mzp_info;
 struct mzp_record;
 struct mzp_round;
@@ -33,6 +34,7 @@ bool mzp_message_round(struct sk_buff *skb, const struct mzp_round *round);
 bool mzp_message_channel(struct sk_buff *skb, const struct mzp_channel *channel);
 bool mzp_message_worker(struct sk_buff *skb, unsigned int cpu);
 bool mzp_message_totals(struct sk_buff *skb, const struct mzp_totals *totals);
+bool mzp_message_host(struct sk_buff *skb, const struct mzp_host *host);
 bool mzp_message_record(struct sk_buff *skb, const struct mzp_record *record);
 
 #endif /* MZP_MESSAGE_H */

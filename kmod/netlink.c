@@ -27,6 +27,7 @@
 #include "channel.h"
 #include "compat.h"
 #include "history.h"
+#include "host.h"
 #include "message.h"
 #include "netlink.h"
 #include "netlink_gen.h"
@@ -479,6 +480,44 @@ int multifd_zp_nl_history_get_dumpit(struct sk_buff *skb, struct netlink_callbac
 	return skb->len;
 }
 
+int multifd_zp_nl_host_get_doit(struct sk_buff *request, struct genl_info *info)
+{
+	int err = mzp_nl_admin_only(request, info->extack);
+	struct mzp_host host;
+	struct sk_buff *skb;
+	void *header;
+
+	if (err)
+		return err;
+	mzp_host_get(&host);
+	skb = mzp_nl_reply_new(info, &header);
+	if (!skb)
+		return -ENOMEM;
+	return mzp_nl_reply_send(skb, header, info, mzp_message_host(skb, &host));
+}
+
+int multifd_zp_nl_host_set_doit(struct sk_buff *request, struct genl_info *info)
+{
+	int err = mzp_nl_admin_only(request, info->extack);
+	u64 setting[MZP_HOST_SETTINGS] = { };
+	unsigned int i, which = 0;
+
+	if (err)
+		return err;
+	BUILD_BUG_ON(MZP_A_HOST_DRAINING + MZP_HOST_TOTAL_RATE != MZP_A_HOST_TOTAL_RATE);
+	for (i = 0; i < MZP_HOST_SETTINGS; i++) {
+		const struct nlattr *attr = info->attrs[MZP_A_HOST_DRAINING + i];
+
+		if (!attr)
+			continue;
+		/* The first ones are short; the policy has checked it. */
+		setting[i] = i < MZP_HOST_DEFAULT_RATE ? nla_get_u32(attr) : nla_get_u64(attr);
+		which |= BIT(i);
+	}
+	mzp_host_set(setting, which);
+	return 0;
+}
+
 int multifd_zp_nl_session_cancel_doit(struct sk_buff *request, struct genl_info *info)
 {
 	struct mzp_session *session = mzp_nl_named_admin(request, info);
@@ -499,6 +538,10 @@ static int mzp_nl_limit_cpus(struct mzp_session *session, struct genl_info *info
 	if (!zalloc_cpumask_var(&cpus, GFP_KERNEL))
 		return -ENOMEM;
 	err = cpulist_parse(list, cpus);
+	if (err == -ERANGE) {
+		NL_SET_ERR_MSG_MOD(info->extack, "there can be no such CPU");
+		goto free;
+	}
 	if (err) {
 		NL_SET_ERR_MSG_MOD(info->extack, "not a list of CPUs, such as 0-3,8");
 		goto free;

@@ -53,8 +53,21 @@ const struct nla_policy multifd_zp_history_get_nl_policy[MZP_A_SESSION_ID + 1] =
 	[MZP_A_SESSION_ID] = { .type = NLA_U64, },
 };
 
+/* MZP_NL_CMD_HOST_GET - do */
+const struct nla_policy multifd_zp_host_get_nl_policy[MZP_A_HOST_PAD + 1] = {
+};
+
+/* MZP_NL_CMD_HOST_SET - do */
+const struct nla_policy multifd_zp_host_set_nl_policy[MZP_A_HOST_TOTAL_RATE + 1] = {
+	[MZP_A_HOST_DRAINING] = NLA_POLICY_MAX(NLA_U32, 1),
+	[MZP_A_HOST_MAX_SESSIONS] = { .type = NLA_U32, },
+	[MZP_A_HOST_DEFAULT_RATE] = { .type = NLA_U64, },
+	[MZP_A_HOST_MAX_RATE] = { .type = NLA_U64, },
+	[MZP_A_HOST_TOTAL_RATE] = { .type = NLA_U64, },
+};
+
 /* Ops table for multifd_zp */
-const struct genl_ops multifd_zp_nl_ops[8] = {
+const struct genl_ops multifd_zp_nl_ops[10] = {
 	{
 		.cmd		= MZP_NL_CMD_INFO_GET,
 		.doit		= multifd_zp_nl_info_get_doit,
@@ -109,6 +122,20 @@ const struct genl_ops multifd_zp_nl_ops[8] = {
 		.dumpit		= multifd_zp_nl_history_get_dumpit,
 		.policy		= multifd_zp_history_get_nl_policy,
 		.maxattr	= MZP_A_SESSION_ID,
+		.flags		= GENL_ADMIN_PERM,
+	},
+	{
+		.cmd		= MZP_NL_CMD_HOST_GET,
+		.doit		= multifd_zp_nl_host_get_doit,
+		.policy		= multifd_zp_host_get_nl_policy,
+		.maxattr	= MZP_A_HOST_PAD,
+		.flags		= GENL_ADMIN_PERM,
+	},
+	{
+		.cmd		= MZP_NL_CMD_HOST_SET,
+		.doit		= multifd_zp_nl_host_set_doit,
+		.policy		= multifd_zp_host_set_nl_policy,
+		.maxattr	= MZP_A_HOST_TOTAL_RATE,
 		.flags		= GENL_ADMIN_PERM,
 	},
 };

@@ -28,8 +28,12 @@ extern const struct nla_policy multifd_zp_totals_get_nl_policy[MZP_A_TOTALS_PAD 
 
 extern const struct nla_policy multifd_zp_history_get_nl_policy[MZP_A_SESSION_ID + 1];
 
+extern const struct nla_policy multifd_zp_host_get_nl_policy[MZP_A_HOST_PAD + 1];
+
+extern const struct nla_policy multifd_zp_host_set_nl_policy[MZP_A_HOST_TOTAL_RATE + 1];
+
 /* Ops table for multifd_zp */
-extern const struct genl_ops multifd_zp_nl_ops[8];
+extern const struct genl_ops multifd_zp_nl_ops[10];
 
 int multifd_zp_nl_info_get_doit(struct sk_buff *skb, struct genl_info *info);
 int multifd_zp_nl_session_get_doit(struct sk_buff *skb, struct genl_info *info);
@@ -49,6 +53,8 @@ int multifd_zp_nl_totals_get_doit(struct sk_buff *skb, struct genl_info *info);
 int multifd_zp_nl_history_get_doit(struct sk_buff *skb, struct genl_info *info);
 int multifd_zp_nl_history_get_dumpit(struct sk_buff *skb,
 				     struct netlink_callback *cb);
+int multifd_zp_nl_host_get_doit(struct sk_buff *skb, struct genl_info *info);
+int multifd_zp_nl_host_set_doit(struct sk_buff *skb, struct genl_info *info);
 
 enum {
 	MULTIFD_ZP_NLGRP_EVENTS,

@@ -30,6 +30,7 @@
 #include "classify.h"
 #include "fault.h"
 #include "grab.h"
+#include "host.h"
 #include "inject.h"
 #include "packet.h"
 #include "producer.h"
@@ -95,7 +96,7 @@ static void mzp_producer_publish(struct mzp_channel *channel, u64 bytes)
 	/* Before the reader can count them gone. */
 	mzp_stat_add(&channel->stats.bytes, bytes);
 	mzp_ring_publish(&channel->ring);
-	mzp_limit_charge(&channel->session->limit, bytes);
+	mzp_host_charge(&channel->session->limit, bytes);
 }
 
 /*
@@ -336,7 +337,7 @@ static enum mzp_produced mzp_producer_begin(struct mzp_channel *channel,
 
 	switch (mzp_queue_next(channel, &job)) {
 	case MZP_NEXT_PAGES:
-		until = mzp_limit_wait(&channel->session->limit);
+		until = mzp_host_wait(&channel->session->limit);
 		if (until) {
 			mzp_job_put(job);
 			return mzp_producer_limited(channel, until);

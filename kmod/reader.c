@@ -19,6 +19,7 @@
 
 #include "channel.h"
 #include "claim.h"
+#include "host.h"
 #include "reader.h"
 #include "session.h"
 
@@ -62,7 +63,7 @@ bool mzp_reader_pollable(struct mzp_channel *channel)
 		return true;
 	if (!mzp_claim_open(channel))
 		return false;
-	until = mzp_limit_wait(&channel->session->limit);
+	until = mzp_host_wait(&channel->session->limit);
 	now = ktime_get_ns();
 	if (until <= now)
 		return true;

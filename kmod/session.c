@@ -30,6 +30,7 @@
 #include "cmd.h"
 #include "event.h"
 #include "history.h"
+#include "host.h"
 #include "job.h"
 #include "session.h"
 #include "sessions.h"
@@ -111,6 +112,7 @@ struct mzp_session *mzp_session_new(void)
 	err = mzp_sessions_add(session);
 	if (err)
 		goto put_cred;
+	mzp_host_apply(session);
 	return session;
 
 put_cred:
@@ -170,6 +172,8 @@ void mzp_session_free(struct mzp_session *session)
 
 	cancel_delayed_work_sync(&session->rouse);
 	mzp_history_end(session);
+	if (mzp_session_ready(session))
+		mzp_host_leave();
 	mzp_session_teardown(session);
 	mzp_jobs_free(session);
 	list_for_each_entry_safe(block, next, &session->blocks, node)
@@ -271,6 +275,22 @@ void mzp_session_kick(struct mzp_session *session)
 }
 
 /**
+ * mzp_session_rate_changed - have all channels go by a limit that has changed
+ * @session: the session; set up
+ *
+ * Context: process.
+ */
+void mzp_session_rate_changed(struct mzp_session *session)
+{
+	unsigned int i;
+
+	mzp_session_kick(session);
+	/* Who polls has waited for time to pass, also if a worker was to run the channel. */
+	for (i = 0; i < session->nr_channels; i++)
+		mzp_channel_wake(session->channel[i]);
+}
+
+/**
  * mzp_session_set_rate - set one of a session's limits, from now on
  * @session: the session
  * @whose: the limit's @own or @given
@@ -280,13 +300,8 @@ void mzp_session_kick(struct mzp_session *session)
  */
 void mzp_session_set_rate(struct mzp_session *session, u64 *whose, u64 rate)
 {
-	unsigned int i;
-
 	mzp_limit_set(&session->limit, whose, rate);
-	mzp_session_kick(session);
-	/* Who polls has waited for time to pass, also if a worker was to run the channel. */
-	for (i = 0; i < session->nr_channels; i++)
-		mzp_channel_wake(session->channel[i]);
+	mzp_session_rate_changed(session);
 }
 
 /**

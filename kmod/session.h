@@ -247,6 +247,7 @@ int mzp_session_usable(const struct mzp_session *session);
 bool mzp_session_finish(struct mzp_session *session);
 void mzp_session_finished(struct mzp_session *session);
 void mzp_session_kick(struct mzp_session *session);
+void mzp_session_rate_changed(struct mzp_session *session);
 void mzp_session_set_rate(struct mzp_session *session, u64 *whose, u64 rate);
 void mzp_session_note_error(struct mzp_session *session, int error,
 			    const struct mzp_block *block, u64 page);

@@ -17,6 +17,7 @@
 #include "comp.h"
 #include "event.h"
 #include "history.h"
+#include "host.h"
 #include "runqueue.h"
 #include "session.h"
 #include "sessions.h"
@@ -218,14 +219,23 @@ static int mzp_setup_run(struct mzp_cmd *cmd)
 {
 	struct mzp_session *session = cmd->session;
 	struct mzp_setup *arg = cmd->arg;
-	int err = mzp_setup_all(session, arg);
+	int err = mzp_host_admit();
 
 	if (err)
 		return err;
+	err = mzp_setup_all(session, arg);
+	if (err)
+		goto leave;
 	arg->locked_bytes = (u64)session->locked_pages << PAGE_SHIFT;
 	err = mzp_cmd_reply(cmd);
 	if (err)
-		mzp_session_teardown(session);
+		goto teardown;
+	return 0;
+
+teardown:
+	mzp_session_teardown(session);
+leave:
+	mzp_host_leave();
 	return err;
 }
 

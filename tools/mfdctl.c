@@ -13,8 +13,8 @@
 
 static const struct ctl_command *const commands[] = {
 	&ctl_stats_command, &ctl_top_command, &ctl_monitor_command, &ctl_history_command,
-	&ctl_info_command,
-	&ctl_limit_command, &ctl_cancel_command,
+	&ctl_info_command, &ctl_limit_command, &ctl_cancel_command, &ctl_host_command,
+	&ctl_drain_command,
 };
 
 #define NR_COMMANDS (sizeof(commands) / sizeof(commands[0]))
@@ -81,6 +81,14 @@ int ctl_session_argument(int argc, char **argv, bool *given, uint64_t *id,
 	return ctl_parse_id(argv[optind], id, err) ? CTL_USAGE : 0;
 }
 
+int ctl_no_argument(int argc, char **argv, struct mfd_error *err)
+{
+	if (optind == argc)
+		return 0;
+	mfd_error_set(err, EINVAL, "unexpected argument '%.64s'", argv[optind]);
+	return CTL_USAGE;
+}
+
 int ctl_json_option(int argc, char **argv, bool *json, struct mfd_error *err)
 {
 	static const struct option options[] = {
@@ -95,10 +103,7 @@ int ctl_json_option(int argc, char **argv, bool *json, struct mfd_error *err)
 			return CTL_USAGE;
 		*json = true;
 	}
-	if (optind == argc)
-		return 0;
-	mfd_error_set(err, EINVAL, "unexpected argument '%.64s'", argv[optind]);
-	return CTL_USAGE;
+	return ctl_no_argument(argc, argv, err);
 }
 
 static bool is_help(const char *argument)

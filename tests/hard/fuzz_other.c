@@ -17,7 +17,8 @@ int call_netlink(uint64_t *r)
 	static const uint8_t commands[] = {
 		MZP_NL_CMD_INFO_GET, MZP_NL_CMD_SESSION_GET, MZP_NL_CMD_CHANNEL_GET,
 		MZP_NL_CMD_WORKER_GET, MZP_NL_CMD_SESSION_LIMIT, MZP_NL_CMD_SESSION_CANCEL,
-		MZP_NL_CMD_TOTALS_GET, MZP_NL_CMD_HISTORY_GET,
+		MZP_NL_CMD_TOTALS_GET, MZP_NL_CMD_HISTORY_GET, MZP_NL_CMD_HOST_GET,
+		MZP_NL_CMD_HOST_SET,
 	};
 	uint8_t cmd = chance(r, 95) ? commands[pick(r, ARRAY_SIZE(commands))] : number(r);
 	int dev = any(device, DEVICES, r), fd, err = 0;
@@ -49,7 +50,16 @@ int call_netlink(uint64_t *r)
 		genl_put_u64(&request, MZP_A_CHANNEL_SESSION, id);
 		if (chance(r, 80))
 			genl_put_u32(&request, MZP_A_CHANNEL_ID, number(r));
-	} else if (cmd != MZP_NL_CMD_INFO_GET && cmd != MZP_NL_CMD_TOTALS_GET) {
+	} else if (cmd == MZP_NL_CMD_HOST_SET) {
+		/* nothing that leaves others without a session, or hardly lets them send */
+		if (chance(r, 50))
+			genl_put_u32(&request, MZP_A_HOST_MAX_SESSIONS, chance(r, 50) ? 0 : 1000);
+		for (uint16_t rate = MZP_A_HOST_DEFAULT_RATE; rate <= MZP_A_HOST_TOTAL_RATE; rate++)
+			if (chance(r, 50))
+				genl_put_u64(&request, rate,
+					     chance(r, 50) ? 0 : 16 * MIB + number(r));
+	} else if (cmd != MZP_NL_CMD_INFO_GET && cmd != MZP_NL_CMD_TOTALS_GET &&
+		   cmd != MZP_NL_CMD_HOST_GET) {
 		genl_put_u64(&request, MZP_A_SESSION_ID, id);
 	}
 	if (cmd == MZP_NL_CMD_SESSION_LIMIT) {

@@ -144,6 +144,28 @@ static void nl_history(void **state)
 	ask(MZP_NL_CMD_HISTORY_GET, true, NULL);
 }
 
+static void nl_host(void **state)
+{
+	(void)state;
+	ask(MZP_NL_CMD_HOST_GET, false, NULL);
+}
+
+static void fill_host(struct genl_request *r, struct state *st)
+{
+	(void)st;
+	genl_put_u32(r, MZP_A_HOST_DRAINING, 0);
+	genl_put_u32(r, MZP_A_HOST_MAX_SESSIONS, 0);
+	genl_put_u64(r, MZP_A_HOST_DEFAULT_RATE, 0);
+	genl_put_u64(r, MZP_A_HOST_MAX_RATE, 1ull << 40);
+	genl_put_u64(r, MZP_A_HOST_TOTAL_RATE, 1ull << 40);
+}
+
+static void nl_host_set(void **state)
+{
+	(void)state;
+	ask(MZP_NL_CMD_HOST_SET, false, fill_host);
+}
+
 static void prepare_nl_cancel(struct state *st)
 {
 	prepare_pending(st);
@@ -173,6 +195,8 @@ int main(int argc, char **argv)
 		cmocka_unit_test(nl_limit),
 		cmocka_unit_test(nl_totals),
 		cmocka_unit_test(nl_history),
+		cmocka_unit_test(nl_host),
+		cmocka_unit_test(nl_host_set),
 		cmocka_unit_test(nl_cancel),
 	};
 

@@ -111,6 +111,10 @@ class Session:
         """PUMP to a socket, at most so many bytes: how many there were."""
         return _ioctl(self.channels[channel], 9, "IiIQQII", 0, sock.fileno(), 0, most, 0, 0, 0)[4]
 
+    def set_rate(self, rate):
+        """What its owner wants."""
+        _ioctl(self.fd, 14, "IQ", 0, rate)
+
     def end(self):
         """There is no more to come."""
         _ioctl(self.fd, 12, "I", 0)

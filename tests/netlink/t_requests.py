@@ -100,9 +100,13 @@ def cpus_that_cannot_be():
         before, _ = session_stats(session.id)
         same(before["cpus"], "0", "CPUs that the caller may run on")
         good = u64("SESSION_ID", session.id)
-        for wrong in ("x", "0-", "-1", "0-x", "1-0", "0,,x", "0xf", "0;1", "0-1:2/0", "99999",
-                      "63", "4294967296", "\xff"):
+        for wrong in ("x", "0-", "-1", "0-x", "1-0", "0,,x", "0xf", "0;1", "0-1:2/0",
+                      "4294967296", "\xff"):
             refused(PARSER, "list of CPUs", link.do, "SESSION_LIMIT",
+                    good + text("SESSION_CPUS", wrong))
+        # a list, but of CPUs that there cannot be
+        for wrong in ("99999", "63", "0,63", "0-63"):
+            refused(errno.ERANGE, "no such CPU", link.do, "SESSION_LIMIT",
                     good + text("SESSION_CPUS", wrong))
         # a list, but of CPUs that the session was not set up with
         refused(errno.EINVAL, "none of these CPUs", link.do, "SESSION_LIMIT",
@@ -145,7 +149,7 @@ def the_last_of_each_kind():
         last = str(workers - 1)
         link.do("SESSION_LIMIT", good + text("SESSION_CPUS", last))
         same(session_stats(session.id)[0]["cpus"], last, "CPUs")
-        refused(PARSER, "list of CPUs", link.do, "SESSION_LIMIT",
+        refused(errno.ERANGE, "no such CPU", link.do, "SESSION_LIMIT",
                 good + text("SESSION_CPUS", str(workers)))
         # a list of as many characters as it may have, without the NUL, and one more
         longest = "0," * (CPUS_LEN // 2 - 1) + "00"
@@ -321,7 +325,7 @@ def every_length_of_every_request():
             u64("SESSION_RATE", 0) + u64("CHANNEL_SESSION", session.id) + u32("CHANNEL_ID", 0)
         tried = 0
         for cmd in ("INFO_GET", "SESSION_GET", "CHANNEL_GET", "WORKER_GET", "SESSION_LIMIT",
-                    "TOTALS_GET", "HISTORY_GET"):
+                    "TOTALS_GET", "HISTORY_GET", "HOST_GET"):
             for flags in (ACK, DUMP):
                 for end in range(len(good) + 1):
                     try:

@@ -123,6 +123,28 @@ TEST(the_lower_one)
 	assert_int_equal(limit.rate, 0);
 }
 
+/* The host's limits stand in for those that nobody has set. */
+TEST(the_hosts)
+{
+	struct mzp_limit limit;
+
+	start(&limit, 0);
+	mzp_limit_set(&limit, &limit.preset, 1000);
+	assert_int_equal(limit.rate, 1000);
+	mzp_limit_set(&limit, &limit.own, 5000);
+	assert_int_equal(limit.rate, 5000);
+	mzp_limit_set(&limit, &limit.cap, 3000);
+	assert_int_equal(limit.rate, 3000);
+	mzp_limit_set(&limit, &limit.given, 4000);
+	assert_int_equal(limit.rate, 4000);
+	mzp_limit_set(&limit, &limit.own, 0);
+	assert_int_equal(limit.rate, 1000);
+	mzp_limit_set(&limit, &limit.preset, 0);
+	assert_int_equal(limit.rate, 4000);
+	mzp_limit_set(&limit, &limit.given, 0);
+	assert_int_equal(limit.rate, 3000);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -132,6 +154,7 @@ int main(void)
 		cmocka_unit_test(debt),
 		cmocka_unit_test(changed),
 		cmocka_unit_test(the_lower_one),
+		cmocka_unit_test(the_hosts),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

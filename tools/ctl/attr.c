@@ -234,9 +234,29 @@ static const struct ctl_field totals_fields[] = {
 };
 SET(totals);
 
+#define HOST(type, attr, member, name, metric, help) \
+	FIELD(ctl_host, MZP_A_HOST_##attr, type, member, name, NULL, metric, help)
+
+static const struct ctl_field host_fields[] = {
+	HOST(U32, DRAINING, draining, "draining", "draining", "1 if no session may be set up."),
+	HOST(U32, MAX_SESSIONS, max_sessions, "max-sessions", "max_sessions",
+	     "Sessions that may be set up at most, 0 for no limit."),
+	HOST(U64, DEFAULT_RATE, default_rate, "default-rate", "default_rate_bytes",
+	     "Bytes per second of a session whose VMM sets no rate, 0 for no limit."),
+	HOST(U64, MAX_RATE, max_rate, "max-rate", "max_rate_bytes",
+	     "Bytes per second of a session at most, 0 for no limit."),
+	HOST(U64, TOTAL_RATE, total_rate, "total-rate", "total_rate_bytes",
+	     "Bytes per second of all sessions together, 0 for no limit."),
+	HOST(U32, SESSIONS, sessions, "sessions", "active_sessions", "Sessions that are set up."),
+	HOST(U64, REFUSED, refused, "refused", "refused_sessions_total",
+	     "Sessions that the host's limits, or draining, were in the way of."),
+};
+SET(host);
+
 /* An attribute's number is a bit in the bitmap of those that are there. */
 _Static_assert(MZP_A_INFO_MAX < 64 && MZP_A_SESSION_MAX < 64 && MZP_A_CHANNEL_MAX < 64 &&
-	       MZP_A_WORKER_MAX < 64 && MZP_A_ROUND_MAX < 64 && MZP_A_TOTALS_MAX < 64, "bitmaps are too small");
+	       MZP_A_WORKER_MAX < 64 && MZP_A_ROUND_MAX < 64 && MZP_A_TOTALS_MAX < 64 &&
+	       MZP_A_HOST_MAX < 64, "bitmaps are too small");
 
 static const struct ctl_field *find(const struct ctl_set *set, int attr)
 {

@@ -63,7 +63,8 @@ struct ctl_set {
 };
 
 extern const struct ctl_set ctl_info_set, ctl_session_set, ctl_channel_set,
-			    ctl_worker_set, ctl_round_set, ctl_totals_set;
+			    ctl_worker_set, ctl_round_set, ctl_totals_set,
+			    ctl_host_set;
 
 struct ctl_info {
 	uint64_t has;
@@ -123,6 +124,12 @@ struct ctl_totals {
 	uint64_t started, ended, cancelled, cancelled_admin, failed_closed, failed_reader,
 		 failed_job, failed_compressor, failed_memory, failed_network, normal, zero, absent,
 		 lost, bytes_in, bytes_out, bytes_read, bytes_encrypted, time;
+};
+
+struct ctl_host {
+	uint64_t has;
+	uint64_t default_rate, max_rate, total_rate, refused;
+	uint32_t draining, max_sessions, sessions;
 };
 
 /* Whether attribute @attr of the set that a structure belongs to was there. */

@@ -31,7 +31,8 @@ struct ctl_command {
 };
 
 extern const struct ctl_command ctl_info_command, ctl_stats_command, ctl_top_command,
-				ctl_monitor_command, ctl_history_command, ctl_cancel_command, ctl_limit_command;
+				ctl_monitor_command, ctl_history_command, ctl_cancel_command,
+				ctl_limit_command, ctl_host_command, ctl_drain_command;
 
 /*
  * The arguments behind the options: at most one, a session's id; *@given tells
@@ -39,6 +40,9 @@ extern const struct ctl_command ctl_info_command, ctl_stats_command, ctl_top_com
  */
 int ctl_session_argument(int argc, char **argv, bool *given, uint64_t *id,
 			 struct mfd_error *err);
+
+/* Nothing may stand behind the options. Returns 0 or CTL_USAGE. */
+int ctl_no_argument(int argc, char **argv, struct mfd_error *err);
 
 /* For commands that take --json and nothing else. Returns 0 or CTL_USAGE. */
 int ctl_json_option(int argc, char **argv, bool *json, struct mfd_error *err);

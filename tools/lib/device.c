@@ -21,6 +21,10 @@ struct meaning {
 
 static const struct meaning meanings[] = {
 	{ MZP_IOC_SETUP, EBUSY, "the session has been set up before" },
+	{ MZP_IOC_SETUP, ESHUTDOWN,
+	  "an administrator lets no migration begin on this host now (mfdctl drain)" },
+	{ MZP_IOC_SETUP, EUSERS,
+	  "as many migrations are under way as an administrator allows (mfdctl host)" },
 	{ MZP_IOC_SETUP, EINVAL, "a parameter is out of range, or no CPU of the mask exists" },
 	{ MZP_IOC_BLOCK_ADD, EEXIST, "there is a block of that name already" },
 	{ MZP_IOC_BLOCK_ADD, ENOSPC, "too many blocks" },

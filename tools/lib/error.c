@@ -36,6 +36,7 @@ static enum mfd_error_kind kind_of(int code)
 	case ENFILE:
 	case ENOSPC:
 	case EAGAIN:
+	case EUSERS:
 		return MFD_ERROR_RESOURCE;
 	case EFAULT:
 	case EHWPOISON:

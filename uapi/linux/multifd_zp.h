@@ -272,7 +272,8 @@ enum mzp_setup_flags {
  *
  * Errors: EBUSY: already set up. ENOMEM: also when RLIMIT_MEMLOCK does not
  * suffice. EINVAL: also when no CPU of @cpus is left. EOPNOTSUPP: this kernel does
- * not have the method.
+ * not have the method. ESHUTDOWN: an administrator has drained the host, so that no
+ * session begins. EUSERS: as many are set up as an administrator allows.
  */
 struct mzp_setup {
 	__u32 size;
