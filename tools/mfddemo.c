@@ -504,7 +504,7 @@ static void help(void)
 	       "                       a serial device; it can go to another " PROGRAM ". toy: threads\n"
 	       "                       that write, for a QEMU. Default: kvm if there is KVM and no\n"
 	       "                       option that only a toy or a QEMU has, else toy\n"
-	       "  --size N[K|M|G]      how much memory (default: as much as --image, or 256M)\n"
+	       "  --size SIZE          how much memory (default: as much as --image, or 256M)\n"
 	       "  --idstr NAME         what the destination calls it (default ram0)\n"
 	       "  --memory anon|memfd  what it is made of (default anon)\n"
 	       "  --write-rate N       how many pages a second each vCPU writes (default 1000)\n"
@@ -519,12 +519,15 @@ static void help(void)
 	       "The migration:\n"
 	       "  --warm-up SECONDS    let the guest run for so long before it begins (default 0)\n"
 	       "  --downtime MS        how long the guest may stop (default 300)\n"
-	       "  --bandwidth N[K|M|G] how many bytes a second it may take (default: no limit)\n"
+	       "  --bandwidth RATE     how many bytes a second it may take (default: no limit)\n"
 	       "  --min-rounds N       rounds before it may stop (default 1)\n"
 	       "  --max-rounds N       stop it after so many in any case (default 30)\n"
 	       "  --json               --to: the summary as a JSON object, also of a failure, and\n"
 	       "                       nothing else\n"
 	       "  --quiet, -h, --help, -V, --version\n"
+	       "\n"
+	       "SIZE is like 64M, 1.5G or 64MiB, powers of 1024; RATE like 100M or 250kB/s, powers\n"
+	       "of 1000, or 100Mi, of 1024.\n"
 	       "\n"
 	       "Taking a guest in:\n"
 	       "  --listen tcp:HOST:PORT|unix:PATH  where it will come from, with the source's\n"
@@ -558,6 +561,20 @@ static int parse_size(const char *option, const char *text, uint64_t *size,
 		return 0;
 	snprintf(err->text, sizeof(err->text),
 		 "--%s: a multiple of 4K like 64M or 2G is wanted, not '%.64s'", option, text);
+	return -EINVAL;
+}
+
+static int parse_bandwidth(const char *text, uint64_t *bandwidth, struct mfd_error *err)
+{
+	double rate = rate_parse(text);
+
+	/* 2^63 as a double; the kernel may want less, and says so */
+	if (rate >= 1 && rate < 9223372036854775808.0) {
+		*bandwidth = rate;
+		return 0;
+	}
+	snprintf(err->text, sizeof(err->text),
+		 "--bandwidth: bytes per second like 100M or 1.5Gi are wanted, not '%.64s'", text);
 	return -EINVAL;
 }
 
@@ -628,7 +645,7 @@ static int take_guest_option(struct options *options, int option, const char *ar
 	case OPT_WARM_UP:
 		return parse_number("warm-up", arg, 0, 1000000, &options->warm_up, err);
 	case OPT_BANDWIDTH:
-		return parse_size("bandwidth", arg, &options->bandwidth, err);
+		return parse_bandwidth(arg, &options->bandwidth, err);
 	case OPT_STATE:
 		options->state = arg;
 		return 0;

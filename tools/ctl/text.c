@@ -9,6 +9,7 @@
 
 #include "text.h"
 #include "lib/error.h"
+#include "size.h"
 
 #define SECOND 1000000000ull
 
@@ -104,7 +105,7 @@ struct ctl_text ctl_time(uint64_t ns)
 	return text;
 }
 
-struct ctl_text ctl_user(uint32_t uid)
+static struct ctl_text look_up(uint32_t uid)
 {
 	const struct passwd *user = getpwuid(uid);
 	struct ctl_text text;
@@ -116,27 +117,22 @@ struct ctl_text ctl_user(uint32_t uid)
 	return text;
 }
 
-/* The factor that a suffix stands for, or 0. */
-static double factor(const char *suffix)
+/* To look one up may mean to ask over a network, and a table asks for each row again. */
+struct ctl_text ctl_user(uint32_t uid)
 {
-	static const char prefixes[] = "kMGT";
-	const char *prefix = *suffix ? strchr(prefixes, *suffix) : NULL;
-	double base = 1000;
-	int power = 0;
+	static struct {
+		bool known;
+		uint32_t uid;
+		struct ctl_text name;
+	} cache[64];
+	unsigned int at = uid % 64;
 
-	if (!prefix && *suffix == 'K')
-		prefix = prefixes;
-	if (prefix) {
-		power = prefix - prefixes + 1;
-		suffix++;
-		if (*suffix == 'i') {
-			base = 1024;
-			suffix++;
-		}
+	if (!cache[at].known || cache[at].uid != uid) {
+		cache[at].name = look_up(uid);
+		cache[at].uid = uid;
+		cache[at].known = true;
 	}
-	if (*suffix == 'B')
-		suffix++;
-	return !*suffix || !strcmp(suffix, "/s") ? pow(base, power) : 0;
+	return cache[at].name;
 }
 
 /* Digits, perhaps with a fraction: no sign, exponent, infinity or hexadecimals. */
@@ -153,17 +149,15 @@ static bool decimal(const char *text, double *value, char **end)
 
 int ctl_parse_rate(const char *text, uint64_t *rate, struct mfd_error *err)
 {
-	double value;
-	char *suffix;
+	double value = rate_parse(text);
 
 	*rate = 0;
 	if (!strcmp(text, "none"))
 		return 0;
-	if (!decimal(text, &value, &suffix) || !factor(suffix))
+	if (value < 0)
 		return mfd_error_set(err, EINVAL,
 				     "'%.64s' is no rate: bytes per second such as 100M or 1.5Gi are wanted, or none",
 				     text);
-	value *= factor(suffix);
 	/* 2^64 as a double; the kernel may want less, and says so */
 	if (value < 1 || value >= 18446744073709551616.0)
 		return mfd_error_set(err, EINVAL, "a rate of '%.64s' is too %s%s", text,

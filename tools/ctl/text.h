@@ -31,9 +31,8 @@ struct ctl_text ctl_time(uint64_t ns);
 struct ctl_text ctl_user(uint32_t uid);
 
 /*
- * Bytes per second: a number, perhaps with a fraction, then k, M, G or T for
- * powers of 1000 or Ki, Mi, Gi or Ti for those of 1024, B and /s as one likes;
- * or "none", which is 0. Not less than one byte otherwise. Returns 0 or -EINVAL.
+ * Bytes per second, as rate_parse() takes them, or "none", which is 0. Not less than one byte
+ * otherwise. Returns 0 or -EINVAL.
  */
 int ctl_parse_rate(const char *text, uint64_t *rate, struct mfd_error *err);
 
