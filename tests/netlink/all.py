@@ -11,8 +11,9 @@ import sys
 
 import kit
 
-# In the order of running.
-for name in ("stats", "history", "requests", "users", "limit", "host", "events", "qemu", "mfdctl", "stress"):
+# In the order of running: the last two unload the module.
+for name in ("stats", "history", "requests", "users", "limit", "host", "events", "qemu", "top",
+             "mfdctl", "stress"):
     importlib.import_module(f"t_{name}")
 
 os.environ["PATH"] += ":/usr/sbin:/sbin"

@@ -1,22 +1,15 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """mfdctl as people and programs use it."""
 
-import errno
-import fcntl
 import json
 import os
 import platform
-import pty
 import re
-import select
-import signal
-import struct
 import subprocess
-import termios
 
 from prometheus_client.parser import text_string_to_metric_families
 
-from kit import BUILD, COMM, MFDCTL, TOP, Monitor, mfdctl, must, same, session_stats, stats, test, until
+from kit import BUILD, COMM, MFDCTL, TOP, Monitor, mfdctl, must, same, session_stats, stats, test
 from sender import ZSTD, Memory, Session
 from t_stats import quiet
 
@@ -145,78 +138,6 @@ def top_has_a_line_for_each():
         # the one that has done something
         first = mfdctl("top", "--once", "--sort", "pages").split("\n")[2]
         same(int(first.split()[0]), session.id, "the first by pages")
-
-
-class Screen:
-    """mfdctl top on a terminal."""
-
-    def __init__(self, rows, columns):
-        self.pid, self.fd = pty.fork()
-        if not self.pid:
-            os.environ["TERM"] = "xterm"
-            os.execv(MFDCTL, ["mfdctl", "top", "-d", "0.2"])
-        self.resize(rows, columns)
-        self.text = b""
-
-    def resize(self, rows, columns):
-        fcntl.ioctl(self.fd, termios.TIOCSWINSZ, struct.pack("=HHHH", rows, columns, 0, 0))
-
-    def read(self):
-        ready, _, _ = select.select([self.fd], [], [], 30)
-        must(ready, "nothing is drawn")
-        try:
-            self.text += os.read(self.fd, 1 << 16)
-        except OSError as error:
-            same(error.errno, errno.EIO, "the terminal")
-            return False
-        return True
-
-    def picture(self, *marks):
-        """Wait for a whole picture with these marks; its lines."""
-        while True:
-            for text in reversed(self.text.split(b"\x1b[H")[1:]):
-                if text.endswith(b"\x1b[J") and all(mark.encode() in text for mark in marks):
-                    return text[:-3].decode().replace("\x1b[K", "").split("\r\n")
-            must(self.read(), "mfdctl top has ended")
-
-    def press(self, key):
-        self.text = b""
-        os.write(self.fd, key)
-
-    def end(self):
-        while self.read():
-            pass
-        os.close(self.fd)
-        return os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
-
-
-@test
-def top_fits_its_terminal_and_obeys_keys():
-    with Session(), Session(), Session() as last:
-        screen = Screen(30, 150)
-        lines = screen.picture("[b: bytes]", "BOTTLENECK")
-        same([line.split()[0] for line in lines[2:5]], [str(last.id - 2), str(last.id - 1),
-                                                        str(last.id)], "sessions")
-        must(screen.text.startswith(b"\x1b[?1049h"), "another screen is used")
-        for key, mark in ((b"s", "[s: session]"), (b"p", "[p: pages]"), (b"c", "[c: cpus]"),
-                          (b"b", "[b: bytes]"), (b"x", "[b: bytes]")):
-            screen.press(key)
-            screen.picture(mark)
-        # smaller: what does not fit is left out
-        screen.text = b""
-        screen.resize(4, 40)
-        until(lambda: screen.read() and max(map(len, screen.picture())) == 40, "a narrow picture")
-        lines = screen.picture()
-        same(len(lines), 4, "lines")
-        screen.press(b"q")
-        same(screen.end(), 0, "status")
-        must(screen.text.endswith(b"\x1b[?1049l"), "the old screen comes back")
-        for number in (signal.SIGTERM, signal.SIGINT):
-            screen = Screen(30, 150)
-            screen.picture("BOTTLENECK")
-            os.kill(screen.pid, number)
-            same(screen.end(), 0, "status")
-            must(screen.text.endswith(b"\x1b[?1049l"), "the old screen comes back")
 
 
 @test

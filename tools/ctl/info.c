@@ -69,8 +69,8 @@ static void print(const struct module *module)
 	print_names("zero pages", ctl_detection_names, info->detections);
 	printf("  %-12s %u bytes, %u of them in a packet at most\n", "pages", info->page_size,
 	       info->max_packet_pages);
-	printf("  %-12s %u of a user at most; each: %u channels, rings of %u packets, %u blocks,\n"
-	       "               %u jobs whose result nobody has fetched\n", "sessions",
+	printf("  %-12s %u of a user at most; each: %u channels, rings of %u packets,\n"
+	       "               %u blocks, %u jobs whose result nobody has fetched\n", "sessions",
 	       info->max_sessions, info->max_channels, info->max_ring_packets, info->max_blocks,
 	       info->max_jobs);
 	printf("  %-12s %s, %s that take work\n", "now", ctl_count(info->sessions, "session").s,

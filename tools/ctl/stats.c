@@ -12,6 +12,7 @@
 #include "bottleneck.h"
 #include "export.h"
 #include "netlink.h"
+#include "table.h"
 #include "text.h"
 #include "lib/error.h"
 
@@ -118,21 +119,13 @@ static void print_channels(const struct ctl_snapshot *snapshot, uint64_t session
 {
 	const struct ctl_channel *channel;
 
-	printf("  %7s %5s %8s %10s %10s %6s %9s %7s %8s %8s %8s %9s\n", "channel", "CPU",
-	       "packets", "pages", "bytes", "zero", "ring", "full", "empty", "waits", "busy",
-	       "");
+	ctl_channel_columns(stdout, CTL_ANY_WIDTH);
+	putchar('\n');
 	ctl_for_each(channel, &snapshot->channels) {
-		const struct ctl_counters *count = &channel->count;
-		uint64_t pages = count->normal + count->zero + count->absent;
-
 		if (channel->session != session)
 			continue;
-		printf("  %7u %5u %8s %10s %10s %6s %5u/%-3u %7" PRIu64 " %8" PRIu64 " %8" PRIu64
-		       " %8s %9s\n", channel->id, channel->cpu, ctl_number(count->packets).s,
-		       ctl_number(pages).s, ctl_bytes(count->bytes_read).s,
-		       ctl_percent(count->zero + count->absent, pages).s, count->ring_packets,
-		       count->ring_size, count->ring_full, count->ring_empty, count->waits,
-		       ctl_duration(count->busy + count->reader_time).s, channel->open ? "" : "unopened");
+		ctl_channel_row(stdout, channel, CTL_ANY_WIDTH);
+		putchar('\n');
 	}
 }
 
