@@ -11,6 +11,7 @@
 
 #include "destination.h"
 #include "leave.h"
+#include "notify.h"
 #include "program.h"
 #include "received.h"
 #include "signals.h"
@@ -92,12 +93,14 @@ static void help(void)
 	      "Receive the RAM of a migrating guest into files. The source is a QEMU with the\n"
 	      "multifd capability on, or mfdsend. No kernel module is needed.\n"
 	      "\n"
-	      "  --listen tcp:HOST:PORT|unix:PATH|vsock:CID:PORT\n"
-	      "                       what the source migrates to\n"
+	      "  --listen tcp:HOST:PORT|unix:PATH|vsock:CID:PORT|fd:N\n"
+	      "                       what the source migrates to; fd: a descriptor that listens\n"
+	      "                       already: systemd passes a socket unit's as fd:3\n"
 	      "  --block IDSTR=FILE:SIZE\n"
 	      "                       a RAM block: IDSTR is the source's name for it, FILE takes\n"
 	      "                       its memory, SIZE is exactly its length: bytes, or with K, M,\n"
-	      "                       G or T. One --block for each of the source's blocks.\n"
+	      "                       G or T (64M, 1.5G, 64MiB), which are powers of 1024. One\n"
+	      "                       --block for each of the source's blocks.\n"
 	      "                       FILE is made; what never held data stays a hole in it.\n"
 	      "  --overwrite          FILEs may hold something already; it is lost\n"
 	      "\n"
@@ -455,8 +458,10 @@ static void show_progress(const struct mfd_recv_progress *now, void *opaque)
 
 	if (now->state != MFD_RECV_RECEIVING)
 		return;
-	if (!run->report.begun)
+	if (!run->report.begun) {
 		report_begin(&run->report);
+		notify("STATUS=receiving");
+	}
 	report_progress(&progress, &run->report);
 }
 
@@ -488,6 +493,7 @@ static int listen_and_run(struct mfd_recv *recv, const struct options *options,
 		return ret;
 	if (!options->quiet)
 		fprintf(stderr, PROGRAM ": listening at %s\n", mfd_recv_address(recv));
+	notify("READY=1\nSTATUS=waiting for the source");
 	report_wait(&run->report, "waiting for the source");
 	for (struct image *image = options->images; image; image = image->next)
 		run->report.total += image->length / PAGE;
@@ -589,6 +595,7 @@ static int receive_and_tell(const struct options *options, struct run *run,
 {
 	int ret = listen_and_run(run->recv, options, run, err);
 
+	notify(ret ? "STOPPING=1\nSTATUS=failed" : "STOPPING=1\nSTATUS=all is there");
 	if (ret) {
 		leave_with(&run->report, 1, "cancelled");
 		explain(options, err);

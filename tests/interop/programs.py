@@ -382,6 +382,50 @@ def all_signals(who, points, register):
 all_signals("mfdrecv", RECEIVER_POINTS, here)
 
 
+# --- as a service
+
+def notified(sock):
+    """What it has told so far."""
+    told = []
+    with contextlib.suppress(BlockingIOError):
+        while word := sock.recv(1000, socket.MSG_DONTWAIT):
+            told += word.decode().split("\n")
+    return told
+
+
+@here("mfdrecv, started when the source connects, as by systemd")
+def activated():
+    fresh_folder()
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+        manager.bind(f"{FOLDER}/notify")
+        with Program("env", f"NOTIFY_SOCKET={FOLDER}/notify", "systemd-socket-activate", "-E",
+                     "NOTIFY_SOCKET", "-l", SOCKET, RECEIVER[0], "--listen", "fd:3",
+                     *RECEIVER[3:]) as receiver, source("10.0", 2, "none") as sender:
+            receiver.until(listening, "systemd listens")
+            gone(MEMORY)
+            sender.migrate(f"unix:{SOCKET}")
+            sender.wait()
+            receiver.must_end(0)
+        told = notified(manager)
+    must_equal(MEMORY, image("ram0", PAGES))
+    # it is systemd's
+    if not listening():
+        raise Failed("it has removed a socket that is not its own")
+    if told[:1] != ["READY=1"] or told[-2:] != ["STOPPING=1", "STATUS=all is there"]:
+        raise Failed(f"it has told {told}")
+
+
+@here("mfdrecv, descriptors at which nobody listens")
+def not_activated():
+    fresh_folder()
+    for address, words in (("fd:0", "nobody listens"), ("fd:77", "nobody listens"),
+                           ("fd:", "fd:N is wanted"), ("fd:3x", "fd:N is wanted")):
+        with Program(f"{BUILD}/mfdrecv", "--listen", address, "--block",
+                     f"ram0={MEMORY}:1M") as receiver:
+            receiver.must_end(1, words)
+        gone(MEMORY)
+
+
 # --- mfdsend and mfddemo
 
 def command(program, address, *options):

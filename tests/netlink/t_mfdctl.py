@@ -144,8 +144,9 @@ def top_has_a_line_for_each():
 def sessions_are_completed():
     """What bash would offer."""
     def offers(*words):
-        script = (f'. {TOP}/tools/completion/mfdctl; PATH={BUILD}:$PATH; '
-                  'COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); _mfdctl; echo "${COMPREPLY[@]}"')
+        script = (f'. {TOP}/tools/completion/bash; PATH={BUILD}:$PATH; '
+                  'COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); '
+                  '_multifd_zp mfdctl "${@: -1}" "${@: -2:1}"; echo "${COMPREPLY[@]}"')
         return subprocess.run(["bash", "-c", script, "bash", "mfdctl", *words], check=True,
                               capture_output=True, text=True).stdout.split()
 
@@ -154,9 +155,9 @@ def sessions_are_completed():
         same(offers("st"), ["stats"], "commands")
         for command in ("stats", "limit", "cancel"):
             must(set(ids) <= set(offers(command, "")), command, offers(command, ""))
-        same(offers("cancel", ""), ["--help", *ids], "after cancel")
+        same(sorted(offers("cancel", "")), sorted(["--help", *ids]), "after cancel")
         same(offers("limit", ids[0], "--r"), ["--rate"], "options of limit")
-        same(offers("top", "--sort", "c"), ["cpus"], "orders")
+        same(offers("limit", ids[0], "--rate", "n"), ["none"], "rates")
         must("all" in offers("limit", ids[0], "--cpus", ""), "CPUs")
         must(not set(ids) & set(offers("top", "")), "top takes no session")
 

@@ -233,8 +233,9 @@ MFD_API int mfd_recv_block_add_fd(struct mfd_recv *recv, const char *idstr, int 
  * mfd_recv_listen - let the source connect
  * @recv: with all its blocks
  * @address: ``tcp:HOST:PORT`` (an IPv6 host in brackets; an empty HOST: all of
- *	this machine's addresses; PORT 0: any), ``unix:PATH``, ``unix:@NAME`` (abstract) or
- *	``vsock:CID:PORT``
+ *	this machine's addresses; PORT 0: any), ``unix:PATH``, ``unix:@NAME`` (abstract),
+ *	``vsock:CID:PORT``, or ``fd:N``: a socket of any of these kinds that listens
+ *	already, as systemd passes it on; the descriptor stays the caller's
  * @err: out: what went wrong, or NULL
  *
  * A HOST that is a name is looked up within stall_ms, and mfd_recv_cancel ends that. The

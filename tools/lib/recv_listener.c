@@ -6,6 +6,7 @@
 #include <linux/vm_sockets.h>
 #include <netinet/in.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
 #include <sys/socket.h>
@@ -206,8 +207,8 @@ static int listen_inet(struct mfd_recv_listener *listener, int backlog,
 	return fd;
 }
 
-int mfd_recv_listener_open(struct mfd_recv_listener *listener, const char *text, int backlog,
-			   const struct mfd_wait *wait, struct mfd_error *err)
+static int open_new(struct mfd_recv_listener *listener, const char *text, int backlog,
+		    const struct mfd_wait *wait, struct mfd_error *err)
 {
 	int fd = mfd_address_parse(&listener->address, text, err);
 	struct mfd_endpoint endpoint;
@@ -227,6 +228,51 @@ int mfd_recv_listener_open(struct mfd_recv_listener *listener, const char *text,
 	}
 	listener->fd = fd;
 	return 0;
+}
+
+static bool is_listening(int fd)
+{
+	socklen_t size = sizeof(int);
+	int listening = 0;
+
+	return !getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listening, &size) && listening;
+}
+
+/*
+ * fd:N, a socket that somebody listens at already. Its path, if it has one, is not ours to
+ * remove, and the descriptor not ours to close.
+ */
+static int adopt(struct mfd_recv_listener *listener, const char *text, int backlog,
+		 struct mfd_error *err)
+{
+	size_t digits = strspn(text + 3, "0123456789");
+	int fd = digits && digits < 10 && !text[3 + digits] ? atoi(text + 3) : -1;
+	int copy, code;
+
+	if (fd < 0)
+		return mfd_error_set(err, EINVAL, "fd:N is wanted, not '%.64s'", text);
+	if (!is_listening(fd))
+		return mfd_error_set(err, EBADF, "%s: nobody listens at this descriptor", text);
+	copy = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+	/* whoever began to listen may have thought of one connection */
+	if (copy < 0 || fcntl(copy, F_SETFL, O_RDWR | O_NONBLOCK) || listen(copy, backlog)) {
+		code = errno;
+		if (copy >= 0)
+			close(copy);
+		return mfd_error_errno(err, code, "%s", text);
+	}
+	snprintf(listener->text, sizeof(listener->text), "%s", text);
+	listener->address = (struct mfd_address) { .local = false };
+	listener->fd = copy;
+	return 0;
+}
+
+int mfd_recv_listener_open(struct mfd_recv_listener *listener, const char *text, int backlog,
+			   const struct mfd_wait *wait, struct mfd_error *err)
+{
+	if (text && !strncmp(text, "fd:", 3))
+		return adopt(listener, text, backlog, err);
+	return open_new(listener, text, backlog, wait, err);
 }
 
 int mfd_recv_listener_accept(struct mfd_recv_listener *listener, struct mfd_error *err)
