@@ -59,12 +59,27 @@ static bool would_wait(void)
 	return poll(&out, 1, 0) != 1 || !(out.revents & POLLOUT);
 }
 
+/*
+ * Something else in place of the line. If the terminal has become narrower than it, most of them have put
+ * its end into rows of its own.
+ */
+static void replace_line(struct report *report, const char *and_print)
+{
+	unsigned int width = columns();
+	char up[16] = "";
+
+	if (width < report->width && report->line > width)
+		snprintf(up, sizeof(up), "\033[%uA", (report->line - 1) / width);
+	/* all at once, so that it does not flicker */
+	fprintf(stderr, "\r%s\033[J%s", up, and_print);
+	report->width = width;
+	report->line = strlen(and_print);
+}
+
 static void draw(struct report *report, const char *text)
 {
-	if (would_wait())
-		return;
-	fprintf(stderr, "\r%s\033[K", text);
-	report->line = true;
+	if (!would_wait())
+		replace_line(report, text);
 }
 
 void report_wait(struct report *report, const char *what)
@@ -183,14 +198,14 @@ void report_complete(struct report *report)
 		 percent_done(report, &end), seconds);
 	draw(report, text);
 	fputc('\n', stderr);
-	report->line = false;
+	report->line = 0;
 }
 
 void report_clear(struct report *report)
 {
 	if (report->line && !would_wait())
-		fputs("\r\033[K", stderr);
-	report->line = false;
+		replace_line(report, "");
+	report->line = 0;
 }
 
 static void print_object(struct json_object *object)

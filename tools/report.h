@@ -13,7 +13,8 @@ struct report {
 	bool live;		/* draw a progress line */
 	bool json;		/* what went wrong is told on stdout as well, as an object */
 	bool begun;
-	bool line;		/* there is one on the terminal */
+	unsigned int line;	/* how long the one on the terminal is; 0: there is none */
+	unsigned int width;	/* of the terminal, when it was drawn */
 	uint64_t started;	/* ns */
 	uint64_t total;		/* pages that will be handed over, as far as known */
 	uint64_t seen;		/* when the rates were last looked at, ns */

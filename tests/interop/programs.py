@@ -13,7 +13,9 @@ What concerns mfdrecv needs no module. With MZP_IN_VM set, it is the other progr
 import contextlib
 import json
 import os
+import re
 import resource
+import shlex
 import shutil
 import signal
 import socket
@@ -30,6 +32,10 @@ from qemu import end
 from qemu_dest import Destination
 from recv_matrix import BUILD, IN_VM, PAGES, source
 from valve import Valve
+
+sys.path.insert(0, f"{matrix.TOP}/tests/netlink")
+# pylint: disable=wrong-import-position
+from terminal import Terminal  # noqa: E402
 
 FOLDER = matrix.FOLDER = "/dev/shm/programs"
 recv_matrix.FOLDER = FOLDER
@@ -380,6 +386,114 @@ def all_signals(who, points, register):
 
 
 all_signals("mfdrecv", RECEIVER_POINTS, here)
+
+
+# --- on a terminal
+
+def lines_of(terminal, program):
+    """What the program has there, without what the shell has."""
+    return [line for line in terminal.lines() if line.startswith(f"{program}: ")]
+
+
+def progress(terminal, program):
+    """The one progress line, of which nothing is left behind."""
+    terminal.until(lambda text: re.search(rf"^{program}: \d+%", text, re.M), "progress")
+    found = [line for line in lines_of(terminal, program) if re.match(rf"{program}: \d+%", line)]
+    if len(found) != 1 or len(found[0]) >= terminal.columns:
+        raise Failed(f"progress at {terminal.columns} columns: {terminal.lines()}")
+    return found[0]
+
+
+def until_ended(terminal):
+    terminal.until(lambda text: "\nended" in f"\n{text}", "its end")
+
+
+def last_line(terminal, program):
+    until_ended(terminal)
+    found = [line for line in terminal.all_text().split("\n")
+             if re.match(rf"{program}: \d+%", line)]
+    if len(found) != 1 or not re.match(rf"{program}: 100%, after \d+\.\d s", found[0]):
+        raise Failed(f"in the end there is {found}")
+
+
+def run_there(terminal, *words):
+    """In the shell; "ended", which it does not echo, is said behind it."""
+    terminal.type(f"clear; {shlex.join(str(word) for word in words)}; echo en''ded")
+
+
+def shown_by_receiver(columns, narrower):
+    fresh_folder()
+    with Terminal(columns) as terminal, source("10.0", 2, "none") as sender:
+        run_there(terminal, *RECEIVER)
+        terminal.shows("mfdrecv: waiting for the source")
+        # while nothing has come, nothing is counted
+        if "%" in terminal.text():
+            raise Failed(f"it counts: {terminal.lines()}")
+        sender.qmp("migrate-set-parameters", max_bandwidth=6 << 20)
+        sender.migrate(f"unix:{SOCKET}")
+        line = progress(terminal, "mfdrecv")
+        wanted = ["%"] + ["MB/s"] * (columns > 20) + ["left"] * (columns >= 40) + \
+            ["zero", "pages"] * (columns >= 80)
+        if not all(word in line for word in wanted):
+            raise Failed(f"at {columns} columns: {line}")
+        terminal.resize(narrower, 24)
+        terminal.until(lambda _: len(lines_of(terminal, "mfdrecv")[-1]) < narrower, "less")
+        sender.qmp("migrate-set-parameters", max_bandwidth=1 << 40)
+        last_line(terminal, "mfdrecv")
+        sender.wait()
+    must_equal(MEMORY, image("ram0", PAGES))
+
+
+for _columns, _narrower in ((40, 30), (80, 40), (200, 80)):
+    here(f"mfdrecv, progress at {_columns} columns", _columns, _narrower)(shown_by_receiver)
+
+
+@here("mfdrecv, a terminal that is dumb, or stopped")
+def bad_terminal():
+    fresh_folder()
+    with Terminal(TERM="dumb") as terminal, source("10.0", 2, "none") as sender:
+        run_there(terminal, *RECEIVER)
+        terminal.shows("listening at")
+        sender.migrate(f"unix:{SOCKET}")
+        sender.wait()
+        until_ended(terminal)
+        if "%" in terminal.text() or "waiting" in terminal.text():
+            raise Failed(f"it draws: {terminal.lines()}")
+    os.unlink(MEMORY)
+    # nobody waits for a terminal whose output is held up
+    with Terminal() as terminal, source("10.0", 2, "none") as sender:
+        run_there(terminal, *RECEIVER)
+        deadline = time.monotonic() + PROMPT
+        while not listening() and time.monotonic() < deadline:
+            time.sleep(0.01)
+        sender.qmp("migrate-set-parameters", max_bandwidth=6 << 20)
+        terminal.press("C-s")
+        sender.migrate(f"unix:{SOCKET}")
+        sender.wait()
+        terminal.press("C-q")
+        until_ended(terminal)
+
+
+def shown_by_demo(columns):
+    with receiver_for("mfddemo") as receiver, Terminal(columns) as terminal:
+        run_there(terminal, *command("mfddemo", receiver.address, "--bandwidth", "2M"))
+        progress(terminal, "mfddemo")
+        terminal.press("C-z")
+        terminal.until(lambda text: "Stopped" in text, "it is stopped")
+        # long enough to spoil an average since the beginning
+        time.sleep(5)
+        terminal.type("clear; fg; echo en''ded")
+        line = terminal.until(lambda text: re.search(r"^mfddemo: \d+%.* (\d+) s left", text, re.M)
+                              or columns < 40, "an estimate")
+        left = re.search(r"(\d+) s left", line)
+        if left and int(left[1]) > 12:
+            raise Failed(f"it is to take {left[1]} s for 12 MB at 2 MB/s")
+        last_line(terminal, "mfddemo")
+
+
+for _columns in (40, 80, 200):
+    there(f"mfddemo, progress at {_columns} columns", _columns,
+          quick=_columns == 80)(shown_by_demo)
 
 
 # --- as a service
