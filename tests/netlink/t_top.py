@@ -6,7 +6,7 @@ import re
 import signal
 import subprocess
 
-from kit import AS_NOBODY, COMM, MFDCTL, mfdctl, must, same, stats, test, until
+from kit import AS_NOBODY, COMM, MFDCTL, TOP, mfdctl, must, same, stats, test, until
 from sender import Memory, Session
 from t_stats import quiet
 from terminal import Terminal
@@ -235,3 +235,27 @@ def what_is_printed_fits():
                  f"lines of {command}")
         for line in mfdctl("stats", "--channels", "--since-start").split("\n"):
             must(not re.match(r" *(channel|\d)", line) or len(line) <= 80, line)
+
+
+def shape(text):
+    """What does not change: headings of tables, and what other lines begin with."""
+    lines = [line.strip() for line in text.split("\n")]
+    headings = {line for line in lines if re.match("(SESSION|channel|worker) ", line)}
+    return headings, {line.split()[0] for line in lines if re.match("[a-z]+ ", line)}
+
+
+@test
+def the_documentation_shows_what_there_is():
+    """But for numbers: tests/netlink/screens makes it anew."""
+    memory = Memory(3000)
+    with Session(2, ring=2) as session:
+        session.send(session.block(memory), 0, memory.pages)
+        quiet(session.id)
+        for name, live in (
+                ("top", mfdctl("top", "-b", "-n", 1)),
+                ("stats", mfdctl("stats", "--channels", "--workers"))):
+            with open(f"{TOP}/Documentation/netlink/{name}.inc", encoding="utf-8") as shown:
+                headings, begins = shape(shown.read().split("::", 1)[1])
+            there, labels = shape(live)
+            must(there and headings <= there, f"{name}.inc: {headings} instead of {there}")
+            must(begins <= labels, f"{name}.inc: {begins - labels} is not there any more")
