@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "destination.h"
+#include "lib/address.h"
 #include "lib/error.h"
 #include "lib/mfd_qmp.h"
 
@@ -78,6 +79,16 @@ int parse_number(const char *option, const char *text, unsigned long min,
 		return wrong(err, "--%s: a number from %lu to %lu is wanted, not '%.64s'",
 			     option, min, max, text);
 	return 0;
+}
+
+int check_listen(const char *address, struct mfd_error *err)
+{
+	struct mfd_address parsed;
+	int ret = strncmp(address, "fd:", 3) ? mfd_address_parse(&parsed, address, err) : 0;
+
+	if (ret)
+		mfd_error_prefix(err, "--listen");
+	return ret;
 }
 
 static int number_option(const char *option, const char *text, unsigned int max,

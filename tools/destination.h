@@ -69,6 +69,9 @@ extern const char destination_help[];
 int parse_number(const char *option, const char *text, unsigned long min,
 		 unsigned long max, unsigned long *value, struct mfd_error *err);
 
+/* Is that something to listen at? fd:N is looked at when it is used. Return: 0 or -EINVAL. */
+int check_listen(const char *address, struct mfd_error *err);
+
 /*
  * Take one option from getopt_long(). Return: 0, -ENOENT if it is not one of
  * the destination's, or -EINVAL with a message.

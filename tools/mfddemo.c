@@ -635,7 +635,7 @@ static int take_guest_option(struct options *options, int option, const char *ar
 	switch (option) {
 	case OPT_LISTEN:
 		options->listen = arg;
-		return 0;
+		return check_listen(arg, err);
 	case OPT_GUEST:
 		return parse_guest(arg, &options->kind, err);
 	case OPT_DIRTY:

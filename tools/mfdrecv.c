@@ -247,7 +247,7 @@ static int take_option(void *data, int option, const char *arg, struct mfd_error
 	switch (option) {
 	case OPT_LISTEN:
 		options->listen = arg;
-		return 0;
+		return check_listen(arg, err);
 	case OPT_BLOCK:
 		return add_image(&options->images, arg, err);
 	case OPT_OVERWRITE:
@@ -538,9 +538,9 @@ static int tell(const struct options *options, struct run *run, int status,
 	if (!received.error)
 		report_complete(&run->report);
 	if (options->json) {
-		received_json(&received, stdout);
-		/* an error is told now */
+		/* so an error is told */
 		run->report.json = false;
+		received_json(&received, stdout);
 	} else if (!received.error && !options->quiet) {
 		received_summary(&run->report, &received);
 	}

@@ -93,8 +93,13 @@ void program_raise_open_files(void)
 int program_parse(const struct program *program, void *options, int argc, char **argv)
 {
 	struct mfd_error err = { .size = sizeof(err) };
+	static char name[32];
 	int option;
 
+	/* for what getopt says */
+	snprintf(name, sizeof(name), "%s", program->name);
+	if (argc)
+		argv[0] = name;
 	while ((option = getopt_long(argc, argv, "hV", program->options, NULL)) != -1) {
 		switch (option) {
 		case 'h':

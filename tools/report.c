@@ -190,10 +190,11 @@ void report_complete(struct report *report)
 	};
 	char text[REPORT_LINE] = "";
 	double seconds = (now_ns() - report->started) / 1e9;
+	bool counted = report->line && report->begun;
 
-	if (!report->line || !report->begun)
-		return;
 	report_clear(report);
+	if (!counted)
+		return;
 	snprintf(text, sizeof(text), "%s: %.0f%%, after %.1f s", report->program,
 		 percent_done(report, &end), seconds);
 	draw(report, text);

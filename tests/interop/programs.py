@@ -341,7 +341,7 @@ def receiving(number, most, ends=True):
         raise Failed("the counters say complete")
     if os.path.exists(MEMORY):
         only_of(MEMORY, image("ram0", PAGES))
-    elif most is None or most > 100000:
+    elif most is None or most > DATA // 20:
         raise Failed("what came is lost")
 
 
