@@ -76,11 +76,12 @@ static bool mzp_nl_put_u32s(struct sk_buff *skb, const struct mzp_nl_u32 *attr, 
  * mzp_message_info - put what the module can do into a message
  * @skb: the message
  * @info: what the module can do
+ * @events: whether who asks can be told of events
  *
  * Context: any.
  * Return: false if there is no room.
  */
-bool mzp_message_info(struct sk_buff *skb, const struct mzp_info *info)
+bool mzp_message_info(struct sk_buff *skb, const struct mzp_info *info, bool events)
 {
 	const struct mzp_nl_u32 u32s[] = {
 		{ MZP_A_INFO_ABI_VERSION, info->abi_version },
@@ -99,6 +100,7 @@ bool mzp_message_info(struct sk_buff *skb, const struct mzp_info *info)
 		{ MZP_A_INFO_LEVEL_MIN, info->level_min },
 		{ MZP_A_INFO_LEVEL_MAX, info->level_max },
 		{ MZP_A_INFO_LEVEL_DEFAULT, info->level_default },
+		{ MZP_A_INFO_EVENTS, events },
 	};
 
 	return !nla_put_string(skb, MZP_A_INFO_VERSION, THIS_MODULE->version) &&

@@ -25,7 +25,7 @@ struct mzp_reader {
 	struct pid_namespace *pids;
 };
 
-bool mzp_message_info(struct sk_buff *skb, const struct mzp_info *info);
+bool mzp_message_info(struct sk_buff *skb, const struct mzp_info *info, bool events);
 bool mzp_message_owner(struct sk_buff *skb, const struct mzp_session *session,
 		       const struct mzp_reader *reader);
 bool mzp_message_session(struct sk_buff *skb, const struct mzp_session *session,

@@ -69,6 +69,16 @@ static int mzp_nl_reply_send(struct sk_buff *skb, void *header, struct genl_info
 	return genlmsg_reply(skb, info);
 }
 
+static bool mzp_nl_is_host(struct sk_buff *request)
+{
+	return net_eq(sock_net(NETLINK_CB(request).sk), &init_net);
+}
+
+static bool mzp_nl_is_admin(struct sk_buff *request)
+{
+	return mzp_nl_is_host(request) && netlink_capable(request, CAP_NET_ADMIN);
+}
+
 int multifd_zp_nl_info_get_doit(struct sk_buff *request, struct genl_info *info)
 {
 	struct nlattr *method = info->attrs[MZP_A_INFO_METHOD];
@@ -80,13 +90,8 @@ int multifd_zp_nl_info_get_doit(struct sk_buff *request, struct genl_info *info)
 	skb = mzp_nl_reply_new(info, &header);
 	if (!skb)
 		return -ENOMEM;
-	return mzp_nl_reply_send(skb, header, info, mzp_message_info(skb, &what));
-}
-
-static bool mzp_nl_is_admin(struct sk_buff *request)
-{
-	return net_eq(sock_net(NETLINK_CB(request).sk), &init_net) &&
-	       netlink_capable(request, CAP_NET_ADMIN);
+	return mzp_nl_reply_send(skb, header, info,
+				 mzp_message_info(skb, &what, mzp_nl_is_host(request)));
 }
 
 static bool mzp_nl_is_owner(struct sk_buff *request, struct mzp_session *session)

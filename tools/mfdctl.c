@@ -4,7 +4,10 @@
 #include <stdio.h>
 #include <string.h>
 
+#include <json-c/json.h>
+
 #include "ctl/ctl.h"
+#include "ctl/export.h"
 #include "ctl/text.h"
 #include "lib/error.h"
 #include "program.h"
@@ -14,7 +17,7 @@
 static const struct ctl_command *const commands[] = {
 	&ctl_stats_command, &ctl_top_command, &ctl_monitor_command, &ctl_history_command,
 	&ctl_info_command, &ctl_limit_command, &ctl_cancel_command, &ctl_host_command,
-	&ctl_drain_command,
+	&ctl_drain_command, &ctl_version_command,
 };
 
 #define NR_COMMANDS (sizeof(commands) / sizeof(commands[0]))
@@ -30,7 +33,9 @@ static void help(void)
 	for (i = 0; i < NR_COMMANDS; i++)
 		printf("  %-8s %s\n", commands[i]->name, commands[i]->summary);
 	puts("\n"
-	     "  " PROGRAM " COMMAND --help tells more, " PROGRAM " --version the version.\n"
+	     "  " PROGRAM " COMMAND --help tells more.\n"
+	     "  With --json, an error is an object on standard output, too: `error`, with\n"
+	     "  `message`, `errno`, `name` and `status`.\n"
 	     "\n"
 	     "A session is a migration's source: a process that has /dev/multifd_zp open. It is\n"
 	     "known by a number, which stats and top show. Users see sessions of their own; to\n"
@@ -111,13 +116,45 @@ static bool is_help(const char *argument)
 	return !strcmp(argument, "--help") || !strcmp(argument, "-h");
 }
 
+/* For programs that read the output as JSON: an error is an object as well. */
+static void print_json_error(const char *text, int code, int status)
+{
+	struct json_object *object = json_object_new_object(), *error = json_object_new_object();
+	const char *name = strerrorname_np(code);
+
+	json_object_object_add(error, "message", json_object_new_string(text));
+	json_object_object_add(error, "errno", json_object_new_int(code));
+	json_object_object_add(error, "name", name ? json_object_new_string(name) : NULL);
+	json_object_object_add(error, "status", json_object_new_int(status));
+	json_object_object_add(object, "error", error);
+	ctl_json_print(object);
+}
+
+/* What failed, on standard error. Returns the exit status. */
+static int tell_error(const char *name, int ret, const struct mfd_error *err)
+{
+	if (*err->text) {
+		fprintf(stderr, PROGRAM ": ");
+		ctl_put(stderr, err->text, 0);
+		if (ret == CTL_USAGE)
+			fprintf(stderr, " (see %s --help)", name);
+		fputc('\n', stderr);
+	} else if (ret == CTL_USAGE) {
+		/* getopt has said why */
+		fprintf(stderr, PROGRAM ": see %s --help\n", name);
+	}
+	return ret == CTL_USAGE ? CTL_USAGE : 1;
+}
+
 static int run(const struct ctl_command *command, int argc, char **argv)
 {
 	struct mfd_error err = { .size = sizeof(err) };
 	static char name[32];
-	int i, ret;
+	bool json = false;
+	int i, ret, status;
 
 	for (i = 1; i < argc; i++) {
+		json |= !strcmp(argv[i], "--json");
 		if (is_help(argv[i])) {
 			command_help(command);
 			return 0;
@@ -127,17 +164,13 @@ static int run(const struct ctl_command *command, int argc, char **argv)
 	snprintf(name, sizeof(name), PROGRAM " %s", command->name);
 	argv[0] = name;
 	ret = command->run(argc, argv, &err);
-	if (ret && *err.text) {
-		fprintf(stderr, PROGRAM ": ");
-		ctl_put(stderr, err.text, 0);
-		if (ret == CTL_USAGE)
-			fprintf(stderr, " (see %s --help)", name);
-		fputc('\n', stderr);
-	} else if (ret == CTL_USAGE) {
-		/* getopt has said why */
-		fprintf(stderr, PROGRAM ": see %s --help\n", name);
-	}
-	return !ret ? 0 : ret == CTL_USAGE ? CTL_USAGE : 1;
+	if (!ret)
+		return 0;
+	status = tell_error(name, ret, &err);
+	if (json)
+		print_json_error(*err.text ? err.text : "the arguments are wrong",
+				 err.code ? err.code : EINVAL, status);
+	return status;
 }
 
 /* help, or help COMMAND */
@@ -169,7 +202,9 @@ int main(int argc, char **argv)
 	} else if (argc > 1 && is_help(argv[1])) {
 		help();
 	} else if (argc > 1 && (!strcmp(argv[1], "--version") || !strcmp(argv[1], "-V"))) {
-		puts(PROGRAM " " MZP_VERSION);
+		char *version[] = { argv[1], NULL };
+
+		status = run(&ctl_version_command, 1, version);
 	} else {
 		fprintf(stderr, argc > 1 ? PROGRAM ": no command '%.64s' (see " PROGRAM " --help)\n" :
 			PROGRAM ": a command is missing (see " PROGRAM " --help)\n", argv[1]);

@@ -2,11 +2,15 @@
 """Events, and what becomes of those who do not read them."""
 
 import errno
+import json
 import os
+import re
 import signal
+import subprocess
 
 from genl import NR, Link, u64
-from kit import COMM, Monitor, must, same, session_stats, stats, test, until
+from kit import (COMM, MFDCTL, MODULE, Monitor, mfdctl, must, same, session_stats, stats, test,
+                 until)
 from sender import FRESH, NO_ROUND, Memory, Session
 
 NAMES = {NR[f"MZP_NL_CMD_SESSION_{what}"]: what for what in
@@ -150,6 +154,9 @@ def mfdctl_tells_that_events_were_lost():
         lost = False
         while not lost:
             lost = monitor.event()["event"] == "lost"
+        # and then what exists now
+        while monitor.event()["event"] != "listening":
+            pass
         # it goes on, once it has read what had been left in its queue
         later = set()
 
@@ -163,6 +170,140 @@ def mfdctl_tells_that_events_were_lost():
             return False
 
         until(shows_later_ones, "events after the loss")
+
+
+def _some_lives(count):
+    """Sessions of all ends; each has two rounds."""
+    memory = Memory(20)
+    for n in range(count):
+        with Session(1 + n % 2) as session:
+            session.read_on()
+            block = session.block(memory)
+            for _ in range(2):
+                session.send(block, 0, memory.pages)
+                session.sync()
+                session.wait()
+            if n % 3 == 0:
+                session.cancel()
+            elif n % 3 == 1:
+                session.end()
+
+
+def check_told(events):
+    """Of each session: that it exists or was created, its rounds from there, how it ended;
+    each once and in this order. Return: how many sessions."""
+    told = {}
+    for event in events:
+        if "id" in event:
+            told.setdefault(event["id"], []).append(event)
+    for number_, its in told.items():
+        first, *rest = its
+        must(first["event"] in ("session-exists", "session-created"), number_, "begins with", first)
+        rounds = [one["round"]["number"] for one in rest if one["event"] == "session-synced"]
+        same(rounds, list(range(first["syncs"] + 1, 3)), f"rounds of session {number_}")
+        over = [one["event"] for one in rest if one["event"] != "session-synced"]
+        over += [f"session-{first['state']}"] * (first["state"] in ("failed", "ended"))
+        must(over in (["session-failed"], ["session-ended"]), number_, "is over:", its)
+    return len(told)
+
+
+@test
+def what_exists_then_each_event_once():
+    """Whoever begins to listen in the middle of it: 100 sessions that start and end."""
+    with Session(2, ring=2) as lasting, Session(0):
+        memory = Memory(1000)
+        block = lasting.block(memory)
+        for round_ in range(2):
+            lasting.send(block, 0, 5)
+            lasting.sync()
+        lasting.read_on()
+        lasting.wait()
+        pids = []
+        for _ in range(4):
+            pids.append(os.fork())
+            if not pids[-1]:
+                status = 1
+                try:
+                    _some_lives(25)
+                    status = 0
+                finally:
+                    os._exit(status)
+        until(lambda: len(stats()["sessions"]) > 4, "sessions")
+        known = []
+        for _ in range(3):
+            with Monitor("--json") as monitor:
+                known.append([json.loads(line) for line in monitor.before])
+                if len(known) < 3:
+                    continue
+                for pid in pids:
+                    same(os.waitpid(pid, 0)[1], 0, "status of one who lives")
+                mfdctl("cancel", lasting.id)
+                events = list(known[-1])
+                while events[-1].get("id") != lasting.id or \
+                        events[-1]["event"] != "session-failed":
+                    events.append(monitor.event())
+        for state in known:
+            same([one["state"] for one in state if one["id"] == lasting.id], ["active"],
+                 "the one that exists all the time")
+            must(all(one["state"] != "new" for one in state), "one that was not set up is told")
+        print(f"# {check_told(events)} sessions were told of")
+
+
+@test
+def only_one_session():
+    with Session() as one, Session() as other:
+        with Monitor("--json", "--session", str(one.id)) as monitor:
+            same([json.loads(line)["id"] for line in monitor.before], [one.id], "what exists")
+            other.cancel()
+            one.cancel()
+            event = monitor.event()
+            same((event["event"], event["id"]), ("session-failed", one.id), "the first event")
+            must(not monitor.more(0.5), "more events:", monitor.lines)
+
+
+@test
+def where_no_events_are_told():
+    """Root in a network namespace of its own would wait for ever."""
+    must("events are told in the host's initial network namespace, and this is another one" in
+         mfdctl("monitor", under=("unshare", "--net"), status=1), "it does not say so")
+    same([json.loads(mfdctl("info", "--json", under=under))["events"]
+          for under in ((), ("unshare", "--net"))], [1, 0], "what info tells")
+
+
+@test
+def the_module_is_loaded_anew():
+    """It is noticed and told, and what comes then as well."""
+    stamp = r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}[+-]\d\d:\d\d "
+    with Monitor("--json") as monitor, Monitor() as lines:
+        for _ in range(3):
+            subprocess.run(["rmmod", "multifd_zp"], check=True)
+            same(monitor.event()["event"], "module-unloaded", "event")
+            must(re.search(stamp + "the module was unloaded$", lines.line()), "not in words")
+            subprocess.run(["insmod", MODULE], check=True)
+            event = monitor.event()
+            same((event["event"], event["version"]),
+                 ("module-loaded", json.loads(mfdctl("info", "--json"))["version"]), "event")
+            must(re.search(stamp + r"the module was loaded, version [\d.]+$", lines.line()), "words")
+            same(monitor.event()["event"], "listening", "event")
+            must(re.search(stamp + "listening$", lines.line()), "words")
+            with Session() as session:
+                event = monitor.event()
+                same((event["event"], event["id"]), ("session-created", session.id), "event")
+                must(re.search(stamp + rf"session {session.id} .* created: ", lines.line()), "words")
+            same(monitor.event()["event"], "session-failed", "event")
+            must(" failed, its VMM closed the device or died, after " in lines.line(), "words")
+    os.chmod("/dev/multifd_zp", 0o666)
+    # who was in the middle of something is told what has happened
+    for command in (("stats", "--watch=0.1"), ("top", "-b", "-d", "0.1")):
+        with subprocess.Popen([MFDCTL, *command], stdin=subprocess.DEVNULL, text=True,
+                              stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+            process.stdout.readline()
+            subprocess.run(["rmmod", "multifd_zp"], check=True)
+            subprocess.run(["insmod", MODULE], check=True)
+            said = process.communicate(timeout=30)[1]
+        same(process.returncode, 1, "status")
+        must("was unloaded, or loaded anew, meanwhile" in said or "is not loaded" in said, said)
+    os.chmod("/dev/multifd_zp", 0o666)
 
 
 def _dump_on(stop, lived, kinds):

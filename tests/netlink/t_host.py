@@ -4,17 +4,15 @@
 import errno
 import json
 import os
-import platform
 import select
 import subprocess
 import time
 
 from genl import Link, Refused, u32, u64
-from kit import (AS_NOBODY, BUILD, MFDCTL, TOP, mfdctl, must, same, session_stats, stats, test,
+from kit import (AS_NOBODY, BUILD, MFDCTL, MODULE, mfdctl, must, same, session_stats, stats, test,
                  until)
 from sender import PACKET, PAGE, Memory, Session
 
-MODULE = os.environ.get("MZP_MODULE", f"{TOP}/build/kmod/{platform.release()}/multifd_zp.ko")
 PACKET_BYTES = PACKET * PAGE + 4096
 CREDIT = 0.1
 NOTHING = {"draining": 0, "max-sessions": 0, "default-rate": 0, "max-rate": 0, "total-rate": 0}

@@ -2,13 +2,14 @@
 """What an administrator may do: limits, and an end."""
 
 import errno
+import json
 import os
 import socket
 import subprocess
 import time
 
-from kit import (BUILD, CPUS, bottleneck_now, mfdctl, must, same, session_stats, stats, test,
-                 until)
+from kit import (BUILD, COMM, CPUS, bottleneck_now, mfdctl, must, same, session_stats, stats,
+                 test, until)
 from sender import PACKET, PAGE, Memory, Session
 from t_stats import quiet, settled
 
@@ -297,3 +298,25 @@ def the_vmm_is_told_who_cancelled_it():
     os.unlink("/dev/shm/cancelled")
     same(sender.returncode, 1, "mfdsend's status")
     must("an administrator has cancelled the migration (mfdctl cancel)" in said, said)
+
+
+@test
+def what_was_done_is_said():
+    """To people and to programs; and what could not be done as well."""
+    with Session() as session:
+        who = f"session {session.id} ({COMM}, pid {os.getpid()}, of root): "
+        same(mfdctl("limit", session.id, "--rate", "100M"),
+             f"{who}at most 100 MB/s; workers of CPUs {CPUS}\n", "limit")
+        same(mfdctl("limit", session.id, "--rate", "none", "--cpus", "0"),
+             f"{who}no limit of its rate; workers of CPUs 0\n", "limit")
+        shown = json.loads(mfdctl("limit", session.id, "--rate", "1k", "--cpus", "all", "--json"))
+        same({name: shown[name] for name in ("id", "pid", "uid", "rate", "cpus")},
+             {"id": session.id, "pid": os.getpid(), "uid": 0, "rate": 1000, "cpus": CPUS}, "limit")
+        must("there can be no such CPU" in mfdctl("limit", session.id, "--cpus", "99", status=1),
+             "a CPU that there is not")
+        same(mfdctl("cancel", session.id), f"{who}cancelled; its VMM is told so\n", "cancel")
+        same(mfdctl("cancel", session.id), f"{who}had failed before\n", "cancel, again")
+        same(json.loads(mfdctl("cancel", session.id, "--json"))["cancelled"], False, "cancel")
+    with Session() as session:
+        shown = json.loads(mfdctl("cancel", session.id, "--json"))
+        same((shown["id"], shown["cancelled"]), (session.id, True), "cancel")

@@ -180,6 +180,43 @@ def wrong_command_lines():
 
 
 @test
+def errors_are_objects_too():
+    """On standard output with --json, and in words on standard error as ever."""
+    for command, status, code, name, part in (
+            (("stats", 1 << 60, "--json"), 1, errno.ENOENT, "ENOENT", "no session with this id"),
+            (("cancel", "1", "--json"), 1, errno.ENOENT, "ENOENT", "session 1: there is no"),
+            (("limit", "x", "--rate", "1k", "--json"), 2, errno.EINVAL, "EINVAL", "is no session"),
+            (("history", "--json", "--xml"), 2, errno.EINVAL, "EINVAL", "arguments are wrong")):
+        done = subprocess.run([MFDCTL, *map(str, command)], stdin=subprocess.DEVNULL,
+                              capture_output=True, text=True, timeout=60, check=False)
+        same(done.returncode, status, command)
+        error = json.loads(done.stdout)["error"]
+        same((error["status"], error["errno"], error["name"]), (status, code, name), command)
+        must(part in error["message"], error)
+        must(done.stderr.startswith("mfdctl"), done.stderr)
+
+
+@test
+def versions_are_told():
+    """Of the program, the library and the module, and a warning if one is another."""
+    with open(f"{TOP}/Kbuild", encoding="utf-8") as file:
+        version = re.search(r"^MZP_VERSION := (.*)$", file.read(), re.M).group(1)
+    with_library = ("env", f"LD_LIBRARY_PATH={BUILD}")
+    for command in ("version", "--version", "-V"):
+        same(mfdctl(command, under=with_library),
+             f"mfdctl {version}\nlibmfd {version}\nmultifd_zp.ko {version}\n", command)
+    same(json.loads(mfdctl("version", "--json", under=with_library)),
+         {"mfdctl": version, "libmfd": version, "module": version, "one-version": True}, "JSON")
+    other = "/dev/shm/other-version"
+    os.mkdir(other)
+    subprocess.run(["gcc", "-shared", "-fPIC", "-o", f"{other}/libmfd.so.0", "-xc", "-"], check=True,
+                   input=b'const char *mfd_version(void) { return "9.8.7"; }')
+    done = subprocess.run([MFDCTL, "version"], capture_output=True, text=True, check=True,
+                          env=os.environ | {"LD_LIBRARY_PATH": other})
+    must("libmfd 9.8.7\n" in done.stdout and "different versions" in done.stderr, done)
+
+
+@test
 def the_module_is_not_there():
     """It is unloaded, so this comes last."""
     module = os.environ.get("MZP_MODULE",

@@ -3,9 +3,12 @@
 #include <errno.h>
 #include <string.h>
 
+#include <json-c/json.h>
+
 #include <linux/multifd_zp_netlink.h>
 
 #include "ctl.h"
+#include "export.h"
 #include "netlink.h"
 #include "text.h"
 #include "lib/error.h"
@@ -14,6 +17,7 @@ struct limits {
 	const char *cpus;	/* or NULL: as it is */
 	const char *rate;
 	uint64_t rate_value;
+	bool json;
 };
 
 static int session_argument(int argc, char **argv, uint64_t *id, struct mfd_error *err)
@@ -28,39 +32,156 @@ static int session_argument(int argc, char **argv, uint64_t *id, struct mfd_erro
 	return ret;
 }
 
-/* Send @cmd about session @id with @limits, if any. */
-static int command(uint8_t cmd, uint64_t id, const struct limits *limits, struct mfd_error *err)
+static void take_session(uint8_t cmd, const struct nlattr *attrs, int len, void *session)
 {
-	struct ctl_request *request;
-	struct ctl_link *link;
-	int ret = ctl_link_open(&link, err);
+	(void)cmd;
+	ctl_parse(&ctl_session_set, attrs, len, session);
+}
 
-	if (ret)
-		return ret;
-	request = ctl_request_new(link, cmd);
+static int get_session(struct ctl_link *link, uint64_t id, struct ctl_session *session,
+		       struct mfd_error *err)
+{
+	struct ctl_request *request = ctl_request_new(link, MZP_NL_CMD_SESSION_GET);
+
+	ctl_request_u64(request, MZP_A_SESSION_ID, id);
+	return ctl_request(request, take_session, session, err);
+}
+
+/* Send @cmd about session @id with @limits, if any. */
+static int command(struct ctl_link *link, uint8_t cmd, uint64_t id, const struct limits *limits,
+		   struct mfd_error *err)
+{
+	struct ctl_request *request = ctl_request_new(link, cmd);
+
 	ctl_request_u64(request, MZP_A_SESSION_ID, id);
 	if (limits && limits->cpus)
 		ctl_request_text(request, MZP_A_SESSION_CPUS,
 				 strcmp(limits->cpus, "all") ? limits->cpus : "");
 	if (limits && limits->rate)
 		ctl_request_u64(request, MZP_A_SESSION_RATE, limits->rate_value);
-	ret = ctl_request(request, NULL, NULL, err);
+	return ctl_request(request, NULL, NULL, err);
+}
+
+/* Which session it was, and whose. */
+static void print_who(const struct ctl_session *session)
+{
+	printf("session %ju (", (uintmax_t)session->id);
+	ctl_put(stdout, session->comm, 0);
+	printf(", pid %u, of %s): ", session->pid, ctl_user(session->uid).s);
+}
+
+/* The same for programs, with those of @more as well. */
+static struct json_object *json_who(struct ctl_session *session, uint64_t more)
+{
+	struct json_object *object;
+
+	session->has &= 1ull << MZP_A_SESSION_ID | 1ull << MZP_A_SESSION_PID |
+			1ull << MZP_A_SESSION_COMM | 1ull << MZP_A_SESSION_UID | more;
+	object = ctl_json(&ctl_session_set, session);
+	ctl_json_time(object);
+	return object;
+}
+
+/* --- cancel */
+
+/* @before: how it was. One that had failed before is not cancelled again. */
+static void tell_cancelled(struct ctl_session *before, bool json)
+{
+	bool cancelled = before->state != MZP_SESSION_FAILED;
+	struct json_object *object;
+
+	if (json) {
+		object = json_who(before, 0);
+		json_object_object_add(object, "cancelled", json_object_new_boolean(cancelled));
+		ctl_json_print(object);
+		return;
+	}
+	print_who(before);
+	puts(cancelled ? "cancelled; its VMM is told so" : "had failed before");
+}
+
+static int cancel(struct ctl_link *link, uint64_t id, bool json, struct mfd_error *err)
+{
+	struct ctl_session before;
+	int ret = get_session(link, id, &before, err);
+
+	if (!ret)
+		ret = command(link, MZP_NL_CMD_SESSION_CANCEL, id, NULL, err);
+	if (!ret)
+		tell_cancelled(&before, json);
+	return ret;
+}
+
+static int parse_cancel(bool *json, int argc, char **argv, struct mfd_error *err)
+{
+	static const struct option options[] = {
+		{ "json", no_argument, NULL, 'j' },
+		{ NULL, 0, NULL, 0 },
+	};
+	int option;
+
+	(void)err;
+	*json = false;
+	while ((option = getopt_long(argc, argv, "", options, NULL)) != -1) {
+		if (option != 'j')
+			return CTL_USAGE;
+		*json = true;
+	}
+	return 0;
+}
+
+static int run_cancel(int argc, char **argv, struct mfd_error *err)
+{
+	struct ctl_link *link;
+	uint64_t id;
+	bool json;
+	int ret;
+
+	ret = parse_cancel(&json, argc, argv, err);
+	if (!ret)
+		ret = session_argument(argc, argv, &id, err);
+	if (!ret)
+		ret = ctl_link_open(&link, err);
+	if (ret)
+		return ret;
+	ret = cancel(link, id, json, err);
 	if (ret)
 		mfd_error_prefix(err, "session %ju", (uintmax_t)id);
 	ctl_link_close(link);
 	return ret;
 }
 
-static int run_cancel(int argc, char **argv, struct mfd_error *err)
-{
-	static const struct option options[] = { { NULL, 0, NULL, 0 } };
-	uint64_t id;
-	int ret;
+/* --- limit */
 
-	if (getopt_long(argc, argv, "", options, NULL) != -1)
-		return CTL_USAGE;
-	ret = session_argument(argc, argv, &id, err);
-	return ret ? ret : command(MZP_NL_CMD_SESSION_CANCEL, id, NULL, err);
+static void tell_limits(struct ctl_session *session, bool json)
+{
+	if (json) {
+		ctl_json_print(json_who(session, 1ull << MZP_A_SESSION_RATE |
+						 1ull << MZP_A_SESSION_CPUS));
+		return;
+	}
+	print_who(session);
+	if (session->rate)
+		printf("at most %s/s", ctl_bytes(session->rate).s);
+	else
+		printf("no limit of its rate");
+	printf("; workers of CPUs ");
+	ctl_put(stdout, session->cpus, 0);
+	putchar('\n');
+}
+
+/* One that is gone right afterwards has been limited nevertheless. */
+static int limit(struct ctl_link *link, uint64_t id, const struct limits *limits,
+		 struct mfd_error *err)
+{
+	struct ctl_session session;
+	int ret = get_session(link, id, &session, err);
+
+	if (!ret)
+		ret = command(link, MZP_NL_CMD_SESSION_LIMIT, id, limits, err);
+	if (!ret && !get_session(link, id, &session, NULL))
+		tell_limits(&session, limits->json);
+	return ret;
 }
 
 static int parse_limits(struct limits *limits, int argc, char **argv, struct mfd_error *err)
@@ -68,6 +189,7 @@ static int parse_limits(struct limits *limits, int argc, char **argv, struct mfd
 	static const struct option options[] = {
 		{ "cpus", required_argument, NULL, 'c' },
 		{ "rate", required_argument, NULL, 'r' },
+		{ "json", no_argument, NULL, 'j' },
 		{ NULL, 0, NULL, 0 },
 	};
 	int option;
@@ -77,6 +199,8 @@ static int parse_limits(struct limits *limits, int argc, char **argv, struct mfd
 			limits->cpus = optarg;
 		else if (option == 'r')
 			limits->rate = optarg;
+		else if (option == 'j')
+			limits->json = true;
 		else
 			return CTL_USAGE;
 	}
@@ -96,22 +220,33 @@ static int parse_limits(struct limits *limits, int argc, char **argv, struct mfd
 static int run_limit(int argc, char **argv, struct mfd_error *err)
 {
 	struct limits limits = { .cpus = NULL };
+	struct ctl_link *link;
 	uint64_t id;
 	int ret = parse_limits(&limits, argc, argv, err);
 
 	if (!ret)
 		ret = session_argument(argc, argv, &id, err);
-	return ret ? ret : command(MZP_NL_CMD_SESSION_LIMIT, id, &limits, err);
+	if (!ret)
+		ret = ctl_link_open(&link, err);
+	if (ret)
+		return ret;
+	ret = limit(link, id, &limits, err);
+	if (ret)
+		mfd_error_prefix(err, "session %ju", (uintmax_t)id);
+	ctl_link_close(link);
+	return ret;
 }
 
 const struct ctl_command ctl_cancel_command = {
 	.name = "cancel",
-	.arguments = "SESSION",
+	.arguments = "SESSION [--json]",
 	.summary = "end a session at once; its guest goes on where it is",
 	.help = "End a session at once, as its VMM could do. The migration fails: the VMM and\n"
 		"those who read the channels get ECANCELED, and the destination sees its\n"
 		"connections close. What becomes of the guest is the VMM's business; usually it\n"
 		"goes on where it is.\n"
+		"\n"
+		"  --json   what was done, as an object; `cancelled` is false if it had failed before\n"
 		"\n"
 		"Takes CAP_NET_ADMIN.\n",
 	.run = run_cancel,
@@ -119,7 +254,7 @@ const struct ctl_command ctl_cancel_command = {
 
 const struct ctl_command ctl_limit_command = {
 	.name = "limit",
-	.arguments = "SESSION [--cpus LIST|all] [--rate RATE|none]",
+	.arguments = "SESSION [--cpus LIST|all] [--rate RATE|none] [--json]",
 	.summary = "limit a session to some CPUs, or to so many bytes per second",
 	.help = "Limit a session from now on. What is not given stays as it is.\n"
 		"\n"
@@ -129,7 +264,12 @@ const struct ctl_command ctl_limit_command = {
 		"                k, M, G and T are powers of 1000, Ki, Mi, Gi and Ti of 1024; a B or\n"
 		"                /s behind that changes nothing: 500k, 1.5Gi, 100MB/s\n"
 		"\n"
-		"Takes CAP_NET_ADMIN. `mfdctl stats SESSION` shows what is in force.\n"
+		"It says what is in force then, which for the rate is the lowest of this, the VMM's own\n"
+		"and the host's (`mfdctl host`).\n"
+		"\n"
+		"  --json        that as an object\n"
+		"\n"
+		"Takes CAP_NET_ADMIN.\n"
 		"\n"
 		"Examples:\n"
 		"    mfdctl limit 12 --rate 100M\n"

@@ -59,6 +59,7 @@ static const struct ctl_field info_fields[] = {
 	INFO(S32, LEVEL_MIN, level_min, "level-min", NULL),
 	INFO(S32, LEVEL_MAX, level_max, "level-max", NULL),
 	INFO(S32, LEVEL_DEFAULT, level_default, "level-default", NULL),
+	INFO(U32, EVENTS, events, "events", NULL),
 };
 SET(info);
 

@@ -72,7 +72,7 @@ struct ctl_info {
 	uint64_t features;
 	uint32_t abi_version, page_size, methods, detections, max_channels,
 		 max_packet_pages, max_ring_packets, max_blocks, max_jobs, max_sessions,
-		 sessions, workers, method;
+		 sessions, workers, method, events;
 	int32_t level_min, level_max, level_default;
 };
 

@@ -27,6 +27,7 @@
  * @ended: the answer to the request is complete
  * @error: errno of the answer, negative, or 0
  * @said: the kernel's explanation, empty if it has none
+ * @gone: of one that listens: the module was unloaded
  */
 struct ctl_link {
 	struct nl_sock *sock;
@@ -36,6 +37,7 @@ struct ctl_link {
 	bool ended;
 	int error;
 	char said[192];
+	bool gone;
 };
 
 struct ctl_request {
@@ -46,12 +48,25 @@ struct ctl_request {
 
 /* --- what arrives */
 
+/* A family was registered, or is gone. */
+static int on_family(struct ctl_link *link, struct nlmsghdr *header)
+{
+	const struct nlattr *name = nlmsg_find_attr(header, GENL_HDRLEN, CTRL_ATTR_FAMILY_NAME);
+
+	if (name && genlmsg_hdr(header)->cmd == CTRL_CMD_DELFAMILY &&
+	    !nla_strcmp(name, MZP_GENL_NAME))
+		link->gone = true;
+	return NL_OK;
+}
+
 static int on_message(struct nl_msg *msg, void *arg)
 {
 	struct nlmsghdr *header = nlmsg_hdr(msg);
 	struct ctl_link *link = arg;
 	struct genlmsghdr *genl;
 
+	if (header->nlmsg_type == GENL_ID_CTRL && genlmsg_valid_hdr(header, 0))
+		return on_family(link, header);
 	if (header->nlmsg_type != link->family || !genlmsg_valid_hdr(header, 0))
 		return NL_SKIP;
 	genl = genlmsg_hdr(header);
@@ -254,6 +269,12 @@ static int answer(const struct ctl_link *link, struct mfd_error *err)
 	case EPERM:
 		return mfd_error_set(err, EPERM, "%s: this needs CAP_NET_ADMIN (root, usually)",
 				     *link->said ? link->said : "not permitted");
+	case ENOENT:
+		/* the module has a sentence for whatever else it does not find */
+		if (!*link->said)
+			return mfd_error_set(err, ENOENT,
+					     "the kernel module was unloaded, or loaded anew, meanwhile");
+		/* fall through */
 	default:
 		if (*link->said)
 			return mfd_error_set(err, -link->error, "%s", link->said);
@@ -313,22 +334,73 @@ int ctl_dump(struct ctl_request *request, ctl_message reply, void *opaque,
 
 /* --- events */
 
-int ctl_listen(struct ctl_link *link, struct mfd_error *err)
+static int join(const struct ctl_link *link, int group, struct mfd_error *err)
 {
-	int group = genl_ctrl_resolve_grp(link->sock, MZP_GENL_NAME, MULTIFD_ZP_MCGRP_EVENTS);
 	int fd = nl_socket_get_fd(link->sock);
 
-	if (group < 0)
-		return mfd_error_set(err, ENOENT, "the kernel module has no events");
+	/* not libnl's function, since that hides which error it was */
+	if (!setsockopt(fd, SOL_NETLINK, NETLINK_ADD_MEMBERSHIP, &group, sizeof(group)))
+		return 0;
+	if (errno == EPERM)
+		return mfd_error_set(err, EPERM,
+				     "events are for administrators: this needs CAP_NET_ADMIN (root, usually)");
+	return mfd_error_errno(err, errno, "events");
+}
+
+/*
+ * The module's family and its group, by a socket of its own: on the one that listens, an
+ * event could be taken for the answer. Returns 0; -ENOENT, without an @err: there is none.
+ */
+static int look_up(int *family, int *group, struct mfd_error *err)
+{
+	struct nl_sock *sock = nl_socket_alloc();
+	int ret = sock ? genl_connect(sock) : -NLE_NOMEM;
+
+	if (!ret)
+		ret = genl_ctrl_resolve(sock, MZP_GENL_NAME);
+	if (ret >= 0) {
+		*family = ret;
+		ret = genl_ctrl_resolve_grp(sock, MZP_GENL_NAME, MULTIFD_ZP_MCGRP_EVENTS);
+	}
+	*group = ret;
+	if (sock)
+		nl_socket_free(sock);
+	if (ret == -NLE_OBJ_NOTFOUND)
+		return -ENOENT;
+	return ret < 0 ? mfd_error_set(err, EIO, "generic netlink: %s", nl_geterror(ret)) : 0;
+}
+
+int ctl_listen_again(struct ctl_link *link, struct mfd_error *err)
+{
+	int group, ret;
+
+	link->message = NULL;
+	while ((ret = look_up(&link->family, &group, err)) == -ENOENT) {
+		/* the coming of a family is told; which one it is, is looked up */
+		ret = nl_recvmsgs_default(link->sock);
+		if (ret < 0 && ret != -NLE_NOMEM)
+			return mfd_error_set(err, EIO, "netlink: %s", nl_geterror(ret));
+	}
+	link->gone = false;
+	return ret ? ret : join(link, group, err);
+}
+
+int ctl_listen(struct ctl_link *link, struct mfd_error *err)
+{
+	int notify = genl_ctrl_resolve_grp(link->sock, "nlctrl", "notify");
+	int group, ret;
+
+	if (notify < 0)
+		return mfd_error_set(err, EIO, "generic netlink: %s", nl_geterror(notify));
 	nl_socket_disable_seq_check(link->sock);
 	nl_socket_set_buffer_size(link->sock, EVENT_BUFFER, 0);
-	/* not libnl's function, since that hides which error it was */
-	if (setsockopt(fd, SOL_NETLINK, NETLINK_ADD_MEMBERSHIP, &group, sizeof(group)))
-		return errno == EPERM ?
-		       mfd_error_set(err, EPERM,
-				     "events are for administrators: this needs CAP_NET_ADMIN (root, usually)") :
-		       mfd_error_errno(err, errno, "events");
-	return 0;
+	/* first, so that a module that goes meanwhile is noticed */
+	ret = join(link, notify, err);
+	if (!ret)
+		ret = look_up(&link->family, &group, err);
+	if (ret == -ENOENT)
+		return no_family(err);
+	return ret ? ret : join(link, group, err);
 }
 
 int ctl_events(struct ctl_link *link, ctl_message event, void *opaque, struct mfd_error *err)
@@ -338,6 +410,8 @@ int ctl_events(struct ctl_link *link, ctl_message event, void *opaque, struct mf
 	link->message = event;
 	link->opaque = opaque;
 	ret = nl_recvmsgs_default(link->sock);
+	if (link->gone)
+		return -ENODEV;
 	/* which is what libnl makes of ENOBUFS */
 	if (ret == -NLE_NOMEM)
 		return -ENOBUFS;

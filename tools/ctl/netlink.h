@@ -43,11 +43,18 @@ int ctl_request(struct ctl_request *request, ctl_message reply, void *opaque,
 int ctl_dump(struct ctl_request *request, ctl_message reply, void *opaque,
 	     struct mfd_error *err);
 
-/* Subscribe to events: a link that does so is good for nothing else. */
+/*
+ * Subscribe to events, and to the module's coming and going: a link that does so is good
+ * for nothing else. Events that come from now on wait to be read.
+ */
 int ctl_listen(struct ctl_link *link, struct mfd_error *err);
 /*
- * Wait for events and pass them on. Returns 0 once there were some; -ENOBUFS,
- * without an @err, if some were lost.
+ * The same on a link that did so before, after the module went: waits until there is one.
+ */
+int ctl_listen_again(struct ctl_link *link, struct mfd_error *err);
+/*
+ * Wait for events and pass them on. Returns 0 once there were some; without an @err:
+ * -ENOBUFS if some were lost, -ENODEV if the module was unloaded.
  */
 int ctl_events(struct ctl_link *link, ctl_message event, void *opaque, struct mfd_error *err);
 
