@@ -299,6 +299,7 @@ bool mzp_message_session(struct sk_buff *skb, const struct mzp_session *session,
 	return mzp_message_owner(skb, session, reader) &&
 	       !nla_put_u32(skb, MZP_A_SESSION_STATE, mzp_nl_state(session)) &&
 	       !nla_put_u32(skb, MZP_A_SESSION_NETNS, session->owner.netns) &&
+	       !nla_put_u32(skb, MZP_A_SESSION_SLOT, session->slot) &&
 	       !nla_put_u64_64bit(skb, MZP_A_SESSION_AGE, age, MZP_A_SESSION_PAD) &&
 	       mzp_nl_put_error(skb, session) &&
 	       (!mzp_session_ready(session) || mzp_nl_put_migration(skb, session));

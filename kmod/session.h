@@ -88,6 +88,7 @@ struct mzp_cpus {
  * @ref: the device file's, one for each channel file, and one for each channel
  *	in a worker's queue or hands
  * @id: number, never used again
+ * @slot: number that no other session has now; fixed
  * @cred: of who opened it, since they hold the user, whom not every kernel lets modules
  *	hold by itself; fixed
  * @user: theirs; fixed
@@ -168,6 +169,7 @@ struct mzp_cpus {
 struct mzp_session {
 	struct kref ref;
 	u64 id;
+	int slot;
 	const struct cred *cred;
 	struct user_struct *user;
 	struct mzp_account *account;

@@ -5,6 +5,7 @@
  * Everybody's open(2), close(2) and netlink requests come here, so the lock is a
  * spinlock, which nobody can be made to sleep with.
  */
+#include <linux/idr.h>
 #include <linux/list.h>
 #include <linux/sched/user.h>
 #include <linux/slab.h>
@@ -33,6 +34,7 @@ struct mzp_account {
 static DEFINE_SPINLOCK(mzp_sessions_lock);
 static DEFINE_XARRAY(mzp_sessions); /* by id; changed under the lock */
 static LIST_HEAD(mzp_accounts); /* likewise */
+static DEFINE_IDA(mzp_slots);
 static atomic64_t mzp_last_session = ATOMIC64_INIT(0);
 static atomic_t mzp_nr_sessions = ATOMIC_INIT(0);
 static struct workqueue_struct *mzp_free_wq;
@@ -53,7 +55,7 @@ static struct mzp_account *mzp_account_find(const struct user_struct *user,
 
 /**
  * mzp_sessions_add - count a new session, unless its user has too many
- * @session: the session, which has its user; gets its id and account
+ * @session: the session, which has its user; gets its id, slot and account
  *
  * Context: process; may sleep.
  * Return: 0, -EMFILE or -ENOMEM.
@@ -65,10 +67,11 @@ int mzp_sessions_add(struct mzp_session *session)
 
 	session->id = atomic64_inc_return(&mzp_last_session);
 	/* Not charged, since it is shared with others. */
-	if (!new || xa_reserve(&mzp_sessions, session->id, GFP_KERNEL)) {
-		kfree(new);
-		return -ENOMEM;
-	}
+	if (!new || xa_reserve(&mzp_sessions, session->id, GFP_KERNEL))
+		goto free_account;
+	session->slot = ida_alloc(&mzp_slots, GFP_KERNEL);
+	if (session->slot < 0)
+		goto release;
 	new->user = session->user;
 	spin_lock(&mzp_sessions_lock);
 	account = mzp_account_find(session->user, new);
@@ -83,9 +86,17 @@ int mzp_sessions_add(struct mzp_session *session)
 	spin_unlock(&mzp_sessions_lock);
 	if (account != new)
 		kfree(new);
-	if (err)
+	if (err) {
+		ida_free(&mzp_slots, session->slot);
 		xa_release(&mzp_sessions, session->id);
+	}
 	return err;
+
+release:
+	xa_release(&mzp_sessions, session->id);
+free_account:
+	kfree(new);
+	return -ENOMEM;
 }
 
 /**
@@ -105,6 +116,7 @@ void mzp_sessions_remove(struct mzp_session *session)
 	else
 		list_del(&account->node);
 	spin_unlock(&mzp_sessions_lock);
+	ida_free(&mzp_slots, session->slot);
 	kfree(account);
 	if (atomic_dec_and_test(&mzp_nr_sessions))
 		wake_up_var(&mzp_nr_sessions);

@@ -7,10 +7,12 @@ import platform
 import re
 import subprocess
 
+import yaml
 from prometheus_client.parser import text_string_to_metric_families
 
-from kit import BUILD, COMM, MFDCTL, TOP, Monitor, mfdctl, must, same, session_stats, stats, test
-from sender import ZSTD, Memory, Session
+from kit import (AS_NOBODY, BUILD, COMM, MFDCTL, MODULE, TOP, Monitor, mfdctl, must, same,
+                 session_stats, stats, test, until)
+from sender import ZSTD, Memory, Session, short_session
 from t_stats import quiet
 
 # A process may call itself anything.
@@ -32,6 +34,17 @@ def families(*arguments):
     return found
 
 
+REASONS = {"cancelled": "cancelled", "admin": "cancelled-admin"} | {
+    reason: f"failed-{reason}" for reason in ("closed", "reader", "job", "compressor", "memory",
+                                              "network")}
+
+
+def series(*arguments):
+    """What Prometheus would store: names with their labels."""
+    return {(sample.name, *sorted(sample.labels.items()))
+            for family in families(*arguments).values() for sample in family.samples}
+
+
 def value(family, **labels):
     """The one sample with these labels."""
     values = [sample.value for sample in family.samples
@@ -49,9 +62,9 @@ def prometheus_is_what_json_is():
     with Session(0) as new, Session(2, ring=2) as session, Session(1, method=ZSTD) as other:
         session.send(session.block(memory), 0, memory.pages)
         quiet(session.id)
-        metrics = families("--channels", "--workers")
+        metrics = families("--channels", "--workers", "--identify")
         shown, channels = session_stats(session.id)
-        who = {"session": str(session.id), "pid": str(os.getpid()), "comm": SHOWN}
+        who = {"slot": str(shown["slot"])}
         for name, metric, kind, factor in (
                 ("submitted", "submitted_pages", "counter", 1),
                 ("normal", "normal_pages", "counter", 1), ("zero", "zero_pages", "counter", 1),
@@ -73,12 +86,140 @@ def prometheus_is_what_json_is():
         info = metrics["multifd_zp_session_info"]
         same(value(info, session=str(other.id), method="zstd", state="active"), 1, "info")
         same(value(info, session=str(new.id), state="new"), 1, "info")
+        same(value(info, session=str(session.id), pid=str(os.getpid()), comm=SHOWN, **who), 1, "who")
+        done = sum(shown[name] for name in ("normal", "zero", "absent", "lost"))
+        same(value(metrics["multifd_zp_session_remaining_pages"], **who), shown["submitted"] - done,
+             "pages that are left")
+        states = metrics["multifd_zp_module_visible_sessions"]
+        same([value(states, state=state) for state in ("new", "active", "ended", "failed")],
+             [1, 2, 0, 0], "states")
+        totals = stats("--totals")["totals"]
+        for name, metric in (("started", "sessions_started"), ("ended", "sessions_ended"),
+                             ("normal", "normal_pages"), ("bytes-out", "out_bytes")):
+            same(value(metrics[f"multifd_zp_module_{metric}"]), totals[name], metric)
+        same({sample.labels["reason"]: sample.value
+              for sample in metrics["multifd_zp_module_sessions_failed"].samples},
+             {reason: totals[name] for reason, name in REASONS.items()}, "failed, by reason")
         same(value(metrics["multifd_zp_module_sessions"]), 3, "sessions")
         same(value(metrics["multifd_zp_worker_up"], cpu="1"), 1, "worker")
         # only what was asked for
         must(not any(re.match("multifd_zp_(channel|worker)_", name) for name in families(session.id)),
              "channels or workers that nobody has asked for")
     families()
+
+
+@test
+def ten_thousand_sessions_are_few_series():
+    """As many as there were sessions at one time, and no more; and all were counted."""
+    families()
+    with Session(2), Session(1), Session(1):
+        seen = series("--channels")
+    number = stats("--totals")["totals"]["started"]
+    for n in range(10000 - 3):
+        short_session()
+        if n % 500 == 0:
+            with Session(2), Session(1):
+                more = series("--channels") - seen
+                must(not more, "new series:", more)
+    with Session(2), Session(1), Session(1):
+        same(series("--channels"), seen, "series")
+        same(stats("--totals")["totals"]["started"], number + 10000 - 3 + 2 * 20 + 3, "started")
+        must(len(series("--identify") - seen) == 3, "who they are is told only if wanted")
+
+
+@test
+def what_was_short_is_seen_by_who_looks_rarely():
+    """A migration of 0.3 s and one that failed, between two scrapes."""
+    memory = Memory(1000)
+    before = families()
+    with Session(2) as good:
+        good.read_on()
+        good.send(good.block(memory), 0, memory.pages)
+        good.wait()
+        good.end()
+    with Session(1) as bad:
+        bad.send(bad.block(memory), 0, memory.pages)
+        os.close(bad.channels.pop())
+    until(lambda: not stats()["sessions"], "both are gone")
+    after = families()
+    for metric, labels, more in (("sessions_started", {}, 2), ("sessions_ended", {}, 1),
+                                 ("sessions_failed", {"reason": "reader"}, 1),
+                                 ("sessions_failed", {"reason": "network"}, 0)):
+        name = f"multifd_zp_module_{metric}"
+        same(value(after[name], **labels) - value(before[name], **labels), more, metric)
+    pages = "multifd_zp_module_normal_pages"
+    must(value(after[pages]) - value(before[pages]) >= 1000, "pages")
+
+
+@test
+def users_get_the_metrics_that_are_theirs():
+    text = mfdctl("stats", "--prometheus", under=AS_NOBODY)
+    must("multifd_zp_module_sessions 0\n" in text and "_total" not in text and
+         "multifd_zp_host_" not in text, text)
+
+
+@test
+def a_textfile_is_whole_and_never_stale():
+    """Whatever the umask is, others can read it; and it goes with the module."""
+    folder = "/dev/shm/textfiles"
+    path = f"{folder}/multifd_zp.prom"
+    os.mkdir(folder)
+    os.umask(0o077)
+    for _ in range(2):
+        same(mfdctl("stats", "--prometheus", "--output", path), "", "standard output")
+        same(os.stat(path).st_mode & 0o777, 0o644, "mode")
+        with open(path, encoding="utf-8") as file:
+            must("\nmultifd_zp_module_sessions_started_total " in file.read(), "metrics")
+    same(os.listdir(folder), ["multifd_zp.prom"], "files")
+    must("No such file" in mfdctl("stats", "--prometheus", "--output", f"{folder}/no/such",
+                                  status=1), "a folder that is not there")
+    subprocess.run(["rmmod", "multifd_zp"], check=True)
+    try:
+        same(mfdctl("stats", "--prometheus", "--output", path), "", "standard output")
+        same(mfdctl("stats", "--prometheus", "--output", path), "", "standard output")
+    finally:
+        subprocess.run(["insmod", MODULE], check=True)
+        os.chmod("/dev/multifd_zp", 0o666)
+    same(os.listdir(folder), [], "files")
+    os.rmdir(folder)
+
+
+@test
+def alerts_and_dashboard_name_what_there_is():
+    """Each metric that they name exists; panels lie side by side on Grafana's grid."""
+    memory = Memory(100)
+    with Session() as session:
+        session.read_on()
+        block = session.block(memory)
+        for _ in range(2):
+            session.send(block, 0, 100)
+            session.sync()
+            session.wait()
+        there = {sample.name for family in families("--channels", "--workers", "--identify").values()
+                 for sample in family.samples}
+    folder = f"{TOP}/tools/prometheus"
+    with open(f"{folder}/multifd_zp.rules.yml", encoding="utf-8") as file:
+        rules = [rule for group in yaml.safe_load(file)["groups"] for rule in group["rules"]]
+    same(len({rule["alert"] for rule in rules}), len(rules), "alerts, and different ones")
+    with open(f"{folder}/grafana.json", encoding="utf-8") as file:
+        board = json.load(file)
+    panels = board["panels"]
+    same(sorted(panel["id"] for panel in panels), list(range(1, len(panels) + 1)), "ids")
+    cells = [(x, y) for at in (panel["gridPos"] for panel in panels)
+             for x in range(at["x"], at["x"] + at["w"]) for y in range(at["y"], at["y"] + at["h"])]
+    same(len(cells), len(set(cells)), "panels that lie on others")
+    same({x for x, _ in cells}, set(range(24)), "columns of the grid")
+    variables = {one["name"] for one in board["templating"]["list"]}
+    for panel in panels:
+        must(panel["title"] and panel["type"] in ("stat", "timeseries"), panel)
+        same(panel["datasource"]["uid"], "${datasource}", "data source")
+        must(panel["targets"], panel["title"], "shows nothing")
+    for expression in [rule["expr"] for rule in rules] + \
+            [target["expr"] for panel in panels for target in panel["targets"]]:
+        named = set(re.findall(r"\bmultifd_zp_\w+", expression))
+        must(named and named <= there, expression, named - there)
+        must(set(re.findall(r"\$(\w+)", expression)) <= variables, expression)
+    must({"multifd_zp_module_info"} <= there, "what the list of hosts is made of")
 
 
 @test
@@ -155,7 +296,7 @@ def sessions_are_completed():
         same(offers("st"), ["stats"], "commands")
         for command in ("stats", "limit", "cancel"):
             must(set(ids) <= set(offers(command, "")), command, offers(command, ""))
-        same(sorted(offers("cancel", "")), sorted(["--help", *ids]), "after cancel")
+        same(sorted(offers("cancel", "")), sorted(["--json", "--help", *ids]), "after cancel")
         same(offers("limit", ids[0], "--r"), ["--rate"], "options of limit")
         same(offers("limit", ids[0], "--rate", "n"), ["none"], "rates")
         must("all" in offers("limit", ids[0], "--cpus", ""), "CPUs")
@@ -166,6 +307,8 @@ def sessions_are_completed():
 def wrong_command_lines():
     for arguments, said in ((("stats", "x"), "is no session"), (("stats", "1", "2"), "one session"),
                             (("stats", "--prometheus", "--json"), "neither with"),
+                            (("stats", "--identify"), "are for --prometheus"),
+                            (("stats", "--output", "x"), "are for --prometheus"),
                             (("stats", "--watch=0"), "seconds"), (("info", "1"), "unexpected"),
                             (("limit", "1"), "--cpus or --rate"), (("limit", "--rate", "1k"), "which"),
                             (("limit", "1", "--rate", "fast"), "is no rate"),
@@ -175,7 +318,9 @@ def wrong_command_lines():
                             ((), "a command is missing")):
         must(said in mfdctl(*arguments, status=2), arguments)
     must("there is no session" in mfdctl("stats", 1 << 60, status=1), "no such session")
-    for command in ("stats", "top", "monitor", "info", "limit", "cancel"):
+    for command in ("stats", "top", "monitor", "history", "info", "limit", "cancel", "host",
+                    "drain", "version"):
+        same(mfdctl("help", command), mfdctl(command, "-h"), command)
         must(mfdctl(command, "--help").startswith(f"Usage: mfdctl {command} "), command)
 
 
@@ -219,13 +364,11 @@ def versions_are_told():
 @test
 def the_module_is_not_there():
     """It is unloaded, so this comes last."""
-    module = os.environ.get("MZP_MODULE",
-                            f"{TOP}/build/kmod/{platform.release()}/multifd_zp.ko")
     subprocess.run(["rmmod", "multifd_zp"], check=True)
     try:
         for command in (("stats",), ("top", "-b"), ("monitor",), ("info",), ("cancel", "1"),
                         ("limit", "1", "--rate", "1M")):
             must("not loaded (modprobe" in mfdctl(*command, status=1), command)
     finally:
-        subprocess.run(["insmod", module], check=True)
+        subprocess.run(["insmod", MODULE], check=True)
     same(stats()["sessions"], [], "sessions")

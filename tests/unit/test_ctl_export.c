@@ -30,6 +30,7 @@ static void put_session(struct nl_msg *msg)
 	nla_put_string(msg, MZP_A_SESSION_COMM, "a\"b\\c\nd\xff");
 	nla_put_s32(msg, MZP_A_SESSION_LEVEL, -1);
 	nla_put(msg, MZP_A_SESSION_UUID, sizeof(uuid), uuid);
+	nla_put_u32(msg, MZP_A_SESSION_SLOT, 3);
 	nla_put_u64(msg, MZP_A_SESSION_BUSY, 12000000034);
 	nla_put_u64(msg, MZP_A_SESSION_RING_FULL, 5);
 	/* newer than this program, shorter than it should be, and out of range */
@@ -69,7 +70,7 @@ TEST(json)
 	assert_string_equal(json_object_to_json_string_ext(object, JSON_C_TO_STRING_PLAIN),
 		"{\"id\":18446744073709551615,\"state\":\"failed\",\"pid\":4711,"
 		"\"comm\":\"a\\\"b\\\\c\\nd\xef\xbf\xbd\","
-		"\"uuid\":\"6f2e60cc-0000-0000-0000-000000000039\","
+		"\"uuid\":\"6f2e60cc-0000-0000-0000-000000000039\",\"slot\":3,"
 		"\"method\":\"?\",\"level\":-1,\"ring-full\":5,\"busy\":12000000034,"
 		"\"round\":{\"number\":3}}");
 	assert_false(json_object_object_get_ex(object, "ring-empty", &member));
@@ -118,9 +119,11 @@ TEST(prometheus)
 	parse(&ctl_info_set, put_info, &snapshot.info);
 	parse(&ctl_session_set, put_session, &session);
 	parse(&ctl_channel_set, put_channel, &channel);
-	ctl_prometheus(to, &snapshot);
+	ctl_prometheus(to, &snapshot, true);
 	fclose(to);
-#define WHO "{session=\"18446744073709551615\",pid=\"4711\",comm=\"a\\\"b\\\\c\\nd\xef\xbf\xbd\""
+#define WHO "{slot=\"3\""
+	assert_non_null(strstr(text, "\nmultifd_zp_session_info" WHO ",session=\"18446744073709551615\","
+			       "pid=\"4711\",comm=\"a\\\"b\\\\c\\nd\xef\xbf\xbd\",uid=\"0\","));
 	assert_non_null(strstr(text, "# TYPE multifd_zp_session_ring_full_total counter\n"
 			       "multifd_zp_session_ring_full_total" WHO "} 5\n"));
 	/* nanoseconds as seconds, all digits of them */
@@ -131,6 +134,17 @@ TEST(prometheus)
 	assert_non_null(strstr(text, "\nmultifd_zp_module_workers 2\n"));
 	/* what is not there is not 0 */
 	assert_null(strstr(text, "session_ring_empty_total"));
+	assert_null(strstr(text, "sessions_failed_total"));
+	assert_null(strstr(text, "multifd_zp_host_"));
+	/* without names, nothing that only one session can have */
+	to = fmemopen(text, sizeof(text), "w");
+	snapshot.totals = (struct ctl_totals) { .has = ~0ull, .failed_reader = 5 };
+	ctl_prometheus(to, &snapshot, false);
+	fclose(to);
+	assert_null(strstr(text, "4711"));
+	assert_null(strstr(text, "18446744073709551615"));
+	assert_non_null(strstr(text, "\nmultifd_zp_module_sessions_failed_total{reason=\"reader\"} 5\n"));
+	assert_non_null(strstr(text, "\nmultifd_zp_module_visible_sessions{state=\"failed\"} 1\n"));
 }
 
 TEST(speed)

@@ -125,6 +125,7 @@ static const struct ctl_field session_fields[] = {
 	SESSION(U32, UID, uid, "uid", NULL, NULL, NULL),
 	SESSION(UUID, UUID, uuid, "uuid", NULL, NULL, NULL),
 	SESSION(U32, NETNS, netns, "netns", NULL, NULL, NULL),
+	SESSION(U32, SLOT, slot, "slot", NULL, NULL, NULL),
 	SESSION(U64, AGE, age, "age", NULL, "age_seconds", "Time since the device was opened."),
 	SESSION(ENUM, METHOD, method, "method", ctl_method_names, NULL, NULL),
 	SESSION(S32, LEVEL, level, "level", NULL, NULL, NULL),

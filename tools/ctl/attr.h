@@ -95,7 +95,7 @@ struct ctl_session {
 	uint64_t id, age, submitted, memlock, error_offset, rate, dirty_pages, dirty_time,
 		 end_time, duration;
 	uint32_t state, pid, uid, netns, method, detection, channels, blocks, packet_pages,
-		 jobs, jobs_unfinished, error, reason;
+		 jobs, jobs_unfinished, error, reason, slot;
 	int32_t level;
 	struct ctl_counters count;
 	struct ctl_round round;

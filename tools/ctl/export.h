@@ -19,9 +19,10 @@ void ctl_json_time(struct json_object *object);
 void ctl_json_print(struct json_object *object);
 
 /*
- * All of the snapshot as metrics: channels and workers if they are in it. A
- * session's process is a label of all that is its own.
+ * All of the snapshot as metrics: channels, workers, totals and the host if they are in it.
+ * A session's label is its slot, so that there are no more series than there were sessions at
+ * one time; @identify: also one whose labels say who has which slot.
  */
-void ctl_prometheus(FILE *to, const struct ctl_snapshot *snapshot);
+void ctl_prometheus(FILE *to, const struct ctl_snapshot *snapshot, bool identify);
 
 #endif /* CTL_EXPORT_H */

@@ -86,6 +86,24 @@ static void take_info(uint8_t cmd, const struct nlattr *attrs, int len, void *in
 	ctl_parse(&ctl_info_set, attrs, len, info);
 }
 
+static void take_host(uint8_t cmd, const struct nlattr *attrs, int len, void *host)
+{
+	(void)cmd;
+	ctl_parse(&ctl_host_set, attrs, len, host);
+}
+
+int ctl_snapshot_take_more(struct ctl_snapshot *snapshot, struct ctl_link *link,
+			   struct mfd_error *err)
+{
+	int ret = ctl_request(ctl_request_new(link, MZP_NL_CMD_TOTALS_GET), take_totals,
+			      &snapshot->totals, err);
+
+	if (!ret)
+		ret = ctl_request(ctl_request_new(link, MZP_NL_CMD_HOST_GET), take_host,
+				  &snapshot->host, err);
+	return ret == -EPERM ? 0 : ret;
+}
+
 int ctl_snapshot_take(struct ctl_snapshot *snapshot, struct ctl_link *link,
 		      const uint64_t *session, unsigned int what, struct mfd_error *err)
 {

@@ -31,6 +31,7 @@ struct ctl_list {
  * @ns: when; CLOCK_MONOTONIC
  * @info: the module
  * @totals: what all sessions come to; without any attribute unless asked for
+ * @host: what is set for the whole host; likewise
  * @sessions: of struct ctl_session
  * @channels: of struct ctl_channel; empty unless asked for
  * @workers: of struct ctl_worker; likewise
@@ -39,6 +40,7 @@ struct ctl_snapshot {
 	uint64_t ns;
 	struct ctl_info info;
 	struct ctl_totals totals;
+	struct ctl_host host;
 	struct ctl_list sessions, channels, workers;
 };
 
@@ -49,6 +51,10 @@ struct ctl_snapshot {
 int ctl_snapshot_take(struct ctl_snapshot *snapshot, struct ctl_link *link,
 		      const uint64_t *session, unsigned int what, struct mfd_error *err);
 void ctl_snapshot_free(struct ctl_snapshot *snapshot);
+
+/* Also what only administrators see, if the caller is one. */
+int ctl_snapshot_take_more(struct ctl_snapshot *snapshot, struct ctl_link *link,
+			   struct mfd_error *err);
 
 /*
  * The last sessions that are gone, or the one of this id. Returns 0 or a negative errno;

@@ -13,6 +13,7 @@
 #include "export.h"
 #include "netlink.h"
 #include "table.h"
+#include "textfile.h"
 #include "text.h"
 #include "lib/error.h"
 
@@ -23,7 +24,8 @@ struct options {
 	bool one;		/* only ... */
 	uint64_t session;	/* ... this one */
 	unsigned int what;
-	bool json, prometheus, watch, since_start;
+	bool json, prometheus, identify, watch, since_start;
+	const char *output;	/* a file instead of standard output, or NULL */
 	double seconds;
 };
 
@@ -264,7 +266,7 @@ static void show(const struct ctl_snapshot *snapshot, const struct ctl_snapshot 
 		 const struct options *options)
 {
 	if (options->prometheus)
-		ctl_prometheus(stdout, snapshot);
+		ctl_prometheus(stdout, snapshot, options->identify);
 	else if (options->json)
 		print_json(snapshot, before, options);
 	else
@@ -294,8 +296,10 @@ static void pause_for(double seconds)
 static int take(struct ctl_snapshot *snapshot, struct ctl_link *link,
 		const struct options *options, struct mfd_error *err)
 {
-	return ctl_snapshot_take(snapshot, link, options->one ? &options->session : NULL,
-				 options->what, err);
+	int ret = ctl_snapshot_take(snapshot, link, options->one ? &options->session : NULL,
+				    options->what, err);
+
+	return ret || !options->prometheus ? ret : ctl_snapshot_take_more(snapshot, link, err);
 }
 
 /* What is shown first is about a moment as well, unless that is not wanted. */
@@ -337,6 +341,33 @@ static int watch(struct ctl_link *link, const struct options *options, struct mf
 	return ret;
 }
 
+/*
+ * Metrics to a file. One of a module that is not there any more would be taken for its
+ * present state, so it goes; that is no error of whoever asks in vain every 15 seconds.
+ */
+static int write_metrics(const struct options *options, struct mfd_error *err)
+{
+	struct ctl_snapshot now = { .ns = 0 };
+	struct ctl_textfile text;
+	struct ctl_link *link;
+	int ret = ctl_link_open(&link, err);
+
+	if (!ret)
+		ret = take(&now, link, options, err);
+	if (ret == -ENOENT && !options->one)
+		ret = unlink(options->output) && errno != ENOENT ?
+		      mfd_error_errno(err, errno, "%s", options->output) : 0;
+	else if (!ret)
+		ret = ctl_textfile_open(&text, options->output, err);
+	if (!ret && now.ns) {
+		ctl_prometheus(text.file, &now, options->identify);
+		ret = ctl_textfile_publish(&text, err);
+	}
+	ctl_snapshot_free(&now);
+	ctl_link_close(link);
+	return ret;
+}
+
 static int parse(struct options *options, int argc, char **argv, struct mfd_error *err)
 {
 	static const struct option long_options[] = {
@@ -345,6 +376,8 @@ static int parse(struct options *options, int argc, char **argv, struct mfd_erro
 		{ "totals", no_argument, NULL, 't' },
 		{ "json", no_argument, NULL, 'j' },
 		{ "prometheus", no_argument, NULL, 'p' },
+		{ "identify", no_argument, NULL, 'i' },
+		{ "output", required_argument, NULL, 'o' },
 		{ "watch", optional_argument, NULL, 'W' },
 		{ "since-start", no_argument, NULL, 's' },
 		{ NULL, 0, NULL, 0 },
@@ -363,6 +396,10 @@ static int parse(struct options *options, int argc, char **argv, struct mfd_erro
 			options->json = true;
 		} else if (option == 'p') {
 			options->prometheus = true;
+		} else if (option == 'i') {
+			options->identify = true;
+		} else if (option == 'o') {
+			options->output = optarg;
 		} else if (option == 's') {
 			options->since_start = true;
 		} else if (option == 'W') {
@@ -377,6 +414,10 @@ static int parse(struct options *options, int argc, char **argv, struct mfd_erro
 		mfd_error_set(err, EINVAL, "--prometheus goes neither with --json nor with --watch");
 		return CTL_USAGE;
 	}
+	if ((options->identify || options->output) && !options->prometheus) {
+		mfd_error_set(err, EINVAL, "--identify and --output are for --prometheus");
+		return CTL_USAGE;
+	}
 	return ctl_session_argument(argc, argv, &options->one, &options->session, err);
 }
 
@@ -386,6 +427,8 @@ static int run(int argc, char **argv, struct mfd_error *err)
 	struct ctl_link *link;
 	int ret = parse(&options, argc, argv, err);
 
+	if (!ret && options.output)
+		return write_metrics(&options, err);
 	if (!ret)
 		ret = ctl_link_open(&link, err);
 	if (ret)
@@ -413,7 +456,12 @@ const struct ctl_command ctl_stats_command = {
 		"                      or the time between two of --watch\n"
 		"  --json              one object a sample; its members are called as in the netlink\n"
 		"                      interface, all counters in full\n"
-		"  --prometheus        metrics in Prometheus' text format\n"
+		"  --prometheus        metrics in Prometheus' text format; sessions are told apart by slots,\n"
+		"                      small numbers that are used again\n"
+		"  --identify          also a metric that says which session, process and VM each slot is\n"
+		"                      now: a new series for each session that ever is\n"
+		"  --output FILE       metrics into this file, which is replaced at once and which all\n"
+		"                      can read; where the module is not loaded, it is removed\n"
 		"\n"
 		"The last line of a session says what it waits for (in JSON: `bottleneck`):\n"
 		"  the network     `network`: rings and sockets are full. The network, or the\n"
@@ -429,6 +477,6 @@ const struct ctl_command ctl_stats_command = {
 		"Examples:\n"
 		"    mfdctl stats --channels --watch=2\n"
 		"    mfdctl stats --json | jq '.sessions[] | {pid, submitted, bottleneck}'\n"
-		"    mfdctl stats --prometheus --channels --workers >$TEXTFILES/multifd_zp.prom\n",
+		"    mfdctl stats --prometheus --workers --output $TEXTFILES/multifd_zp.prom\n",
 	.run = run,
 };
