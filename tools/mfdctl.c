@@ -17,7 +17,7 @@
 static const struct ctl_command *const commands[] = {
 	&ctl_stats_command, &ctl_top_command, &ctl_monitor_command, &ctl_history_command,
 	&ctl_info_command, &ctl_limit_command, &ctl_cancel_command, &ctl_host_command,
-	&ctl_drain_command, &ctl_version_command,
+	&ctl_drain_command, &ctl_version_command, &ctl_bugreport_command,
 };
 
 #define NR_COMMANDS (sizeof(commands) / sizeof(commands[0]))
@@ -31,7 +31,7 @@ static void help(void)
 	     "See what the migrations that run through multifd_zp.ko are doing, and limit or end\n"
 	     "them.\n");
 	for (i = 0; i < NR_COMMANDS; i++)
-		printf("  %-8s %s\n", commands[i]->name, commands[i]->summary);
+		printf("  %-9s %s\n", commands[i]->name, commands[i]->summary);
 	puts("\n"
 	     "  " PROGRAM " COMMAND --help tells more.\n"
 	     "  With --json, an error is an object on standard output, too: `error`, with\n"

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """mfdctl as people and programs use it."""
 
+import errno
 import json
 import os
 import platform
@@ -12,7 +13,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from kit import (AS_NOBODY, BUILD, COMM, MFDCTL, MODULE, TOP, Monitor, mfdctl, must, same,
                  session_stats, stats, test, until)
-from sender import ZSTD, Memory, Session, short_session
+from sender import PACKET, PAGE, ZSTD, Memory, Session, short_session
 from t_stats import quiet
 
 # A process may call itself anything.
@@ -319,9 +320,101 @@ def wrong_command_lines():
         must(said in mfdctl(*arguments, status=2), arguments)
     must("there is no session" in mfdctl("stats", 1 << 60, status=1), "no such session")
     for command in ("stats", "top", "monitor", "history", "info", "limit", "cancel", "host",
-                    "drain", "version"):
+                    "drain", "version", "bugreport"):
         same(mfdctl("help", command), mfdctl(command, "-h"), command)
         must(mfdctl(command, "--help").startswith(f"Usage: mfdctl {command} "), command)
+
+
+def shell(command):
+    """What a command of the documentation prints, as a shell there would run it."""
+    done = subprocess.run(["bash", "-o", "pipefail", "-c", command], stdin=subprocess.DEVNULL,
+                          capture_output=True, text=True, timeout=60, check=False,
+                          env=os.environ | {"PATH": f"{BUILD}:{os.environ['PATH']}"})
+    same((done.returncode, done.stderr), (0, ""), command)
+    return done.stdout
+
+
+def jq_examples():
+    """All commands with jq that the manual and the help show: {command: where}."""
+    texts = {page: open(f"{TOP}/{page}", encoding="utf-8").read()
+             for page in ("Documentation/mfdctl.rst", "tools/man/mfdctl.8")}
+    texts |= {command: mfdctl("help", command) for command in ("stats", "history", "monitor")}
+    found = {}
+    for where, text in texts.items():
+        for command in re.findall(r"^(?:\.Dl| +) *(mfdctl [^\n]*\| jq '[^']*')", text, re.M):
+            found[" ".join(command.split())] = where
+    return found
+
+
+@test
+def examples_with_jq_work():
+    """Each of them says what it is there for."""
+    examples = jq_examples()
+    same(len(examples), 4, f"examples: {examples}")
+    memory = Memory(2000)
+    with Session(2, ring=2) as session, Session():
+        session.send(session.block(memory), 0, memory.pages)
+        quiet(session.id)
+        with Session() as failed:
+            failed.cancel()
+        until(lambda: f'"id":{failed.id},' in mfdctl("history", "--json"), "its record")
+        for command, where in examples.items():
+            if " monitor " in command:
+                # it goes on until it is ended
+                command = command.replace("mfdctl monitor", "timeout 5 mfdctl monitor")
+                process = subprocess.Popen(["bash", "-c", f"PATH={BUILD}:$PATH; {command}"],
+                                           stdout=subprocess.PIPE, text=True)
+                while process.poll() is None:
+                    with Session() as other:
+                        other.read_on()
+                        other.sync()
+                        other.wait()
+                said = process.stdout.read()
+                process.stdout.close()
+                must(re.search(r"\[\s*\d+,\s*1,\s*[\d.e-]+\s*\]", said), where, said)
+                continue
+            said = shell(command)
+            print(f"# {command}: {said!r}")
+            if "bottleneck ==" in command:
+                same(said, f"{os.getpid()}\n", where)
+            elif "submitted" in command:
+                must(f'"submitted": {memory.pages}' in said and '"bottleneck": "idle"' in said, said)
+            elif "end-time" in command:
+                must(f'"id": {failed.id}' in said and '"reason": "cancelled"' in said, where, said)
+            else:
+                must(False, "no example that is known:", command, where)
+
+
+@test
+def a_report_has_what_it_needs():
+    """And no memory of a guest; also by a user, and without the module."""
+    secret = b"what the guest keeps to itself!!"
+    memory = Memory(PACKET)
+    for page in range(PACKET):
+        os.pwrite(memory.fd, secret * (PAGE // len(secret)), page * PAGE)
+    with Session(2, uuid=bytes(range(16))) as session:
+        session.send(session.block(memory, b"some-block"), 0, memory.pages)
+        quiet(session.id)
+        device = session.fd
+        report = mfdctl("bugreport")
+        of_user = mfdctl("bugreport", under=AS_NOBODY)
+    with open("/sys/module/multifd_zp/srcversion", encoding="ascii") as file:
+        source = file.read().strip()
+    for part in ("No memory of any guest is in it", os.uname().release, f"srcversion: {source}",
+                 "max_sessions: 0", f"process {os.getpid()}, descriptor {device}",
+                 f"mzp-session: {session.id}\n", "mzp-ring:", '"totals":{', '"channels":[',
+                 "multifd_zp: loading out-of-tree module", "\n== history --json\n"):
+        must(part in report, part, "is not in", report)
+    must(secret.decode() not in report, "what the guest keeps to itself is told")
+    must("cannot be had: this takes CAP_NET_ADMIN" in of_user or
+         "cannot be had: not permitted" in of_user, of_user)
+    must(f"mzp-session: {session.id}\n" not in of_user, "a user sees root's descriptors")
+    subprocess.run(["rmmod", "multifd_zp"], check=True)
+    try:
+        must("is not loaded" in mfdctl("bugreport"), "without a module")
+    finally:
+        subprocess.run(["insmod", MODULE], check=True)
+        os.chmod("/dev/multifd_zp", 0o666)
 
 
 @test

@@ -33,7 +33,7 @@ struct ctl_command {
 extern const struct ctl_command ctl_info_command, ctl_stats_command, ctl_top_command,
 				ctl_monitor_command, ctl_history_command, ctl_cancel_command,
 				ctl_limit_command, ctl_host_command, ctl_drain_command,
-				ctl_version_command;
+				ctl_version_command, ctl_bugreport_command;
 
 /*
  * The arguments behind the options: at most one, a session's id; *@given tells
