@@ -8,6 +8,7 @@ import os
 import re
 import shutil
 import sys
+import threading
 
 TOP = os.path.realpath(f"{os.path.dirname(os.path.abspath(__file__))}/../..")
 sys.path[1:1] = [f"{TOP}/tests/interop"]
@@ -43,6 +44,33 @@ class Spent:
         self.resident = status_of(pid)["VmRSS"]
 
 
+class Watch(threading.Thread):
+    """Of QEMU's migration thread, which is gone when it could be asked: so again and again."""
+
+    def __init__(self, pid):
+        super().__init__()
+        self.pid, self.seconds, self.over = pid, 0, threading.Event()
+
+    def run(self):
+        found = None
+        while not self.over.wait(0.01):
+            try:
+                found = found or next(
+                    thread for thread in glob.glob(f"/proc/{self.pid}/task/*")
+                    if thread_name(thread) in ("live_migration", "mig/src/main"))
+                self.seconds = thread_seconds(found)
+            except (StopIteration, OSError):
+                pass
+
+    def __enter__(self):
+        self.start()
+        return self
+
+    def __exit__(self, *_):
+        self.over.set()
+        self.join()
+
+
 def migrate(name, backend):
     """One migration. Returns what it took."""
     guest, still, parameters = WORKLOADS[name]
@@ -62,13 +90,15 @@ def migrate(name, backend):
         here.multifd(**{"max_bandwidth": 0, "downtime_limit": 300, **parameters})
         pid = here.process.pid
         before = Spent(pid)
-        here.qmp("migrate", uri=there.listen("tcp"))
-        said = here.until("completed")
-        there.until("completed")
+        with Watch(pid) as thread:
+            here.qmp("migrate", uri=there.listen("tcp"))
+            said = here.until("completed")
+            there.until("completed")
         after = Spent(pid)
         result = {"workload": name, "backend": backend,
                   "process": after.process - before.process,
                   "workers": after.workers - before.workers,
+                  "thread": thread.seconds,
                   "grown": after.resident - before.resident,
                   "bytes": guest.get("size", 64 * MIB), "total": said["total-time"],
                   "downtime": said["downtime"], **{key: said["ram"][key] for key in (
