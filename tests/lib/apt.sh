@@ -52,7 +52,7 @@ mirror_of() {
 }
 
 # security_of MAIN: where the security updates are: the machine's source of them, or beside
-# MAIN, since a machine that was just made may have none.
+# MAIN, since a machine that was just made may have none. Not every mirror has them there.
 security_of() {
 	local security
 	security=$(mirror_of '[a-z]+-security')
@@ -77,7 +77,7 @@ apt_sources() {
 apt_update() {
 	note "fetching package lists of $apt_name"
 	apt-get "${apt_opts[@]}" -o APT::Update::Error-Mode=any update >&2 || {
-		[[ -e $apt_dir/updated ]] || return
+		[[ -e $apt_dir/updated ]] || return 1
 		note "no new package lists; going on with those of $(date -r "$apt_dir/updated" +%F)"
 	}
 	touch "$apt_dir/updated"
@@ -98,7 +98,11 @@ apt_ready() {
 	elif [[ $(find "$apt_dir/updated" -mtime -1 2>/dev/null) ]]; then
 		return
 	fi
-	apt_update
+	apt_update || {
+		note "going on without security updates: are they at $security?"
+		apt_sources "$main" >"$list"
+		apt_update
+	}
 }
 
 # apt_lock COMMAND…: run it while no other caller uses our apt.
