@@ -67,8 +67,9 @@ def migrations():
         lines = mfdctl("top", "-b", "-n", 2, "-d", 1).split("\n\n")
         save("top", "$ mfdctl top\n" + lines[-1])
         lines = mfdctl("stats", guest, "--prometheus").split("\n")
-        save("prometheus", f"$ mfdctl stats {guest} --prometheus | grep -e _normal_ -e _busy_\n" +
-             "\n".join(line for line in lines if "_normal_" in line or "_busy_" in line))
+        save("prometheus", f"$ mfdctl stats {guest} --prometheus | grep -e session_normal_ -e session_busy_\n" +
+             "\n".join(line for line in lines
+                       if "session_normal_" in line or "session_busy_" in line))
         demo.wait()
         must(demo.returncode == 0, "mfddemo has failed")
         mfdctl("cancel", limited)
