@@ -42,16 +42,10 @@ modules_install: module
 install: tools
 	$(MAKE) -C $(top)/tools O=$(build) DESTDIR="$(DESTDIR)" PREFIX=$(prefix) install
 	install -D -m 0644 $(top)/tools/60-multifd_zp.rules "$(DESTDIR)$(udevdir)/60-multifd_zp.rules"
-	install -D -m 0644 -t "$(DESTDIR)$(prefix)/include/linux" \
-		$(top)/uapi/linux/multifd_zp.h $(top)/uapi/linux/multifd_wire.h \
-		$(top)/uapi/linux/multifd_zp_netlink.h
 
 uninstall:
 	$(MAKE) -C $(top)/tools O=$(build) DESTDIR="$(DESTDIR)" PREFIX=$(prefix) uninstall
 	rm -f "$(DESTDIR)$(udevdir)/60-multifd_zp.rules"
-	rm -f "$(DESTDIR)$(prefix)/include/linux/multifd_zp.h" \
-	      "$(DESTDIR)$(prefix)/include/linux/multifd_wire.h" \
-	      "$(DESTDIR)$(prefix)/include/linux/multifd_zp_netlink.h"
 	for module in "$(DESTDIR)"/lib/modules/*/*/multifd_zp.ko*; do \
 		[ -e "$$module" ] || continue; \
 		rm -f "$$module" || exit; \
