@@ -486,7 +486,7 @@ static int send_flags(struct one *o, uint32_t flags)
 
 static void no_result_refused(void **state)
 {
-	struct mzp_sync sync = { .size = sizeof(sync), .flags = 2 };
+	struct mzp_sync sync = { .size = sizeof(sync), .flags = MZP_SYNC_NO_ROUND << 1 };
 	struct mzp_setup setup = setup_for(1);
 	struct one o;
 

@@ -172,10 +172,11 @@ def mfdctl_tells_that_events_were_lost():
         until(shows_later_ones, "events after the loss")
 
 
-def _some_lives(count):
-    """Sessions of all ends; each has two rounds."""
+def _some_lives(count, stop=None):
+    """Sessions of all ends, so many or until told to stop; each has two rounds."""
     memory = Memory(20)
-    for n in range(count):
+    n = 0
+    while n < count or (stop and not os.path.exists(stop)):
         with Session(1 + n % 2) as session:
             session.read_on()
             block = session.block(memory)
@@ -187,11 +188,27 @@ def _some_lives(count):
                 session.cancel()
             elif n % 3 == 1:
                 session.end()
+        n += 1
 
 
-def check_told(events):
+def lives(processes, *arguments):
+    """Processes that live such lives: their PIDs."""
+    pids = []
+    for _ in range(processes):
+        pids.append(os.fork())
+        if not pids[-1]:
+            status = 1
+            try:
+                _some_lives(*arguments)
+                status = 0
+            finally:
+                os._exit(status)
+    return pids
+
+
+def check_told(events, whole):
     """Of each session: that it exists or was created, its rounds from there, how it ended;
-    each once and in this order. Return: how many sessions."""
+    each once and in this order; all of it, if @whole. Return: how many sessions."""
     told = {}
     for event in events:
         if "id" in event:
@@ -200,11 +217,23 @@ def check_told(events):
         first, *rest = its
         must(first["event"] in ("session-exists", "session-created"), number_, "begins with", first)
         rounds = [one["round"]["number"] for one in rest if one["event"] == "session-synced"]
-        same(rounds, list(range(first["syncs"] + 1, 3)), f"rounds of session {number_}")
+        begun = first["syncs"] + 1
+        same(rounds, list(range(begun, begun + len(rounds))), f"rounds of session {number_}")
         over = [one["event"] for one in rest if one["event"] != "session-synced"]
         over += [f"session-{first['state']}"] * (first["state"] in ("failed", "ended"))
-        must(over in (["session-failed"], ["session-ended"]), number_, "is over:", its)
+        must(over in (["session-failed"], ["session-ended"]) or (not whole and not over),
+             number_, "is over:", its)
+        must(not whole or begun + len(rounds) == 3, number_, "lacks rounds:", its)
     return len(told)
+
+
+def until_told(monitor, number_):
+    """All that is told until a session is over."""
+    events = [json.loads(line) for line in monitor.before]
+    while not (events and events[-1].get("id") == number_ and
+               events[-1]["event"] in ("session-failed", "session-ended")):
+        events.append(monitor.event())
+    return events
 
 
 @test
@@ -213,40 +242,42 @@ def what_exists_then_each_event_once():
     with Session(2, ring=2) as lasting, Session(0):
         memory = Memory(1000)
         block = lasting.block(memory)
-        for round_ in range(2):
+        lasting.read_on()
+        for _ in range(2):
             lasting.send(block, 0, 5)
             lasting.sync()
-        lasting.read_on()
         lasting.wait()
-        pids = []
-        for _ in range(4):
-            pids.append(os.fork())
-            if not pids[-1]:
-                status = 1
-                try:
-                    _some_lives(25)
-                    status = 0
-                finally:
-                    os._exit(status)
+        pids = lives(4, 25)
         until(lambda: len(stats()["sessions"]) > 4, "sessions")
-        known = []
-        for _ in range(3):
-            with Monitor("--json") as monitor:
-                known.append([json.loads(line) for line in monitor.before])
-                if len(known) < 3:
-                    continue
-                for pid in pids:
-                    same(os.waitpid(pid, 0)[1], 0, "status of one who lives")
-                mfdctl("cancel", lasting.id)
-                events = list(known[-1])
-                while events[-1].get("id") != lasting.id or \
-                        events[-1]["event"] != "session-failed":
-                    events.append(monitor.event())
-        for state in known:
-            same([one["state"] for one in state if one["id"] == lasting.id], ["active"],
-                 "the one that exists all the time")
-            must(all(one["state"] != "new" for one in state), "one that was not set up is told")
-        print(f"# {check_told(events)} sessions were told of")
+        with Monitor("--json") as monitor:
+            for pid in pids:
+                same(os.waitpid(pid, 0)[1], 0, "status of one who lives")
+            mfdctl("cancel", lasting.id)
+            events = until_told(monitor, lasting.id)
+        same([one["event"] for one in events if one.get("id") == lasting.id],
+             ["session-exists", "session-failed"], "the one that exists all the time")
+        must(all(one["state"] != "new" for one in events if one["event"] == "session-exists"),
+             "one that was not set up is told")
+        print(f"# {check_told(events, True)} sessions were told of")
+
+
+@test
+def events_between_listening_and_looking():
+    """What comes just then is in the queue, and in what exists as well: many try to hit it."""
+    stop = "/tmp/stop-living"
+    pids = lives(4, 1, stop)
+    told = 0
+    for _ in range(25):
+        with Monitor("--json") as monitor:
+            with Session() as last:
+                pass
+            told += check_told(until_told(monitor, last.id), False)
+    with open(stop, "wb"):
+        pass
+    for pid in pids:
+        same(os.waitpid(pid, 0)[1], 0, "status of one who lives")
+    os.unlink(stop)
+    print(f"# {told} sessions were told of")
 
 
 @test
