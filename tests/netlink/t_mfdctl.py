@@ -352,7 +352,8 @@ def examples_with_jq_work():
     examples = jq_examples()
     same(len(examples), 4, f"examples: {examples}")
     memory = Memory(2000)
-    with Session(2, ring=2) as session, Session():
+    with Session(2, ring=2) as session, Session() as idle:
+        idle.read_on()
         session.send(session.block(memory), 0, memory.pages)
         quiet(session.id)
         with Session() as failed:

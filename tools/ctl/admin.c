@@ -105,7 +105,8 @@ static int cancel(struct ctl_link *link, uint64_t id, bool json, struct mfd_erro
 	struct ctl_session before;
 	int ret = get_session(link, id, &before, err);
 
-	if (!ret)
+	/* who may not even see it is told what it takes to cancel it */
+	if (!ret || ret == -EPERM)
 		ret = command(link, MZP_NL_CMD_SESSION_CANCEL, id, NULL, err);
 	if (!ret)
 		tell_cancelled(&before, json);
@@ -175,10 +176,8 @@ static int limit(struct ctl_link *link, uint64_t id, const struct limits *limits
 		 struct mfd_error *err)
 {
 	struct ctl_session session;
-	int ret = get_session(link, id, &session, err);
+	int ret = command(link, MZP_NL_CMD_SESSION_LIMIT, id, limits, err);
 
-	if (!ret)
-		ret = command(link, MZP_NL_CMD_SESSION_LIMIT, id, limits, err);
 	if (!ret && !get_session(link, id, &session, NULL))
 		tell_limits(&session, limits->json);
 	return ret;
