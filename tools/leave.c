@@ -10,8 +10,9 @@
 #include "program.h"
 #include "signals.h"
 
+/* A copy of the report: whose it was may have returned when a signal comes at the very end. */
 static struct {
-	struct report *report;
+	struct report report;
 	int status;
 	const char *what;
 } leaving;
@@ -22,7 +23,7 @@ static void say(const char *text)
 	struct pollfd out = { .fd = STDERR_FILENO, .events = POLLOUT };
 
 	if (poll(&out, 1, 0) == 1 && (out.revents & POLLOUT))
-		dprintf(STDERR_FILENO, "%s: %s\n", leaving.report->program, text);
+		dprintf(STDERR_FILENO, "%s: %s\n", leaving.report.program, text);
 }
 
 /* Another thread is in the midst of something, perhaps with the lock of a FILE. */
@@ -35,17 +36,17 @@ static void leave(void *unused)
 	if (leaving.status == PROGRAM_UNREPORTED) {
 		say(err.text);
 	} else {
-		report_error(leaving.report, &err);
+		report_error(&leaving.report, &err);
 		fflush(stdout);
 	}
 	_exit(leaving.status);
 }
 
-void leave_with(struct report *report, int status, const char *what)
+void leave_with(const struct report *report, int status, const char *what)
 {
 	/* what is there now looks at these */
 	signals_act(NULL, NULL);
-	leaving.report = report;
+	leaving.report = *report;
 	leaving.status = status;
 	leaving.what = what;
 	signals_act(leave, NULL);

@@ -9,6 +9,6 @@
  * From now on a signal ends the program with @status, after @what was said about it. With
  * PROGRAM_UNREPORTED it is over, and whatever is being written may be waiting for ever.
  */
-void leave_with(struct report *report, int status, const char *what);
+void leave_with(const struct report *report, int status, const char *what);
 
 #endif /* LEAVE_H */
