@@ -180,6 +180,7 @@ void report_progress(const struct mfd_progress *now, void *opaque)
 		left = (report->total - now->done) / report->page_rate;
 	report_line(text, columns(), report, now, left);
 	draw(report, text);
+	report->counted = true;
 }
 
 void report_complete(struct report *report)
@@ -190,10 +191,9 @@ void report_complete(struct report *report)
 	};
 	char text[REPORT_LINE] = "";
 	double seconds = (now_ns() - report->started) / 1e9;
-	bool counted = report->line && report->begun;
 
 	report_clear(report);
-	if (!counted)
+	if (!report->counted)
 		return;
 	snprintf(text, sizeof(text), "%s: %.0f%%, after %.1f s", report->program,
 		 percent_done(report, &end), seconds);

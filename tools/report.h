@@ -13,6 +13,7 @@ struct report {
 	bool live;		/* draw a progress line */
 	bool json;		/* what went wrong is told on stdout as well, as an object */
 	bool begun;
+	bool counted;		/* there has been a line with figures */
 	unsigned int line;	/* how long the one on the terminal is; 0: there is none */
 	unsigned int width;	/* of the terminal, when it was drawn */
 	uint64_t started;	/* ns */
