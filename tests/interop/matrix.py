@@ -19,6 +19,8 @@ FOLDER = "/dev/shm/interop"
 # Stock ones by their roles (tests/vm/qemu), and what --compat is told of each.
 COMPAT = {"oldest": "7.2", "stable": "10.0", "newest": "11.1"}
 QEMU = {version: os.environ["MZP_QEMU_" + version.upper()] for version in COMPAT}
+# The stable one for arm64, where a test wants it.
+AARCH64 = os.environ.get("MZP_QEMU_AARCH64")
 IMAGE = os.environ["MZP_IMAGE"]
 UUID = "6f2e60cc-3ec4-4c3d-8ce2-8b0d5f4dbb39"
 # Odd sizes: neither is a multiple of a packet's 128 pages, nor even.
@@ -59,8 +61,10 @@ def qemu(version, blocks, channels, uri, **options):
     shutil.rmtree(FOLDER, ignore_errors=True)
     os.mkdir(FOLDER)
     TRANSCRIPT.write(f"    QEMU {version}, {channels} channels, {uri}, {blocks}, {options}\n")
+    program = AARCH64 if version == "aarch64" else QEMU[version]
+
     def make():
-        return Destination(QEMU[version], FOLDER, [(i, n * PAGE) for i, n in blocks], channels,
+        return Destination(program, FOLDER, [(i, n * PAGE) for i, n in blocks], channels,
                            uri, **options)
 
     try:
@@ -289,6 +293,15 @@ for _method, _level, _version, _options in (
          ("--method", _method, "--level", str(_level), *_options), "--block", _method)(send)
 case("mfdsend to the stable, --peer-qmp, two blocks", "stable", TWO, "tcp", PEER)(send)
 case("mfdsend to the newest, --peer-qmp, two blocks", "newest", TWO, "tcp", PEER)(send)
+
+
+# Its pages could have other sizes, and it wants to be told.
+@case("mfdsend to qemu-system-aarch64, virt-10.0", "virt-10.0")
+@case("mfdsend to qemu-system-aarch64, virt-8.2", "virt-8.2")
+def send_to_aarch64(machine):
+    with qemu("aarch64", ONE, 2, "unix", machine=machine) as destination:
+        must_work(mfdsend(destination, *PEER), destination)
+        compare(destination, lambda idstr: image(idstr, dict(ONE)[idstr]))
 
 
 @case("mfdsend with a machine type and a UUID")

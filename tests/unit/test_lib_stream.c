@@ -69,6 +69,9 @@ TEST(whole_migration)
 
 	mfd_stream_header(stream, "none");
 	expect(stream, "5145564d 00000003 07 00000004 'none'");
+	mfd_stream_header(stream, "virt-10.0");
+	expect(stream, "5145564d 00000003 07 00000009 'virt-10.0'"
+	       "05 1e 'configuration/target-page-bits' 00000001 0000000c");
 
 	mfd_stream_setup_begin(stream, 0x3000);
 	mfd_stream_setup_block(stream, "ram0", 0x2000);

@@ -76,6 +76,16 @@ static void put_string(struct mfd_stream *stream, const char *string)
 	put(stream, string, length);
 }
 
+/*
+ * Arm's targets can have pages of several sizes, and take a source that says nothing for one
+ * with the smallest, of 1 KiB. These are their machine types that have 4 KiB, and take
+ * guests of several architectures; where pages have one size, it does no harm.
+ */
+static bool page_bits_vary(const char *machine)
+{
+	return !strncmp(machine, "virt", 4) || !strcmp(machine, "sbsa-ref");
+}
+
 void mfd_stream_header(struct mfd_stream *stream, const char *machine)
 {
 	put_be32(stream, MZP_WIRE_MAIN_MAGIC);
@@ -83,6 +93,12 @@ void mfd_stream_header(struct mfd_stream *stream, const char *machine)
 	put_8(stream, MZP_SECTION_CONFIG);
 	put_be32(stream, strlen(machine));
 	put(stream, machine, strlen(machine));
+	if (page_bits_vary(machine)) {
+		put_8(stream, MZP_SECTION_SUB);
+		put_string(stream, "configuration/target-page-bits");
+		put_be32(stream, 1);	/* version */
+		put_be32(stream, 12);
+	}
 }
 
 void mfd_stream_return_path(struct mfd_stream *stream)
