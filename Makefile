@@ -98,13 +98,13 @@ docs:
 	$(MAKE) -C $(top)/Documentation O=$(build)/docs html
 
 dist:
-	$(top)/packaging/dist
+	$(top)/tools/packaging/dist
 
 deb:
-	$(top)/packaging/deb
+	$(top)/tools/packaging/deb
 
 rpm:
-	$(top)/packaging/rpm
+	$(top)/tools/packaging/rpm
 
 # What the netlink spec describes, with the kernel's generator.
 netlink:
