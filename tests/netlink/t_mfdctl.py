@@ -375,7 +375,6 @@ def examples_with_jq_work():
                 must(re.search(r"\[\s*\d+,\s*1,\s*[\d.e-]+\s*\]", said), where, said)
                 continue
             said = shell(command)
-            print(f"# {command}: {said!r}")
             if "bottleneck ==" in command:
                 same(said, f"{os.getpid()}\n", where)
             elif "submitted" in command:
