@@ -172,6 +172,7 @@ apt_source() {
 # TO/usr, as it is on a machine, where older releases' /lib and /bin are links.
 unpack() {
 	local deb folder
+	mkdir -p "$2"
 	for folder in bin sbin lib lib64; do
 		[[ $apt_foreign ]] || break
 		mkdir -p "$2/usr/$folder"
