@@ -290,7 +290,7 @@ static void *hog(void *arg)
 /* How ten pages are taken from a channel. */
 enum way { BLOCKING, POLLING, PUMPING, WAYS };
 static const char *const way_names[] = { "read", "poll and read", "PUMP" };
-static const long way_calls[] = { SYS_read, SYS_poll, SYS_ioctl };
+static const long way_calls[] = { SYS_read, SYS_OF_POLL, SYS_ioctl };
 
 struct taker {
 	int ch;
