@@ -355,10 +355,12 @@ def examples_with_jq_work():
         idle.read_on()
         session.send(session.block(memory), 0, memory.pages)
         quiet(session.id)
-        with Session() as failed:
-            failed.cancel()
-        until(lambda: f'"id":{failed.id},' in mfdctl("history", "--json"), "its record")
         for command, where in examples.items():
+            # each time, since only the last ones are kept
+            with Session() as failed:
+                failed.cancel()
+            until(lambda session=failed: f'"id":{session.id},' in mfdctl("history", "--json"),
+                  "its record")
             if " monitor " in command:
                 # it goes on until it is ended
                 command = command.replace("mfdctl monitor", "timeout 5 mfdctl monitor")
