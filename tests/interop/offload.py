@@ -95,7 +95,11 @@ def listen():
 
 def by_module(here, ram):
     """The module has sent it all, and QEMU has counted the same."""
-    same_counts(SESSIONS.last(here.process.pid, "session-ended"), ram)
+    pid = here.process.pid
+    same_counts(SESSIONS.last(pid, "session-ended"), ram)
+    first = next(event for event in SESSIONS.events(pid) if event["event"] == "session-synced")
+    if not first["round"]["submitted"]:
+        raise Failed("a round ended before the first page")
 
 
 def by_threads(here):

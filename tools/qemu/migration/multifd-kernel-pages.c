@@ -121,8 +121,13 @@ int64_t multifd_kernel_send(RAMBlock *rb, unsigned long start, unsigned long npa
 int multifd_kernel_sync(void)
 {
     struct mzp_sync sync = { .size = sizeof(sync), .flags = MZP_SYNC_NO_RESULT };
-    int ret = kernel_ioctl(MZP_IOC_SYNC, &sync);
+    int ret;
 
+    /* the one that the destination wants before the first page ends no round */
+    if (!g_hash_table_size(kernel_session->blocks)) {
+        sync.flags |= MZP_SYNC_NO_ROUND;
+    }
+    ret = kernel_ioctl(MZP_IOC_SYNC, &sync);
     trace_multifd_kernel_sync(ret);
     return ret;
 }

@@ -25,7 +25,7 @@
 
 /* What QEMU asks of the driver, beside its first version */
 #define FEATURES (MZP_FEATURE_PUMP | MZP_FEATURE_FIT | MZP_FEATURE_PENDING | \
-                  MZP_FEATURE_INJECT | MZP_FEATURE_RATE)
+                  MZP_FEATURE_INJECT | MZP_FEATURE_RATE | MZP_FEATURE_NO_ROUND)
 
 /* May be under way before anything is measured, in pages */
 #define MAX_PAGES_START (1 << 14)
