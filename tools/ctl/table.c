@@ -237,8 +237,8 @@ CHANNEL_TEXT(channel_ring, "%u/%u", item->count.ring_packets, item->count.ring_s
 CHANNEL_TEXT(channel_full, "%s", ctl_number(item->count.ring_full).s)
 CHANNEL_TEXT(channel_empty, "%s", ctl_number(item->count.ring_empty).s)
 CHANNEL_TEXT(channel_waits, "%s", ctl_number(item->count.waits).s)
-CHANNEL_TEXT(channel_busy, "%s", item->open ?
-	     busy(item->count.busy + item->count.reader_time).s : "unopened")
+/* Workers; readers' time has what they wait for in it. */
+CHANNEL_TEXT(channel_busy, "%s", item->open ? busy(item->count.busy).s : "unopened")
 
 static const struct column channel_columns[] = {
 	{ "channel", 7, false, 0, channel_id },
