@@ -178,7 +178,7 @@ def to_receiver(status, *words, complete=True, options=(), channels=2, **program
     """A whole migration from a stock source."""
     fresh_folder()
     with Program(*RECEIVER, "--channels", channels, *options, **program) as receiver, \
-            source("10.0", channels, "none") as sender:
+            source("stable", channels, "none") as sender:
         receiver.until(listening, "it listens")
         sender.migrate(f"unix:{SOCKET}")
         receiver.must_end(status, *words)
@@ -329,7 +329,7 @@ def in_handshake(number):
 
 def receiving(number, most, ends=True):
     """So many bytes have come."""
-    with Program(*RECEIVER) as receiver, source("10.0", 2, "none") as sender:
+    with Program(*RECEIVER) as receiver, source("stable", 2, "none") as sender:
         receiver.until(listening, "it listens")
         with Valve(f"{FOLDER}/valve", SOCKET, most, ends) as valve:
             sender.migrate(f"unix:{FOLDER}/valve")
@@ -348,7 +348,7 @@ def receiving(number, most, ends=True):
 def telling(number):
     """All is there, but nobody reads what it says."""
     with stuck_pipe() as stuck, Program(*RECEIVER, stdout=stuck) as receiver, \
-            source("10.0", 2, "none") as sender:
+            source("stable", 2, "none") as sender:
         receiver.until(listening, "it listens")
         sender.migrate(f"unix:{SOCKET}")
         sender.wait()
@@ -423,7 +423,7 @@ def run_there(terminal, *words):
 
 def shown_by_receiver(columns, narrower):
     fresh_folder()
-    with Terminal(columns) as terminal, source("10.0", 2, "none") as sender:
+    with Terminal(columns) as terminal, source("stable", 2, "none") as sender:
         run_there(terminal, *RECEIVER)
         terminal.shows("mfdrecv: waiting for the source")
         # while nothing has come, nothing is counted
@@ -451,7 +451,7 @@ for _columns, _narrower in ((40, 30), (80, 40), (200, 80)):
 @here("mfdrecv, a terminal that is dumb, or stopped")
 def bad_terminal():
     fresh_folder()
-    with Terminal(TERM="dumb") as terminal, source("10.0", 2, "none") as sender:
+    with Terminal(TERM="dumb") as terminal, source("stable", 2, "none") as sender:
         run_there(terminal, *RECEIVER)
         terminal.shows("listening at")
         sender.migrate(f"unix:{SOCKET}")
@@ -461,7 +461,7 @@ def bad_terminal():
             raise Failed(f"it draws: {terminal.lines()}")
     os.unlink(MEMORY)
     # nobody waits for a terminal whose output is held up
-    with Terminal() as terminal, source("10.0", 2, "none") as sender:
+    with Terminal() as terminal, source("stable", 2, "none") as sender:
         run_there(terminal, *RECEIVER)
         terminal.shows("waiting for the source")
         sender.qmp("migrate-set-parameters", max_bandwidth=6 << 20)
@@ -512,7 +512,7 @@ def activated():
         manager.bind(f"{FOLDER}/notify")
         with Program("env", f"NOTIFY_SOCKET={FOLDER}/notify", "systemd-socket-activate", "-E",
                      "NOTIFY_SOCKET", "-l", SOCKET, RECEIVER[0], "--listen", "fd:3",
-                     *RECEIVER[3:]) as receiver, source("10.0", 2, "none") as sender:
+                     *RECEIVER[3:]) as receiver, source("stable", 2, "none") as sender:
             receiver.until(listening, "systemd listens")
             gone(MEMORY)
             sender.migrate(f"unix:{SOCKET}")
@@ -623,8 +623,12 @@ def sending(number, program, most, ends=True, status=1):
         if not valve.wait(sender.ended):
             raise Failed(f"it has ended: {sender.said()}")
         cancel(sender, number, status, "the migration was cancelled")
-        # by then the destination, if it is there, has a part of it
-        only_of(receiver.memory("ram0"), image("ram0", PAGES))
+        # by then the destination has a part of it; a file that holds nothing it removes
+        try:
+            only_of(receiver.memory("ram0"), image("ram0", PAGES))
+        except FileNotFoundError:
+            if most is None or most >= DATA // 10:
+                raise
 
 
 def telling_sender(number, program):
@@ -736,7 +740,7 @@ def to_used_memory(options, equal):
     fresh_folder()
     with open(f"{FOLDER}/ram0.memory", "wb") as memory:
         memory.write(b"old " * (PAGES * PAGE // 4))
-    with Destination(matrix.QEMU["10.0"], FOLDER, [("ram0", PAGES * PAGE)], 2) as destination:
+    with Destination(matrix.QEMU["stable"], FOLDER, [("ram0", PAGES * PAGE)], 2) as destination:
         with Program(*command("mfdsend", destination.address, *options)) as sender:
             sender.must_end(0)
         destination.wait()
