@@ -505,3 +505,8 @@ int destination_ended(const struct destination *destination, int ret, struct mfd
 		return ret;
 	return ret ? explain(destination, ret, err) : confirm(destination, err);
 }
+
+int destination_status(int ret, bool sent)
+{
+	return !ret ? 0 : sent && ret != -EREMOTEIO ? PROGRAM_UNKNOWN : 1;
+}

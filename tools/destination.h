@@ -94,4 +94,10 @@ int destination_params(const struct destination *destination, struct mfd_params 
  */
 int destination_ended(const struct destination *destination, int ret, struct mfd_error *err);
 
+/*
+ * The exit status of a migration that has returned @ret; @sent: the destination may have all
+ * that it needs, so that only if it has said itself that it failed is that known.
+ */
+int destination_status(int ret, bool sent);
+
 #endif /* DESTINATION_H */

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /* Ending by a signal where there is no migration that could be cancelled. */
 #include <errno.h>
-#include <poll.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "leave.h"
+#include "output.h"
 #include "program.h"
 #include "signals.h"
 
@@ -20,9 +20,7 @@ static struct {
 /* Standard error may be what cannot be written, too. */
 static void say(const char *text)
 {
-	struct pollfd out = { .fd = STDERR_FILENO, .events = POLLOUT };
-
-	if (poll(&out, 1, 0) == 1 && (out.revents & POLLOUT))
+	if (!output_would_wait(STDERR_FILENO))
 		dprintf(STDERR_FILENO, "%s: %s\n", leaving.report.program, text);
 }
 

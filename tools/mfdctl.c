@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
 
 #include <json-c/json.h>
 
@@ -94,7 +95,7 @@ int ctl_no_argument(int argc, char **argv, struct mfd_error *err)
 	return CTL_USAGE;
 }
 
-int ctl_json_option(int argc, char **argv, bool *json, struct mfd_error *err)
+int ctl_json_option(int argc, char **argv, bool *json)
 {
 	static const struct option options[] = {
 		{ "json", no_argument, NULL, 'j' },
@@ -108,7 +109,17 @@ int ctl_json_option(int argc, char **argv, bool *json, struct mfd_error *err)
 			return CTL_USAGE;
 		*json = true;
 	}
-	return ctl_no_argument(argc, argv, err);
+	return 0;
+}
+
+void ctl_pause(double seconds)
+{
+	const struct timespec pause = {
+		.tv_sec = seconds,
+		.tv_nsec = (seconds - (time_t)seconds) * 1e9,
+	};
+
+	nanosleep(&pause, NULL);
 }
 
 static bool is_help(const char *argument)
@@ -173,19 +184,23 @@ static int run(const struct ctl_command *command, int argc, char **argv)
 	return status;
 }
 
+static int no_command(const char *name)
+{
+	fprintf(stderr, PROGRAM ": no command '%.64s' (see " PROGRAM " --help)\n", name);
+	return CTL_USAGE;
+}
+
 /* help, or help COMMAND */
 static int help_with(int argc, char **argv)
 {
 	const struct ctl_command *command = argc > 1 ? find(argv[1]) : NULL;
 
-	if (command) {
+	if (argc > 1 && !command)
+		return no_command(argv[1]);
+	if (command)
 		command_help(command);
-	} else if (argc > 1) {
-		fprintf(stderr, PROGRAM ": no command '%.64s' (see " PROGRAM " --help)\n", argv[1]);
-		return CTL_USAGE;
-	} else {
+	else
 		help();
-	}
 	return 0;
 }
 
@@ -205,9 +220,10 @@ int main(int argc, char **argv)
 		char *version[] = { argv[1], NULL };
 
 		status = run(&ctl_version_command, 1, version);
+	} else if (argc > 1) {
+		status = no_command(argv[1]);
 	} else {
-		fprintf(stderr, argc > 1 ? PROGRAM ": no command '%.64s' (see " PROGRAM " --help)\n" :
-			PROGRAM ": a command is missing (see " PROGRAM " --help)\n", argv[1]);
+		fprintf(stderr, PROGRAM ": a command is missing (see " PROGRAM " --help)\n");
 		status = CTL_USAGE;
 	}
 	if (fflush(stdout) || ferror(stdout)) {

@@ -5,7 +5,6 @@
  * The model for VMM authors. migrate() and demo/incoming.c are the whole of it; the rest of
  * demo/ stands for your VMM, destination.c reads options.
  */
-#include <poll.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -19,6 +18,7 @@
 #include "demo/incoming.h"
 #include "destination.h"
 #include "leave.h"
+#include "output.h"
 #include "program.h"
 #include "report.h"
 #include "signals.h"
@@ -65,20 +65,12 @@ static bool telling(const struct demo *demo)
 	return !demo->options->quiet && !demo->options->json;
 }
 
-/* Whoever does not read what is printed is not to hold up a migration. */
-static bool would_wait(void)
-{
-	struct pollfd out = { .fd = STDOUT_FILENO, .events = POLLOUT };
-
-	return poll(&out, 1, 0) != 1 || !(out.revents & POLLOUT);
-}
-
 static void count_round(struct demo *demo, const struct mfd_round *round)
 {
 	double seconds = round->ns / 1e9;
 
 	demo->rounds++;
-	if (!telling(demo) || would_wait())
+	if (!telling(demo) || output_would_wait(STDOUT_FILENO))
 		return;
 	report_clear(&demo->report);
 	if (demo->rounds == 1)
@@ -196,7 +188,7 @@ static void cancel(void *session)
 /* From now on a signal ends the program: the guest has gone, or what becomes of it is known. */
 static void conclude(struct demo *demo, int ret)
 {
-	demo->status = !ret ? 0 : demo->finishing && ret != -EREMOTEIO ? PROGRAM_UNKNOWN : 1;
+	demo->status = destination_status(ret, demo->finishing);
 	leave_with(&demo->report, ret ? demo->status : PROGRAM_UNREPORTED,
 		   ret ? "cancelled" : "the guest has gone; cancelled before that could be reported");
 }

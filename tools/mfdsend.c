@@ -291,12 +291,6 @@ static void cancel(void *session)
 	mfd_cancel(session);
 }
 
-/* Return: the exit status. */
-static int status_of(int ret, bool sent)
-{
-	return !ret ? 0 : sent && ret != -EREMOTEIO ? PROGRAM_UNKNOWN : 1;
-}
-
 /* Ask the destination how it ended, as far as it can be asked. */
 static int conclude(const struct options *options, int ret, bool sent, struct report *report,
 		    struct mfd_error *err)
@@ -304,11 +298,11 @@ static int conclude(const struct options *options, int ret, bool sent, struct re
 	int status;
 
 	if (ret)
-		leave_with(report, status_of(ret, sent), "cancelled");
+		leave_with(report, destination_status(ret, sent), "cancelled");
 	else
 		leave_with(report, PROGRAM_UNREPORTED,
 			   "the destination has taken everything; cancelled before that could be reported");
-	status = status_of(ret, sent);
+	status = destination_status(ret, sent);
 	ret = destination_ended(&options->destination, ret, err);
 	/* it says so itself */
 	return ret && !status ? 1 : status;

@@ -1,16 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /* Progress on a terminal, a summary at the end. */
 #include <math.h>
-#include <poll.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <sys/ioctl.h>
 #include <time.h>
 #include <unistd.h>
 
 #include <json-c/json.h>
 
+#include "output.h"
 #include "report.h"
 
 #define REDRAW_NS 200000000ull
@@ -27,36 +25,14 @@ uint64_t now_ns(void)
 	return t.tv_sec * 1000000000ull + t.tv_nsec;
 }
 
-static bool can_draw(void)
-{
-	const char *term = getenv("TERM");
-
-	return isatty(STDERR_FILENO) && term && *term && strcmp(term, "dumb");
-}
-
 void report_start(struct report *report, const char *program, bool quiet)
 {
 	*report = (struct report) {
 		.program = program,
 		.json = report->json,
-		.live = !quiet && can_draw(),
+		.live = !quiet && output_can_draw(STDERR_FILENO),
 		.started = now_ns(),
 	};
-}
-
-static unsigned int columns(void)
-{
-	struct winsize size;
-
-	return !ioctl(STDERR_FILENO, TIOCGWINSZ, &size) && size.ws_col ? size.ws_col : 80;
-}
-
-/* Whoever has stopped the terminal's output does not mean to stop the migration. */
-static bool would_wait(void)
-{
-	struct pollfd out = { .fd = STDERR_FILENO, .events = POLLOUT };
-
-	return poll(&out, 1, 0) != 1 || !(out.revents & POLLOUT);
 }
 
 /*
@@ -65,7 +41,7 @@ static bool would_wait(void)
  */
 static void replace_line(struct report *report, const char *and_print)
 {
-	unsigned int width = columns();
+	unsigned int width = output_columns(STDERR_FILENO);
 	char up[16] = "";
 
 	if (width < report->width && report->line > width)
@@ -78,14 +54,14 @@ static void replace_line(struct report *report, const char *and_print)
 
 static void draw(struct report *report, const char *text)
 {
-	if (!would_wait())
+	if (!output_would_wait(STDERR_FILENO))
 		replace_line(report, text);
 }
 
 void report_wait(struct report *report, const char *what)
 {
 	char text[REPORT_LINE];
-	int room = columns() - 1;
+	int room = output_columns(STDERR_FILENO) - 1;
 
 	snprintf(text, sizeof(text), "%s: %s", report->program, what);
 	if (report->live && room > 0) {
@@ -178,7 +154,7 @@ void report_progress(const struct mfd_progress *now, void *opaque)
 		return;
 	if (report->page_rate > 0 && report->total > now->done)
 		left = (report->total - now->done) / report->page_rate;
-	report_line(text, columns(), report, now, left);
+	report_line(text, output_columns(STDERR_FILENO), report, now, left);
 	draw(report, text);
 	report->counted = true;
 }
@@ -204,7 +180,7 @@ void report_complete(struct report *report)
 
 void report_clear(struct report *report)
 {
-	if (report->line && !would_wait())
+	if (report->line && !output_would_wait(STDERR_FILENO))
 		replace_line(report, "");
 	report->line = 0;
 }

@@ -390,6 +390,14 @@ def figures():
         raise Failed(f"{ours['transferred']} bytes, and {theirs['transferred']} without")
 
 
+def unlimited(here, there):
+    """The rest of it, as fast as it can be; memory is the same."""
+    here.qmp("migrate-set-parameters", max_bandwidth=0, downtime_limit=60000)
+    here.until("completed")
+    there.until("completed")
+    same_memory(here, there)
+
+
 def limited(rate):
     """Of memory of which all is sent, also what is zero, so that it takes a while."""
     fresh_folder()
@@ -406,10 +414,7 @@ def limited(rate):
             after = here.until("active"), time.monotonic()
             rates.append((after[0]["ram"]["transferred"] - before[0]["ram"]["transferred"]) /
                          (after[1] - before[1]))
-        here.qmp("migrate-set-parameters", max_bandwidth=0, downtime_limit=60000)
-        here.until("completed")
-        there.until("completed")
-        same_memory(here, there)
+        unlimited(here, there)
     text = ", ".join(f"{one / 1e6:.1f}" for one in rates) + " MB/s"
     matrix.TRANSCRIPT.write(f"    {text}\n")
     # it may begin with more, and a busy machine is not always as fast as it may be
@@ -437,10 +442,7 @@ def evenly():
         for _ in range(20):
             rates.append(here.until("active")["ram"]["mbps"])
             time.sleep(0.1)
-        here.qmp("migrate-set-parameters", max_bandwidth=0, downtime_limit=60000)
-        here.until("completed")
-        there.until("completed")
-        same_memory(here, there)
+        unlimited(here, there)
     text = ", ".join(f"{one:.1f}" for one in rates) + " Mbit/s"
     matrix.TRANSCRIPT.write(f"    {text}\n")
     # nothing, or four times as much, if a packet counts when it is taken
@@ -519,10 +521,7 @@ def behind_zero():
         # 4096 always may be; if empty rings were filled, these count; and there is a window more
         if most > 12288:
             raise Failed(f"{most} pages are under way")
-        here.qmp("migrate-set-parameters", max_bandwidth=0, downtime_limit=60000)
-        here.until("completed")
-        there.until("completed")
-        same_memory(here, there)
+        unlimited(here, there)
 
 
 # --- state of devices on the channels

@@ -788,11 +788,4 @@ def ctl_bad():
 
 
 if __name__ == "__main__":
-    # A shell's background job has it ignored, and its children would too.
-    signal.signal(signal.SIGINT, signal.default_int_handler)
-    try:
-        sys.exit(matrix.main())
-    finally:
-        shutil.rmtree(FOLDER, ignore_errors=True)
-        if not IN_VM and os.path.exists(image("ram0", PAGES)):
-            os.unlink(image("ram0", PAGES))
+    sys.exit(recv_matrix.main(FOLDER))

@@ -977,13 +977,18 @@ for _method in METHODS:
                      quick=_method == "none" or (_zero, _flush) == ("multifd", "round"))(rounds)
 
 
-if __name__ == "__main__":
+def main(*folders):
+    """The cases that are there; then the folders go."""
     # A shell's background job has it ignored, and its children would too.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
-        sys.exit(matrix.main())
+        return matrix.main()
     finally:
-        shutil.rmtree(FOLDER, ignore_errors=True)
-        shutil.rmtree(CREDENTIALS, ignore_errors=True)
+        for folder in folders:
+            shutil.rmtree(folder, ignore_errors=True)
         if not IN_VM and os.path.exists(image("ram0", PAGES)):
             os.unlink(image("ram0", PAGES))
+
+
+if __name__ == "__main__":
+    sys.exit(main(FOLDER, CREDENTIALS))

@@ -10,9 +10,11 @@
 #include "ctl.h"
 #include "export.h"
 #include "netlink.h"
+#include "snapshot.h"
 #include "text.h"
 #include "lib/error.h"
 
+/* What `limit` wants; of `cancel`, how it tells what it did. */
 struct limits {
 	const char *cpus;	/* or NULL: as it is */
 	const char *rate;
@@ -32,19 +34,13 @@ static int session_argument(int argc, char **argv, uint64_t *id, struct mfd_erro
 	return ret;
 }
 
-static void take_session(uint8_t cmd, const struct nlattr *attrs, int len, void *session)
-{
-	(void)cmd;
-	ctl_parse(&ctl_session_set, attrs, len, session);
-}
-
 static int get_session(struct ctl_link *link, uint64_t id, struct ctl_session *session,
 		       struct mfd_error *err)
 {
 	struct ctl_request *request = ctl_request_new(link, MZP_NL_CMD_SESSION_GET);
 
 	ctl_request_u64(request, MZP_A_SESSION_ID, id);
-	return ctl_request(request, take_session, session, err);
+	return ctl_get(request, &ctl_session_set, session, err);
 }
 
 /* Send @cmd about session @id with @limits, if any. */
@@ -62,15 +58,7 @@ static int command(struct ctl_link *link, uint8_t cmd, uint64_t id, const struct
 	return ctl_request(request, NULL, NULL, err);
 }
 
-/* Which session it was, and whose. */
-static void print_who(const struct ctl_session *session)
-{
-	printf("session %ju (", (uintmax_t)session->id);
-	ctl_put(stdout, session->comm, 0);
-	printf(", pid %u, of %s): ", session->pid, ctl_user(session->uid).s);
-}
-
-/* The same for programs, with those of @more as well. */
+/* Which session it was, and whose, for programs; with those of @more as well. */
 static struct json_object *json_who(struct ctl_session *session, uint64_t more)
 {
 	struct json_object *object;
@@ -80,6 +68,29 @@ static struct json_object *json_who(struct ctl_session *session, uint64_t more)
 	object = ctl_json(&ctl_session_set, session);
 	ctl_json_time(object);
 	return object;
+}
+
+/* What is to be done about a session. */
+typedef int action(struct ctl_link *link, uint64_t id, const struct limits *limits,
+		   struct mfd_error *err);
+
+/* Do it about the one that is named behind the options. */
+static int act_on_session(int argc, char **argv, action *act, const struct limits *limits,
+			  struct mfd_error *err)
+{
+	struct ctl_link *link;
+	uint64_t id;
+	int ret = session_argument(argc, argv, &id, err);
+
+	if (!ret)
+		ret = ctl_link_open(&link, err);
+	if (ret)
+		return ret;
+	ret = act(link, id, limits, err);
+	if (ret)
+		mfd_error_prefix(err, "session %ju", (uintmax_t)id);
+	ctl_link_close(link);
+	return ret;
 }
 
 /* --- cancel */
@@ -96,60 +107,30 @@ static void tell_cancelled(struct ctl_session *before, bool json)
 		ctl_json_print(object);
 		return;
 	}
-	print_who(before);
-	puts(cancelled ? "cancelled; its VMM is told so" : "had failed before");
+	ctl_print_who(before);
+	puts(cancelled ? ": cancelled; its VMM is told so" : ": had failed before");
 }
 
-static int cancel(struct ctl_link *link, uint64_t id, bool json, struct mfd_error *err)
+static int cancel(struct ctl_link *link, uint64_t id, const struct limits *limits,
+		  struct mfd_error *err)
 {
-	struct ctl_session before;
+	struct ctl_session before = { .has = 0 };
 	int ret = get_session(link, id, &before, err);
 
 	/* who may not even see it is told what it takes to cancel it */
 	if (!ret || ret == -EPERM)
 		ret = command(link, MZP_NL_CMD_SESSION_CANCEL, id, NULL, err);
 	if (!ret)
-		tell_cancelled(&before, json);
+		tell_cancelled(&before, limits->json);
 	return ret;
-}
-
-static int parse_cancel(bool *json, int argc, char **argv, struct mfd_error *err)
-{
-	static const struct option options[] = {
-		{ "json", no_argument, NULL, 'j' },
-		{ NULL, 0, NULL, 0 },
-	};
-	int option;
-
-	(void)err;
-	*json = false;
-	while ((option = getopt_long(argc, argv, "", options, NULL)) != -1) {
-		if (option != 'j')
-			return CTL_USAGE;
-		*json = true;
-	}
-	return 0;
 }
 
 static int run_cancel(int argc, char **argv, struct mfd_error *err)
 {
-	struct ctl_link *link;
-	uint64_t id;
-	bool json;
-	int ret;
+	struct limits none = { .cpus = NULL };
+	int ret = ctl_json_option(argc, argv, &none.json);
 
-	ret = parse_cancel(&json, argc, argv, err);
-	if (!ret)
-		ret = session_argument(argc, argv, &id, err);
-	if (!ret)
-		ret = ctl_link_open(&link, err);
-	if (ret)
-		return ret;
-	ret = cancel(link, id, json, err);
-	if (ret)
-		mfd_error_prefix(err, "session %ju", (uintmax_t)id);
-	ctl_link_close(link);
-	return ret;
+	return ret ? ret : act_on_session(argc, argv, cancel, &none, err);
 }
 
 /* --- limit */
@@ -161,11 +142,11 @@ static void tell_limits(struct ctl_session *session, bool json)
 						 1ull << MZP_A_SESSION_CPUS));
 		return;
 	}
-	print_who(session);
+	ctl_print_who(session);
 	if (session->rate)
-		printf("at most %s/s", ctl_bytes(session->rate).s);
+		printf(": at most %s/s", ctl_bytes(session->rate).s);
 	else
-		printf("no limit of its rate");
+		printf(": no limit of its rate");
 	printf("; workers of CPUs ");
 	ctl_put(stdout, session->cpus, 0);
 	putchar('\n');
@@ -219,21 +200,9 @@ static int parse_limits(struct limits *limits, int argc, char **argv, struct mfd
 static int run_limit(int argc, char **argv, struct mfd_error *err)
 {
 	struct limits limits = { .cpus = NULL };
-	struct ctl_link *link;
-	uint64_t id;
 	int ret = parse_limits(&limits, argc, argv, err);
 
-	if (!ret)
-		ret = session_argument(argc, argv, &id, err);
-	if (!ret)
-		ret = ctl_link_open(&link, err);
-	if (ret)
-		return ret;
-	ret = limit(link, id, &limits, err);
-	if (ret)
-		mfd_error_prefix(err, "session %ju", (uintmax_t)id);
-	ctl_link_close(link);
-	return ret;
+	return ret ? ret : act_on_session(argc, argv, limit, &limits, err);
 }
 
 const struct ctl_command ctl_cancel_command = {

@@ -45,7 +45,9 @@ int ctl_session_argument(int argc, char **argv, bool *given, uint64_t *id,
 /* Nothing may stand behind the options. Returns 0 or CTL_USAGE. */
 int ctl_no_argument(int argc, char **argv, struct mfd_error *err);
 
-/* For commands that take --json and nothing else. Returns 0 or CTL_USAGE. */
-int ctl_json_option(int argc, char **argv, bool *json, struct mfd_error *err);
+/* The options of commands that have none but --json. Returns 0 or CTL_USAGE. */
+int ctl_json_option(int argc, char **argv, bool *json);
+
+void ctl_pause(double seconds);
 
 #endif /* CTL_H */

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /* mfdctl history: the last sessions that are gone, and how they ended. */
-#include <inttypes.h>
 #include <stdlib.h>
 
 #include <json-c/json.h>
@@ -17,20 +16,18 @@ static void print_record(const struct ctl_session *session)
 	const struct ctl_counters *count = &session->count;
 	uint64_t pages = ctl_pages_done(session);
 
-	printf("%s session %" PRIu64 " (", ctl_time(session->end_time).s, session->id);
-	ctl_put(stdout, session->comm, 0);
-	printf(", pid %u, of %s) ", session->pid, ctl_user(session->uid).s);
+	printf("%s ", ctl_time(session->end_time).s);
+	ctl_print_who(session);
+	putchar(' ');
 	if (session->reason)
 		printf("failed, %s,", ctl_reason_sentence(session->reason));
 	else
 		printf("ended");
 	printf(" after %s: %s", ctl_duration(session->duration).s, ctl_count(pages, "page").s);
-	if (pages)
-		printf(", %s with data, %s zero, %s never touched",
-		       ctl_percent(count->normal, pages).s, ctl_percent(count->zero, pages).s,
-		       ctl_percent(count->absent, pages).s);
-	if (count->lost)
-		printf(", %s lost", ctl_percent(count->lost, pages).s);
+	if (pages) {
+		printf(", ");
+		ctl_print_kinds(count->normal, count->zero, count->absent, count->lost);
+	}
 	printf("; %s sent, %s\n", ctl_bytes(count->bytes_read).s,
 	       ctl_count(count->syncs, "round").s);
 }
@@ -54,42 +51,24 @@ static void print_json(const struct ctl_list *records)
 	ctl_json_print(object);
 }
 
-struct options {
-	bool json, one;
-	uint64_t session;
-};
-
-static int parse(struct options *options, int argc, char **argv, struct mfd_error *err)
-{
-	static const struct option long_options[] = {
-		{ "json", no_argument, NULL, 'j' },
-		{ NULL, 0, NULL, 0 },
-	};
-	int option;
-
-	while ((option = getopt_long(argc, argv, "", long_options, NULL)) != -1) {
-		if (option != 'j')
-			return CTL_USAGE;
-		options->json = true;
-	}
-	return ctl_session_argument(argc, argv, &options->one, &options->session, err);
-}
-
 static int run(int argc, char **argv, struct mfd_error *err)
 {
-	struct options options = { .json = false };
 	struct ctl_list records;
 	struct ctl_link *link;
-	int ret = parse(&options, argc, argv, err);
+	uint64_t session;
+	bool json, one;
+	int ret;
 
+	ret = ctl_json_option(argc, argv, &json) ?:
+	      ctl_session_argument(argc, argv, &one, &session, err);
 	if (!ret)
 		ret = ctl_link_open(&link, err);
 	if (ret)
 		return ret;
-	ret = ctl_history_take(&records, link, options.one ? &options.session : NULL, err);
+	ret = ctl_history_take(&records, link, one ? &session : NULL, err);
 	ctl_link_close(link);
 	if (!ret)
-		(options.json ? print_json : print_text)(&records);
+		(json ? print_json : print_text)(&records);
 	free(records.item);
 	return ret;
 }

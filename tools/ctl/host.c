@@ -4,7 +4,6 @@
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include <json-c/json.h>
 
@@ -19,17 +18,6 @@
 #define LOOK_S 0.2
 
 /* --- what is in force */
-
-static void take_host(uint8_t cmd, const struct nlattr *attrs, int len, void *host)
-{
-	(void)cmd;
-	ctl_parse(&ctl_host_set, attrs, len, host);
-}
-
-static int get_host(struct ctl_host *host, struct ctl_link *link, struct mfd_error *err)
-{
-	return ctl_request(ctl_request_new(link, MZP_NL_CMD_HOST_GET), take_host, host, err);
-}
 
 static void print_rate(const char *what, uint64_t rate, const char *meaning)
 {
@@ -67,7 +55,7 @@ static void print_json(const struct ctl_host *host)
 static int show(struct ctl_link *link, bool json, struct mfd_error *err)
 {
 	struct ctl_host host;
-	int ret = get_host(&host, link, err);
+	int ret = ctl_get(ctl_request_new(link, MZP_NL_CMD_HOST_GET), &ctl_host_set, &host, err);
 
 	if (!ret)
 		(json ? print_json : print_text)(&host);
@@ -185,7 +173,6 @@ static void print_who(const struct ctl_snapshot *snapshot)
 /* Until nobody has the device or a channel open; only then can the module be unloaded. */
 static int wait_for_all(struct ctl_link *link, struct mfd_error *err)
 {
-	static const struct timespec pause = { .tv_nsec = LOOK_S * 1e9 };
 	struct ctl_snapshot snapshot;
 	uint32_t last = 0, now = 1;
 	int ret = 0;
@@ -198,7 +185,7 @@ static int wait_for_all(struct ctl_link *link, struct mfd_error *err)
 		ctl_snapshot_free(&snapshot);
 		last = now;
 		if (!ret && now)
-			nanosleep(&pause, NULL);
+			ctl_pause(LOOK_S);
 	}
 	return ret;
 }

@@ -7,6 +7,7 @@
 #include "ctl.h"
 #include "export.h"
 #include "netlink.h"
+#include "snapshot.h"
 #include "text.h"
 #include "lib/error.h"
 
@@ -18,16 +19,10 @@ struct module {
 	struct ctl_info method[METHODS];
 };
 
-static void take(uint8_t cmd, const struct nlattr *attrs, int len, void *info)
-{
-	(void)cmd;
-	ctl_parse(&ctl_info_set, attrs, len, info);
-}
-
 static int ask(struct ctl_link *link, struct module *module, struct mfd_error *err)
 {
-	int ret = ctl_request(ctl_request_new(link, MZP_NL_CMD_INFO_GET), take, &module->info,
-			      err);
+	int ret = ctl_get(ctl_request_new(link, MZP_NL_CMD_INFO_GET), &ctl_info_set,
+			  &module->info, err);
 	uint32_t method;
 
 	for (method = MZP_METHOD_NONE + 1; method < METHODS && !ret; method++) {
@@ -37,7 +32,7 @@ static int ask(struct ctl_link *link, struct module *module, struct mfd_error *e
 			continue;
 		request = ctl_request_new(link, MZP_NL_CMD_INFO_GET);
 		ctl_request_u32(request, MZP_A_INFO_METHOD, method);
-		ret = ctl_request(request, take, &module->method[method], err);
+		ret = ctl_get(request, &ctl_info_set, &module->method[method], err);
 	}
 	return ret;
 }
@@ -107,7 +102,7 @@ static int run(int argc, char **argv, struct mfd_error *err)
 	bool json;
 	int ret;
 
-	ret = ctl_json_option(argc, argv, &json, err);
+	ret = ctl_json_option(argc, argv, &json) ?: ctl_no_argument(argc, argv, err);
 	if (!ret)
 		ret = ctl_link_open(&link, err);
 	if (ret)

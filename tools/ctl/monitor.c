@@ -54,12 +54,10 @@ static void print_round(const struct ctl_round *round)
 
 	printf("round %u: %s in %s", round->number, ctl_count(done, "page").s,
 	       ctl_duration(round->duration).s);
-	if (done)
-		printf(": %s with data, %s zero, %s never touched",
-		       ctl_percent(round->normal, done).s, ctl_percent(round->zero, done).s,
-		       ctl_percent(round->absent, done).s);
-	if (round->lost)
-		printf(", %s lost", ctl_percent(round->lost, done).s);
+	if (done) {
+		printf(": ");
+		ctl_print_kinds(round->normal, round->zero, round->absent, round->lost);
+	}
 }
 
 static void print_total(const struct ctl_session *session)
@@ -89,9 +87,8 @@ static void print_exists(const struct ctl_session *session)
 static void print_text(uint8_t cmd, const struct ctl_session *session)
 {
 	print_time();
-	printf("session %" PRIu64 " (", session->id);
-	ctl_put(stdout, session->comm, 0);
-	printf(", pid %u, of %s) ", session->pid, ctl_user(session->uid).s);
+	ctl_print_who(session);
+	putchar(' ');
 	switch (cmd) {
 	case MZP_NL_CMD_SESSION_GET:
 		print_exists(session);

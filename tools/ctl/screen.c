@@ -10,7 +10,6 @@
 #include <locale.h>
 #include <poll.h>
 #include <signal.h>
-#include <stdlib.h>
 #include <string.h>
 #include <termios.h>
 #include <unistd.h>
@@ -19,6 +18,7 @@
 #include <term.h>
 
 #include "screen.h"
+#include "output.h"
 
 static const int gentle[] = { SIGINT, SIGTERM, SIGHUP };
 static const int sudden[] = { SIGQUIT, SIGABRT, SIGSEGV, SIGBUS, SIGFPE, SIGILL };
@@ -81,10 +81,8 @@ static bool can_draw(void)
 
 bool ctl_screen_open(void)
 {
-	const char *term = getenv("TERM");
-
-	if (!isatty(STDIN_FILENO) || !isatty(STDOUT_FILENO) || !term || !*term ||
-	    !strcmp(term, "dumb") || tcgetattr(STDIN_FILENO, &screen.was))
+	if (!isatty(STDIN_FILENO) || !output_can_draw(STDOUT_FILENO) ||
+	    tcgetattr(STDIN_FILENO, &screen.was))
 		return false;
 	/* names are in UTF-8, if the terminal is */
 	setlocale(LC_CTYPE, "");

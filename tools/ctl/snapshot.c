@@ -74,33 +74,36 @@ int ctl_history_take(struct ctl_list *records, struct ctl_link *link, const uint
 			 dump(records, link, MZP_NL_CMD_HISTORY_GET, 0, NULL, err);
 }
 
-static void take_totals(uint8_t cmd, const struct nlattr *attrs, int len, void *totals)
+struct answer {
+	const struct ctl_set *set;
+	void *item;
+};
+
+static void take(uint8_t cmd, const struct nlattr *attrs, int len, void *opaque)
 {
+	const struct answer *answer = opaque;
+
 	(void)cmd;
-	ctl_parse(&ctl_totals_set, attrs, len, totals);
+	ctl_parse(answer->set, attrs, len, answer->item);
 }
 
-static void take_info(uint8_t cmd, const struct nlattr *attrs, int len, void *info)
+int ctl_get(struct ctl_request *request, const struct ctl_set *set, void *item,
+	    struct mfd_error *err)
 {
-	(void)cmd;
-	ctl_parse(&ctl_info_set, attrs, len, info);
-}
+	struct answer answer = { .set = set, .item = item };
 
-static void take_host(uint8_t cmd, const struct nlattr *attrs, int len, void *host)
-{
-	(void)cmd;
-	ctl_parse(&ctl_host_set, attrs, len, host);
+	return ctl_request(request, take, &answer, err);
 }
 
 int ctl_snapshot_take_more(struct ctl_snapshot *snapshot, struct ctl_link *link,
 			   struct mfd_error *err)
 {
-	int ret = ctl_request(ctl_request_new(link, MZP_NL_CMD_TOTALS_GET), take_totals,
+	int ret = ctl_get(ctl_request_new(link, MZP_NL_CMD_TOTALS_GET), &ctl_totals_set,
 			      &snapshot->totals, err);
 
 	if (!ret)
-		ret = ctl_request(ctl_request_new(link, MZP_NL_CMD_HOST_GET), take_host,
-				  &snapshot->host, err);
+		ret = ctl_get(ctl_request_new(link, MZP_NL_CMD_HOST_GET), &ctl_host_set,
+			      &snapshot->host, err);
 	return ret == -EPERM ? 0 : ret;
 }
 
@@ -115,8 +118,8 @@ int ctl_snapshot_take(struct ctl_snapshot *snapshot, struct ctl_link *link,
 		.channels.set = &ctl_channel_set,
 		.workers.set = &ctl_worker_set,
 	};
-	ret = ctl_request(ctl_request_new(link, MZP_NL_CMD_INFO_GET), take_info,
-			  &snapshot->info, err);
+	ret = ctl_get(ctl_request_new(link, MZP_NL_CMD_INFO_GET), &ctl_info_set,
+			      &snapshot->info, err);
 	if (!ret)
 		ret = session ? one_session(&snapshot->sessions, link, MZP_NL_CMD_SESSION_GET,
 					    *session, err) :
@@ -127,8 +130,8 @@ int ctl_snapshot_take(struct ctl_snapshot *snapshot, struct ctl_link *link,
 	if (!ret && (what & CTL_WORKERS_TOO))
 		ret = dump(&snapshot->workers, link, MZP_NL_CMD_WORKER_GET, 0, NULL, err);
 	if (!ret && (what & CTL_TOTALS))
-		ret = ctl_request(ctl_request_new(link, MZP_NL_CMD_TOTALS_GET), take_totals,
-				  &snapshot->totals, err);
+		ret = ctl_get(ctl_request_new(link, MZP_NL_CMD_TOTALS_GET), &ctl_totals_set,
+			      &snapshot->totals, err);
 	return ret;
 }
 

@@ -6,6 +6,7 @@
 #include "attr.h"
 
 struct ctl_link;
+struct ctl_request;
 struct mfd_error;
 
 /* What to ask for besides the sessions. */
@@ -55,6 +56,10 @@ void ctl_snapshot_free(struct ctl_snapshot *snapshot);
 /* Also what only administrators see, if the caller is one. */
 int ctl_snapshot_take_more(struct ctl_snapshot *snapshot, struct ctl_link *link,
 			   struct mfd_error *err);
+
+/* Send a request with one answer, which is @item, of that @set. Returns 0 or a negative errno. */
+int ctl_get(struct ctl_request *request, const struct ctl_set *set, void *item,
+	    struct mfd_error *err);
 
 /*
  * The last sessions that are gone, or the one of this id. Returns 0 or a negative errno;

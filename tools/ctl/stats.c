@@ -3,7 +3,6 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 #include <json-c/json.h>
@@ -62,12 +61,9 @@ static void print_pages(const struct ctl_session *session)
 	const struct ctl_counters *count = &session->count;
 	uint64_t done = ctl_pages_done(session);
 
-	printf("  pages   %s of %s done (%s): %s with data, %s zero, %s never touched",
-	       ctl_number(done).s, ctl_number(session->submitted).s,
-	       ctl_percent(done, session->submitted).s, ctl_percent(count->normal, done).s,
-	       ctl_percent(count->zero, done).s, ctl_percent(count->absent, done).s);
-	if (count->lost)
-		printf(", %s lost", ctl_percent(count->lost, done).s);
+	printf("  pages   %s of %s done (%s): ", ctl_number(done).s,
+	       ctl_number(session->submitted).s, ctl_percent(done, session->submitted).s);
+	ctl_print_kinds(count->normal, count->zero, count->absent, count->lost);
 	printf("; %s\n", ctl_count(count->syncs, "round").s);
 }
 
@@ -192,11 +188,8 @@ static void print_totals(const struct ctl_totals *totals)
 		       ", page %" PRIu64 ",\n          compressor %" PRIu64 ", memory %" PRIu64 "\n",
 		       totals->failed_closed, totals->failed_reader, totals->failed_network,
 		       totals->failed_job, totals->failed_compressor, totals->failed_memory);
-	printf("  pages   %s: %s with data, %s zero, %s never touched", ctl_number(pages).s,
-	       ctl_percent(totals->normal, pages).s, ctl_percent(totals->zero, pages).s,
-	       ctl_percent(totals->absent, pages).s);
-	if (totals->lost)
-		printf(", %s lost", ctl_percent(totals->lost, pages).s);
+	printf("  pages   %s: ", ctl_number(pages).s);
+	ctl_print_kinds(totals->normal, totals->zero, totals->absent, totals->lost);
 	printf("\n  sent    %s in %s\n", ctl_bytes(totals->bytes_read).s,
 	       ctl_duration(totals->time).s);
 }
@@ -283,16 +276,6 @@ static void next_page(const struct options *options)
 	fputs(isatty(STDOUT_FILENO) ? "\033[H\033[2J" : "\n", stdout);
 }
 
-static void pause_for(double seconds)
-{
-	struct timespec pause = {
-		.tv_sec = seconds,
-		.tv_nsec = (seconds - (time_t)seconds) * 1e9,
-	};
-
-	nanosleep(&pause, NULL);
-}
-
 static int take(struct ctl_snapshot *snapshot, struct ctl_link *link,
 		const struct options *options, struct mfd_error *err)
 {
@@ -312,7 +295,7 @@ static int take_first(struct ctl_snapshot *before, struct ctl_link *link,
 		return 0;
 	ret = take(before, link, options, err);
 	if (!ret && before->sessions.nr)
-		pause_for(MOMENT_S);
+		ctl_pause(MOMENT_S);
 	return ret;
 }
 
@@ -334,7 +317,7 @@ static int watch(struct ctl_link *link, const struct options *options, struct mf
 			ret = mfd_error_errno(err, errno, "standard output");
 			break;
 		}
-		pause_for(options->seconds);
+		ctl_pause(options->seconds);
 		next_page(options);
 	}
 	ctl_snapshot_free(&before);

@@ -8,11 +8,11 @@
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/ioctl.h>
 #include <unistd.h>
 
 #include "table.h"
 #include "text.h"
+#include "output.h"
 
 struct column {
 	const char *name;
@@ -78,10 +78,7 @@ static void print(FILE *to, const struct column *columns, unsigned int nr, unsig
 
 unsigned int ctl_output_width(void)
 {
-	struct winsize size;
-
-	return !isatty(STDOUT_FILENO) ? CTL_ANY_WIDTH :
-	       !ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) && size.ws_col ? size.ws_col : 80;
+	return isatty(STDOUT_FILENO) ? output_columns(STDOUT_FILENO) : CTL_ANY_WIDTH;
 }
 
 /* --- sessions */

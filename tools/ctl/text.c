@@ -7,6 +7,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "attr.h"
 #include "text.h"
 #include "lib/error.h"
 #include "size.h"
@@ -247,4 +248,21 @@ void ctl_put(FILE *to, const char *text, unsigned int width)
 	}
 	for (; column < width; column++)
 		fputc(' ', to);
+}
+
+void ctl_print_who(const struct ctl_session *session)
+{
+	printf("session %ju (", (uintmax_t)session->id);
+	ctl_put(stdout, session->comm, 0);
+	printf(", pid %u, of %s)", session->pid, ctl_user(session->uid).s);
+}
+
+void ctl_print_kinds(uint64_t normal, uint64_t zero, uint64_t absent, uint64_t lost)
+{
+	uint64_t all = normal + zero + absent + lost;
+
+	printf("%s with data, %s zero, %s never touched", ctl_percent(normal, all).s,
+	       ctl_percent(zero, all).s, ctl_percent(absent, all).s);
+	if (lost)
+		printf(", %s lost", ctl_percent(lost, all).s);
 }

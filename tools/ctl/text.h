@@ -8,6 +8,7 @@
 #include <stdint.h>
 #include <stdio.h>
 
+struct ctl_session;
 struct mfd_error;
 
 /* A short text, to be returned by value. */
@@ -55,5 +56,11 @@ void ctl_utf8(char *to, size_t size, const char *from, size_t len);
  * many characters, and blanks up to that; 0: all of it. @text is UTF-8.
  */
 void ctl_put(FILE *to, const char *text, unsigned int width);
+
+/* "session 3 (mfdsend, pid 140, of root)" */
+void ctl_print_who(const struct ctl_session *session);
+
+/* "83% with data, 17% zero, 0% never touched", and how many are lost, if some are. */
+void ctl_print_kinds(uint64_t normal, uint64_t zero, uint64_t absent, uint64_t lost);
 
 #endif /* CTL_TEXT_H */

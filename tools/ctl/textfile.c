@@ -47,10 +47,3 @@ int ctl_textfile_publish(struct ctl_textfile *text, struct mfd_error *err)
 	free(text->name);
 	return ret;
 }
-
-void ctl_textfile_discard(struct ctl_textfile *text)
-{
-	fclose(text->file);
-	unlink(text->name);
-	free(text->name);
-}

@@ -16,7 +16,5 @@ struct ctl_textfile {
 int ctl_textfile_open(struct ctl_textfile *text, const char *path, struct mfd_error *err);
 /* Put it at its place, readable by all. Returns 0 or a negative errno. */
 int ctl_textfile_publish(struct ctl_textfile *text, struct mfd_error *err);
-/* Forget it; what was there before stays. */
-void ctl_textfile_discard(struct ctl_textfile *text);
 
 #endif /* CTL_TEXTFILE_H */

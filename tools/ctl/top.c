@@ -4,7 +4,6 @@
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "ctl.h"
 #include "netlink.h"
@@ -66,12 +65,7 @@ static bool wait_on_screen(const struct options *options, struct ctl_view *view,
 
 static bool wait_in_batch(const struct options *options)
 {
-	struct timespec pause = {
-		.tv_sec = options->seconds,
-		.tv_nsec = (options->seconds - (time_t)options->seconds) * 1e9,
-	};
-
-	nanosleep(&pause, NULL);
+	ctl_pause(options->seconds);
 	return !putchar('\n') || !ferror(stdout);
 }
 
@@ -158,10 +152,8 @@ static int parse(struct options *options, int argc, char **argv, struct mfd_erro
 		else
 			ret = CTL_USAGE;
 	}
-	if (!ret && optind < argc) {
-		mfd_error_set(err, EINVAL, "unexpected argument '%.64s'", argv[optind]);
-		ret = CTL_USAGE;
-	}
+	if (!ret)
+		ret = ctl_no_argument(argc, argv, err);
 	/* one picture is to stay */
 	if (options->count == 1)
 		options->batch = true;

@@ -10,6 +10,7 @@
 #include "ctl.h"
 #include "export.h"
 #include "netlink.h"
+#include "snapshot.h"
 #include "text.h"
 #include "lib/error.h"
 #include "lib/mfd.h"
@@ -18,15 +19,9 @@
 #define LIBRARY "libmfd.so.0"
 
 struct versions {
-	char library[32];	/* empty: none is installed */
+	char libmfd[32];	/* empty: none is installed */
 	char module[32];	/* empty: none is loaded, or it cannot be asked */
 };
-
-static void take_info(uint8_t cmd, const struct nlattr *attrs, int len, void *info)
-{
-	(void)cmd;
-	ctl_parse(&ctl_info_set, attrs, len, info);
-}
 
 static void ask_module(struct versions *versions)
 {
@@ -35,7 +30,7 @@ static void ask_module(struct versions *versions)
 
 	if (ctl_link_open(&link, NULL))
 		return;
-	ctl_request(ctl_request_new(link, MZP_NL_CMD_INFO_GET), take_info, &info, NULL);
+	ctl_get(ctl_request_new(link, MZP_NL_CMD_INFO_GET), &ctl_info_set, &info, NULL);
 	ctl_link_close(link);
 	memcpy(versions->module, info.version, sizeof(versions->module));
 }
@@ -49,7 +44,7 @@ static void ask_library(struct versions *versions)
 		return;
 	/* a function's address in a void *, as POSIX has it */
 	*(void **)&version = dlsym(library, "mfd_version");
-	snprintf(versions->library, sizeof(versions->library), "%s", version ? version() : "?");
+	snprintf(versions->libmfd, sizeof(versions->libmfd), "%s", version ? version() : "?");
 	dlclose(library);
 }
 
@@ -68,7 +63,7 @@ static void print_one(const char *what, const char *version, const char *none)
 static void print_text(const struct versions *versions)
 {
 	print_one("mfdctl", MZP_VERSION, "");
-	print_one("libmfd", versions->library, "is not installed as a shared library");
+	print_one("libmfd", versions->libmfd, "is not installed as a shared library");
 	print_one("multifd_zp.ko", versions->module, "is not loaded");
 }
 
@@ -82,7 +77,7 @@ static void print_json(const struct versions *versions, bool one)
 	struct json_object *object = json_object_new_object();
 
 	add_one(object, "mfdctl", MZP_VERSION);
-	add_one(object, "libmfd", versions->library);
+	add_one(object, "libmfd", versions->libmfd);
 	add_one(object, "module", versions->module);
 	json_object_object_add(object, "one-version", json_object_new_boolean(one));
 	ctl_json_print(object);
@@ -94,12 +89,12 @@ static int run(int argc, char **argv, struct mfd_error *err)
 	bool json, one;
 	int ret;
 
-	ret = ctl_json_option(argc, argv, &json, err);
+	ret = ctl_json_option(argc, argv, &json) ?: ctl_no_argument(argc, argv, err);
 	if (ret)
 		return ret;
 	ask_library(&versions);
 	ask_module(&versions);
-	one = !differ(versions.library) && !differ(versions.module);
+	one = !differ(versions.libmfd) && !differ(versions.module);
 	if (json)
 		print_json(&versions, one);
 	else

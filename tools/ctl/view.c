@@ -167,7 +167,7 @@ static size_t draw_channels(struct ctl_view *view, const struct ctl_snapshot *no
 {
 	const struct ctl_channel *channel;
 	struct line line;
-	size_t shown = 0;
+	size_t shown = 0, at = 0;
 
 	*all = 0;
 	ctl_for_each(channel, &now->channels)
@@ -177,9 +177,8 @@ static size_t draw_channels(struct ctl_view *view, const struct ctl_snapshot *no
 		ctl_channel_columns(line.to, columns);
 		draw(&line, 1, columns, CTL_BOLD);
 	}
-	*all = 0;
 	ctl_for_each(channel, &now->channels) {
-		if (channel->session != view->selected || (*all)++ < view->first ||
+		if (channel->session != view->selected || at++ < view->first ||
 		    shown == room || !begin(&line))
 			continue;
 		ctl_channel_row(line.to, channel, columns);
