@@ -107,6 +107,31 @@ TEST(only_what_happened_in_between)
 	assert_int_equal(ctl_bottleneck(&now, &before), CTL_NETWORK);
 }
 
+TEST(limited_to_less_than_a_packet)
+{
+	struct ctl_session before = at_work(), now;
+
+	/* it was the network, before there was a limit */
+	before.count.ring_full = 1000;
+	before.count.ring_empty = 1000;
+	before.count.ring_packets = 0;
+	before.channels = 2;
+	before.packet_pages = 128;
+	now = before;
+	now.age += 500000000;
+	assert_int_equal(ctl_bottleneck(&now, &before), CTL_NETWORK);
+	/* in half a second, one packet of two channels */
+	now.rate = 1 << 20;
+	assert_int_equal(ctl_bottleneck(&now, &before), CTL_RATE);
+	/* in which there would be more than one of each */
+	now.rate = 4 << 20;
+	assert_int_equal(ctl_bottleneck(&now, &before), CTL_NETWORK);
+	/* what lies there is not taken */
+	now.rate = 1 << 20;
+	now.count.ring_packets = now.count.ring_size;
+	assert_int_equal(ctl_bottleneck(&now, &before), CTL_NETWORK);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -115,6 +140,7 @@ int main(void)
 		cmocka_unit_test(cpus_that_wait),
 		cmocka_unit_test(nothing_to_do),
 		cmocka_unit_test(only_what_happened_in_between),
+		cmocka_unit_test(limited_to_less_than_a_packet),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -15,6 +15,8 @@
  * A reader waits at most once for each of these, so one of them is the cause if
  * it accounts for the larger part of the waits.
  */
+#include <linux/multifd_wire.h>
+
 #include "bottleneck.h"
 
 static uint64_t done(const struct ctl_session *session)
@@ -37,6 +39,15 @@ static bool nothing_found(const struct ctl_counters *end, const struct ctl_count
 	       end->throttled == start->throttled && end->waits == start->waits;
 }
 
+/* At its limit a packet of each channel takes longer than these two are apart. */
+static bool hardly_may_send(const struct ctl_session *now, const struct ctl_session *before)
+{
+	double seconds = (now->age - before->age) / 1e9;
+
+	return now->rate && now->rate * seconds <
+	       (double)now->channels * now->packet_pages * MZP_WIRE_PAGE_SIZE;
+}
+
 enum ctl_bottleneck ctl_bottleneck(const struct ctl_session *now,
 				   const struct ctl_session *before)
 {
@@ -47,9 +58,12 @@ enum ctl_bottleneck ctl_bottleneck(const struct ctl_session *now,
 	if (idle(now, before))
 		return end->ring_packets ? CTL_NETWORK : CTL_IDLE;
 	start = before ? &before->count : &nothing.count;
-	/* it may not have come that far for longer: one that is slow, or that hardly may send */
-	if (before && nothing_found(end, start) && 2 * end->ring_packets <= end->ring_size)
+	/* it may not have come that far for longer: one that hardly may send, or that is slow */
+	if (before && nothing_found(end, start) && 2 * end->ring_packets <= end->ring_size) {
+		if (hardly_may_send(now, before))
+			return CTL_RATE;
 		start = &nothing.count;
+	}
 	full = end->ring_full - start->ring_full;
 	empty = end->ring_empty - start->ring_empty;
 	throttled = end->throttled - start->throttled;
