@@ -22,8 +22,11 @@ SHOWN = 'a"b\\c\n\x1b[2J{\ufffd'
 
 def families(*arguments):
     """{name: family} of the metrics, which have to be well-formed."""
-    found = {}
-    for family in text_string_to_metric_families(mfdctl("stats", "--prometheus", *arguments)):
+    found, text = {}, mfdctl("stats", "--prometheus", *arguments)
+    checked = subprocess.run([os.environ["MZP_PROMTOOL"], "check", "metrics"], input=text,
+                             capture_output=True, text=True, check=False)
+    same((checked.returncode, checked.stdout, checked.stderr), (0, "", ""), "promtool check metrics")
+    for family in text_string_to_metric_families(text):
         must(family.name.startswith("multifd_zp_"), family.name)
         must(family.name not in found, family.name, "comes twice")
         must(family.documentation.endswith("."), family.name, "has no description")
