@@ -24,10 +24,12 @@ FULL = {"sector": f"{SECTORS}/boot_guest_full.img", "size": 256 * MIB}
 WORKING = {"sector": f"{SECTORS}/boot_guest.img"}
 # name: the guest, whether it stands still, parameters
 WORKLOADS = {
-    "normal, anonymous": (FULL, True, {}),
+    "normal, anonymous": ({**FULL, "to": "memfd"}, True, {}),
+    "normal, both anonymous": (FULL, True, {}),
     "normal, memfd": ({**FULL, "memory": "memfd"}, True, {}),
     "image": ({"sector": None, "size": os.path.getsize(IMAGE), "memory": IMAGE}, True, {}),
     "untouched": ({"sector": None, "size": 512 * MIB}, True, {}),
+    "hardly any": ({"sector": None, "size": 2 * MIB}, True, {}),
     "working": (WORKING, False, {}),
     "working, 8 MB/s": (WORKING, False, {"max_bandwidth": 8000000, "downtime_limit": 300}),
 }
@@ -74,10 +76,13 @@ class Watch(threading.Thread):
 def migrate(name, backend):
     """One migration. Returns what it took."""
     guest, still, parameters = WORKLOADS[name]
+    guest = dict(guest)
+    memory = guest.pop("to", guest.get("memory", "anonymous"))
     shutil.rmtree(FOLDER, ignore_errors=True)
     for role in ("source", "destination"):
         os.makedirs(f"{FOLDER}/{role}")
-    with Guest(STOCK, f"{FOLDER}/destination", MACHINE, incoming=True, **guest) as there, \
+    with Guest(STOCK, f"{FOLDER}/destination", MACHINE, incoming=True,
+               **{**guest, "memory": memory}) as there, \
             Guest(OURS, f"{FOLDER}/source", MACHINE, **guest,
                   options=["-global", f"migration.multifd-ram-backend={backend}",
                            "-name", "source,debug-threads=on",
