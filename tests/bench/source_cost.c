@@ -4,27 +4,36 @@
  * ioctls, or this program without it, sends pages that all have data over TCP to a receiver
  * in the same machine that throws everything away.
  *
- * Usage: source_cost [--ways WAY,…] [--channels N,…] [--mib N] [--rounds N]
- *		[--known]
+ * Usage: source_cost [--memory KIND,…] [--ways WAY,…] [--channels N,…] [--mib N]
+ *		[--rounds N] [--known]
  *
  * A WAY is how packets get out of a channel, in a thread for each:
  *   splice      splice(2) to a pipe, and from there to the socket
  *   pump        one PUMP until the stream ends
  *   no-workers  the same in a session of which workers do nothing
+ *   produce     splice(2) to a pipe, and from there to nowhere: the packets are made, no more
  *   ktls        as pump, and the kernel encrypts
  *   records     read(2) to a buffer, which GnuTLS encrypts, as libmfd does it
  * or how pages get there without the module, packets of them by turns from each thread:
+ *   vmsplice    vmsplice(2) to a pipe, and from there to the socket: as little as can be done
  *   gnutls      each page a record of GnuTLS's, and so each packet's header, as QEMU does it
  *   gnutls-16k  full records
  * or what of it is encryption, once and not for each number of channels, with nothing sent:
  *   gnutls-cipher, gnutls-cipher-16k, kernel-cipher
  *
- * The memory is anonymous, in small pages. Prints a line of JSON for each number of
+ * A KIND of memory, of which all pages have data:
+ *   anonymous   in small pages (the default)
+ *   huge        the same in transparent huge pages
+ *   memfd       a memfd, which the module is given by its address
+ *   file        a memfd, which the module is given as a file
+ *   hugetlb     a memfd in huge pages of 2 MiB, by address
+ *
+ * Prints a line of JSON for each kind, number of
  * channels and way: the CPU time of this process's threads and of the module's, of
  * the receiver and of ksoftirqd, and how long it took, ns; in all of the machine, how
  * often tasks were switched and how many TCP segments were sent; and how many packets
- * there were, and how many of them readers made. One round of all of them comes before
- * that and is not counted. With --known, ways that the module does not know are left out.
+ * there were, and how many of them readers made. A round comes before each and is
+ * not counted. With --known, ways that the module does not know are left out.
  */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
@@ -53,6 +62,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include <linux/memfd.h>
 #include <linux/multifd_zp.h>
 
 #include "source_cost_tls.h"
@@ -75,11 +85,35 @@ struct way {
 	void (*encrypt)(uint64_t bytes, size_t record);
 	uint32_t setup_flags;
 	size_t record;
-	bool nonblock, ktls, gnutls;
+	bool nonblock, ktls, gnutls, to_nowhere;
 };
 
 static size_t mem_size = 128 << 20;
 static unsigned char *mem;
+
+struct kind {
+	const char *name;
+	/* of memfd_create(2), for one */
+	unsigned int file_flags;
+	bool file, by_fd;
+	int advice;
+};
+
+#define HUGE (2ul << 20)
+
+static const struct kind kinds[] = {
+	{ "anonymous", .advice = MADV_NOHUGEPAGE },
+	{ "huge", .advice = MADV_HUGEPAGE },
+	{ "memfd", .file = true, .advice = MADV_NORMAL },
+	{ "file", .file = true, .by_fd = true, .advice = MADV_NORMAL },
+	{ "hugetlb", .file = true, .file_flags = MFD_HUGETLB | MFD_HUGE_2MB,
+	  .advice = MADV_NORMAL },
+};
+#define KINDS (sizeof(kinds) / sizeof(kinds[0]))
+
+/* That of the memory, and its file. */
+static const struct kind *kind;
+static int mem_fd;
 
 static void call(int fd, unsigned long command, void *argument, const char *name)
 {
@@ -218,8 +252,8 @@ static struct amounts amounts_now(pid_t receiver)
 static void print(const struct way *way, int channels, uint64_t bytes, const struct amounts *a,
 		  const struct amounts *b)
 {
-	printf("{\"kind\": \"source\", \"way\": \"%s\", \"channels\": %d, \"bytes\": %" PRIu64,
-	       way->name, channels, bytes);
+	printf("{\"kind\": \"source\", \"memory\": \"%s\", \"way\": \"%s\", \"channels\": %d"
+	       ", \"bytes\": %" PRIu64, kind->name, way->name, channels, bytes);
 #define FIGURE(name) printf(", \"" #name "\": %" PRIu64, b->name - a->name)
 	FIGURE(threads);
 	FIGURE(workers);
@@ -388,6 +422,23 @@ static void by_splice(struct channel *channel)
 	}
 }
 
+static void by_nothing(struct channel *channel)
+{
+	const unsigned int flags = SPLICE_F_MOVE | SPLICE_F_NONBLOCK;
+	int nowhere = open("/dev/null", O_WRONLY | O_CLOEXEC);
+	ssize_t n;
+
+	while ((n = splice(channel->fd, NULL, channel->pipe[1], NULL, PIPE_SIZE, flags))) {
+		if (n > 0 && splice(channel->pipe[0], NULL, nowhere, NULL, n, SPLICE_F_MOVE) == n)
+			channel->bytes += n;
+		else if (n < 0 && errno == EAGAIN)
+			wait_for(channel->fd, POLLIN);
+		else
+			err(1, "splice to nowhere");
+	}
+	close(nowhere);
+}
+
 static void by_pump(struct channel *channel)
 {
 	struct mzp_pump pump = { .size = sizeof(pump), .socket = channel->socket };
@@ -440,20 +491,48 @@ static void packet_from_memory(struct channel *channel, size_t packet)
 	encrypt(channel, mem + at, pages * PAGE, channel->way->record);
 }
 
-static void by_memory(struct channel *channel)
+static void vmsplice_packet(struct channel *channel, size_t packet)
+{
+	size_t at = packet * PACKET_PAGES * PAGE, size = mem_size - at;
+	char header[HEADER_SIZE] = { 0 };
+	struct iovec pages = { .iov_base = mem + at };
+
+	if (size > PACKET_PAGES * PAGE)
+		size = PACKET_PAGES * PAGE;
+	pages.iov_len = size;
+	if (write(channel->pipe[1], header, sizeof(header)) != sizeof(header) ||
+	    vmsplice(channel->pipe[1], &pages, 1, 0) != (ssize_t)size)
+		err(1, "vmsplice");
+	empty_pipe(channel, sizeof(header) + size, SPLICE_F_MOVE | SPLICE_F_MORE);
+}
+
+static void each_packet(struct channel *channel,
+			void (*send)(struct channel *channel, size_t packet))
 {
 	size_t packets = (mem_size / PAGE + PACKET_PAGES - 1) / PACKET_PAGES, packet;
 	int round;
 
 	for (round = 0; round < channel->rounds; round++)
 		for (packet = channel->id; packet < packets; packet += channel->channels)
-			packet_from_memory(channel, packet);
+			send(channel, packet);
+}
+
+static void by_memory(struct channel *channel)
+{
+	each_packet(channel, packet_from_memory);
+}
+
+static void by_vmsplice(struct channel *channel)
+{
+	each_packet(channel, vmsplice_packet);
 }
 
 static const struct way ways[] = {
 	{ "splice", .from_channel = by_splice, .nonblock = true },
 	{ "pump", .from_channel = by_pump },
 	{ "no-workers", .from_channel = by_pump, .setup_flags = MZP_SETUP_NO_WORKERS },
+	{ "produce", .from_channel = by_nothing, .nonblock = true, .to_nowhere = true },
+	{ "vmsplice", .from_memory = by_vmsplice },
 	{ "ktls", .from_channel = by_pump, .ktls = true },
 	{ "records", .from_channel = by_records, .nonblock = true, .gnutls = true },
 	{ "gnutls", .from_memory = by_memory, .record = PAGE, .gnutls = true },
@@ -604,6 +683,11 @@ static uint32_t block_add(int dev)
 		.addr = (uintptr_t)mem,
 	};
 
+	if (kind->by_fd) {
+		add.flags = MZP_BLOCK_FD;
+		add.addr = 0;
+		add.fd = mem_fd;
+	}
 	call(dev, MZP_IOC_BLOCK_ADD, &add, "BLOCK_ADD");
 	return add.block_id;
 }
@@ -660,6 +744,8 @@ static void check_bytes(const struct way *way, const struct channel *channel, in
 		    channel[i].bytes + channel[i].records * TLS_RECORD_EXTRA)
 			errx(1, "%s: GnuTLS's records are not as they should be", way->name);
 	}
+	if (way->to_nowhere)
+		sent = 0;
 	if (received != sent || data < (uint64_t)rounds * mem_size)
 		errx(1, "%s, %d channels: %" PRIu64 " bytes of %" PRIu64 " arrived", way->name,
 		     channels, received, sent);
@@ -727,19 +813,59 @@ static void measure(const struct way *way, int channels, int rounds, bool count)
 		print(way, channels, bytes, &before, &after);
 }
 
+/* Encryption by itself is the same for each number of channels. */
+static void measure_once(const struct way *way, int channels, int rounds, bool first)
+{
+	if (way->encrypt && !first)
+		return;
+	measure(way, channels, 1, false);
+	measure(way, channels, rounds, true);
+}
+
 /* --- */
+
+static void set_huge_pages(size_t nr)
+{
+	FILE *file = fopen("/proc/sys/vm/nr_hugepages", "w");
+
+	if (!file || fprintf(file, "%zu\n", nr) < 0 || fclose(file))
+		err(1, "huge pages");
+}
 
 static void make_memory(void)
 {
 	size_t at;
 
-	mem = mmap(NULL, mem_size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	mem_fd = -1;
+	if (kind->file_flags & MFD_HUGETLB)
+		set_huge_pages(mem_size / HUGE);
+	if (kind->file) {
+		mem_fd = memfd_create("memory", kind->file_flags);
+		if (mem_fd < 0 || ftruncate(mem_fd, mem_size))
+			err(1, "memfd");
+	}
+	/* a huge page begins at a multiple of its size */
+	mem = mmap(NULL, mem_size + HUGE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	if (mem == MAP_FAILED)
+		err(1, "memory");
+	mem += HUGE - (uintptr_t)mem % HUGE;
+	mem = mmap(mem, mem_size, PROT_READ | PROT_WRITE,
+		   MAP_FIXED | (kind->file ? MAP_SHARED : MAP_PRIVATE | MAP_ANONYMOUS), mem_fd, 0);
 	/* the receiver, a fork, is not to have it: to be shared makes a difference */
-	if (mem == MAP_FAILED || madvise(mem, mem_size, MADV_NOHUGEPAGE) ||
+	if (mem == MAP_FAILED || madvise(mem, mem_size, kind->advice) ||
 	    madvise(mem, mem_size, MADV_DONTFORK))
 		err(1, "memory");
 	for (at = 0; at < mem_size; at += PAGE)
 		memset(mem + at, 1 + at / PAGE % 255, PAGE);
+}
+
+static void drop_memory(void)
+{
+	munmap(mem, mem_size);
+	if (mem_fd >= 0)
+		close(mem_fd);
+	if (kind->file_flags & MFD_HUGETLB)
+		set_huge_pages(0);
 }
 
 /* The @ways named in @list, all or those that the module knows. Return: how many. */
@@ -756,6 +882,23 @@ static int choose_ways(char *list, bool known, const struct way **chosen)
 			errx(2, "unknown way %s", name);
 		if (!known || knows(&ways[i]))
 			chosen[nr++] = &ways[i];
+	}
+	return nr;
+}
+
+/* The @chosen kinds of memory in @list. Return: how many. */
+static int choose_kinds(char *list, const struct kind **chosen)
+{
+	char *name, *rest = list;
+	int nr = 0;
+	size_t i;
+
+	while ((name = strsep(&rest, ","))) {
+		for (i = 0; i < KINDS && strcmp(name, kinds[i].name); i++)
+			;
+		if (i == KINDS || nr == KINDS)
+			errx(2, "unknown kind of memory %s", name);
+		chosen[nr++] = &kinds[i];
 	}
 	return nr;
 }
@@ -777,6 +920,7 @@ static int choose_numbers(char *list, int *numbers)
 int main(int argc, char **argv)
 {
 	static const struct option options[] = {
+		{ "memory", required_argument, NULL, 'M' },
 		{ "ways", required_argument, NULL, 'w' },
 		{ "channels", required_argument, NULL, 'c' },
 		{ "mib", required_argument, NULL, 'm' },
@@ -785,14 +929,19 @@ int main(int argc, char **argv)
 		{ NULL, 0, NULL, 0 }
 	};
 	char default_ways[] = "splice,pump,no-workers", default_channels[] = "1,2";
-	char *way_list = default_ways, *channel_list = default_channels;
+	char default_kinds[] = "anonymous";
+	char *way_list = default_ways, *channel_list = default_channels, *kind_list = default_kinds;
+	const struct kind *chosen_kinds[KINDS];
 	const struct way *chosen[WAYS];
 	int numbers[MAX_CHANNELS];
-	int rounds = 8, nr_ways, nr_numbers, option;
+	int rounds = 8, nr_kinds, nr_ways, nr_numbers, option;
 	bool known = false;
 
 	while ((option = getopt_long(argc, argv, "", options, NULL)) != -1) {
 		switch (option) {
+		case 'M':
+			kind_list = optarg;
+			break;
 		case 'w':
 			way_list = optarg;
 			break;
@@ -815,18 +964,18 @@ int main(int argc, char **argv)
 	if (optind != argc || !mem_size || rounds < 1)
 		errx(2, "see the usage in the source");
 	signal(SIGPIPE, SIG_IGN);
+	nr_kinds = choose_kinds(kind_list, chosen_kinds);
 	nr_ways = choose_ways(way_list, known, chosen);
 	nr_numbers = choose_numbers(channel_list, numbers);
 	find_tasks(&workers, "multifd_zp/");
 	find_tasks(&softirqs, "ksoftirqd/");
-	make_memory();
-	for (int c = 0; c < nr_numbers; c++)
-		for (int w = 0; w < nr_ways; w++)
-			if (!chosen[w]->encrypt || !c)
-				measure(chosen[w], numbers[c], 1, false);
-	for (int c = 0; c < nr_numbers; c++)
-		for (int w = 0; w < nr_ways; w++)
-			if (!chosen[w]->encrypt || !c)
-				measure(chosen[w], numbers[c], rounds, true);
+	for (int k = 0; k < nr_kinds; k++) {
+		kind = chosen_kinds[k];
+		make_memory();
+		for (int c = 0; c < nr_numbers; c++)
+			for (int w = 0; w < nr_ways; w++)
+				measure_once(chosen[w], numbers[c], rounds, !c);
+		drop_memory();
+	}
 	return 0;
 }
