@@ -107,16 +107,10 @@ static enum mzp_resident mzp_folio_means(const struct address_space *mapping,
 	return locked || READ_ONCE(folio->mapping) != mapping ? MZP_HELD : MZP_ABSENT;
 }
 
-/* A page of which there are too many references already is left alone. */
-static void mzp_cache_take_page(struct mzp_residency *res, unsigned int at, struct page *page)
-{
-	if (try_get_page(page))
-		mzp_residency_take(res, at, page);
-	else
-		res->state[at] = MZP_HELD;
-}
-
-/* Decide on what is asked for of a folio that starts at page @first of the file. */
+/*
+ * Decide on what is asked for of a folio that starts at page @first of the file. The
+ * caller's reference is used up.
+ */
 static void mzp_cache_take(const struct address_space *mapping, struct folio *folio,
 			   pgoff_t first, pgoff_t index, unsigned int nr,
 			   struct mzp_residency *res, unsigned int at, bool knows_holes)
@@ -124,7 +118,10 @@ static void mzp_cache_take(const struct address_space *mapping, struct folio *fo
 	pgoff_t start = max(first, index);
 	pgoff_t end = min(first + folio_nr_pages(folio), index + nr);
 	enum mzp_resident means = mzp_folio_means(mapping, folio, knows_holes);
+	unsigned int taken = 0;
 
+	if (!mzp_folio_countable(folio))
+		means = MZP_HELD;
 	for (; start < end; start++) {
 		struct page *page = folio_page(folio, start - first);
 		unsigned int i = at + (start - index);
@@ -136,33 +133,50 @@ static void mzp_cache_take(const struct address_space *mapping, struct folio *fo
 		if (res->state[i] != MZP_UNKNOWN)
 			continue;
 		/* Broken memory is left to be reported by who tries to read it. */
-		if (mzp_page_poisoned(page))
-			res->state[i] = MZP_HELD;
-		else if (means == MZP_TAKEN)
-			mzp_cache_take_page(res, i, page);
-		else
-			res->state[i] = means;
+		res->state[i] = mzp_page_poisoned(page) ? MZP_HELD : means;
+		if (res->state[i] == MZP_TAKEN) {
+			res->page[i] = page;
+			taken++;
+		}
 	}
+	/* One for each page; the caller's is that of one of them. */
+	if (taken)
+		folio_ref_add(folio, taken - 1);
+	else
+		folio_put(folio);
+}
+
+/* A reference on what @xas has found; NULL: it is on its way out, and to be looked up again. */
+static struct folio *mzp_cache_get(struct xa_state *xas, struct folio *folio)
+{
+	if (folio_try_get(folio)) {
+		if (folio == xas_reload(xas))
+			return folio;
+		folio_put(folio);
+	}
+	xas_reset(xas);
+	return NULL;
 }
 
 static void mzp_cache_take_all(struct address_space *mapping, pgoff_t index, unsigned int nr,
 			       struct mzp_residency *res, unsigned int at, bool knows_holes)
 {
 	unsigned int shift = mzp_cache_shift(mapping);
-	pgoff_t start = index >> shift, last = (index + nr - 1) >> shift;
-	struct folio_batch folios;
-	unsigned int i;
+	XA_STATE(xas, &mapping->i_pages, index >> shift);
+	pgoff_t last = (index + nr - 1) >> shift;
+	struct folio *folio;
 
-	folio_batch_init(&folios);
-	while (start <= last && filemap_get_folios(mapping, &start, last, &folios)) {
-		for (i = 0; i < folio_batch_count(&folios); i++) {
-			struct folio *folio = folios.folios[i];
-
+	rcu_read_lock();
+	xas_for_each(&xas, folio, last) {
+		/* a node that has moved, or what is in swap */
+		if (xas_retry(&xas, folio) || xa_is_value(folio))
+			continue;
+		folio = mzp_cache_get(&xas, folio);
+		if (folio)
 			mzp_cache_take(mapping, folio, folio->index << shift, index, nr, res, at,
 				       knows_holes);
-		}
-		folio_batch_release(&folios);
 	}
+	rcu_read_unlock();
 }
 
 /* The next index from @index on that has a page or a swap entry, or @end. */
@@ -177,8 +191,8 @@ static pgoff_t mzp_cache_find(struct address_space *mapping, pgoff_t index, pgof
 }
 
 /*
- * Decide on what had no page. It is a hole if it still has neither a page nor a
- * swap entry; a page that has come since is to be looked at again.
+ * Decide on what had no page, if anything had none. It is a hole if it still has neither a
+ * page nor a swap entry; a page that has come since is to be looked at again.
  */
 static void mzp_cache_holes(struct address_space *mapping, pgoff_t index, unsigned int nr,
 			    struct mzp_residency *res, unsigned int at)
@@ -186,6 +200,9 @@ static void mzp_cache_holes(struct address_space *mapping, pgoff_t index, unsign
 	unsigned int i, hole;
 
 	for (i = 0; i < nr; i += hole + 1) {
+		hole = 0;
+		if (res->state[at + i] != MZP_UNKNOWN)
+			continue;
 		hole = mzp_cache_find(mapping, index + i, index + nr) - (index + i);
 		mzp_residency_fill(res, at + i, hole, MZP_ABSENT);
 		if (i + hole < nr)
