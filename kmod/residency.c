@@ -63,6 +63,7 @@
 #include "cache.h"
 #include "compat.h"
 #include "fault.h"
+#include "grab.h"
 #include "residency.h"
 
 /* Tables that one call of mzp_residency_next() looks at, at most. */
@@ -97,24 +98,6 @@ void mzp_residency_fill(struct mzp_residency *res, unsigned int at, unsigned int
 		if (res->state[at] == MZP_UNKNOWN)
 			res->state[at] = state;
 	}
-}
-
-/**
- * mzp_residency_take - decide on a page that was found
- * @res: the residency
- * @at: the page
- * @page: its contents; the reference is @res's afterwards
- *
- * Context: any. A page that is MZP_TAKEN already stays what it is.
- */
-void mzp_residency_take(struct mzp_residency *res, unsigned int at, struct page *page)
-{
-	if (res->state[at] == MZP_TAKEN) {
-		put_page(page);
-		return;
-	}
-	res->state[at] = MZP_TAKEN;
-	res->page[at] = page;
 }
 
 /**
@@ -188,28 +171,35 @@ static enum mzp_resident mzp_present_means(enum mzp_tables tables, bool zero)
 
 static enum mzp_resident mzp_pte_means(pte_t pte, enum mzp_tables tables)
 {
+	if (pte_present(pte))
+		return mzp_present_means(tables, is_zero_pfn(pte_pfn(pte)));
 	/* That a hole is write-protected makes it no less a hole. */
 	if (pte_none(pte) || mzp_pte_is_uffd_marker(pte))
 		return mzp_none_means(tables);
-	if (!pte_present(pte))
-		return MZP_HELD;
-	return mzp_present_means(tables, is_zero_pfn(pte_pfn(pte)));
+	return MZP_HELD;
 }
 
 /*
- * Take those of @nr pages that are anonymous, for @res from @at on; nothing without @res.
- * The lock of the table that maps them is held.
+ * Take @nr pages of one folio, mapped by a table whose lock is held, for @res from @at on, if
+ * they are anonymous and not a device's. Pages that @res has keep the references they have.
  */
-static void mzp_take_mapped(struct page *page, unsigned int nr, struct mzp_residency *res,
+static inline void mzp_take_mapped(struct page *page, unsigned int nr, struct mzp_residency *res,
 			    unsigned int at)
 {
-	if (!res || mzp_fault())
+	struct folio *folio = page_folio(page);
+	unsigned int i, taken = 0;
+
+	if (!folio_test_anon(folio) || folio_is_zone_device(folio) || mzp_fault() ||
+	    !mzp_folio_countable(folio))
 		return;
-	for (; nr; page++, at++, nr--) {
-		if (folio_test_anon(page_folio(page)) && !is_zone_device_page(page) &&
-		    try_get_page(page))
-			mzp_residency_take(res, at, page);
+	for (i = 0; i < nr; i++) {
+		if (res->state[at + i] == MZP_TAKEN)
+			continue;
+		res->state[at + i] = MZP_TAKEN;
+		res->page[at + i] = page + i;
+		taken++;
 	}
+	folio_ref_add(folio, taken);
 }
 
 static bool mzp_pmd_is_table(pmd_t pmd)
@@ -234,7 +224,7 @@ static enum mzp_resident mzp_look_huge(struct mm_struct *mm, pmd_t *pmd, unsigne
 	spinlock_t *lock = pmd_lock(mm, pmd);
 	enum mzp_resident state = mzp_pmd_means(*pmd, tables);
 
-	if (state == MZP_HELD && pmd_present(*pmd) && pmd_leaf(*pmd))
+	if (res && state == MZP_HELD && pmd_present(*pmd) && pmd_leaf(*pmd))
 		mzp_take_mapped(pmd_page(*pmd) + ((addr & ~PMD_MASK) >> PAGE_SHIFT), nr, res, at);
 	spin_unlock(lock);
 	return state;
@@ -295,18 +285,21 @@ static unsigned int mzp_look_table(struct mm_struct *mm, pmd_t *pmd, pmd_t pmdva
 {
 	spinlock_t *lock = pte_lockptr(mm, &pmdval);
 	pte_t *pte = pte_offset_kernel(&pmdval, addr);
-	unsigned int i = 0, taken;
+	unsigned int i = 0;
 
 	spin_lock(lock);
 	if (pmd_same(pmdval, READ_ONCE(*pmd))) {
-		*state = mzp_pte_means(READ_ONCE(*pte), tables);
-		for (i = 1; i < nr; i++) {
-			if (mzp_pte_means(READ_ONCE(pte[i]), tables) != *state)
+		for (i = 0; i < nr; i++) {
+			pte_t pteval = READ_ONCE(pte[i]);
+			enum mzp_resident means = mzp_pte_means(pteval, tables);
+
+			if (!i)
+				*state = means;
+			else if (means != *state)
 				break;
-		}
-		for (taken = 0; *state == MZP_HELD && taken < i; taken++) {
-			if (pte_present(pte[taken]) && !pte_special(pte[taken]))
-				mzp_take_mapped(pte_page(pte[taken]), 1, res, at + taken);
+			if (res && means == MZP_HELD && pte_present(pteval) &&
+			    !pte_special(pteval))
+				mzp_take_mapped(pte_page(pteval), 1, res, at + i);
 		}
 	}
 	spin_unlock(lock);

@@ -38,7 +38,6 @@ struct mzp_residency {
 void mzp_residency_init(struct mzp_residency *res, unsigned int nr);
 void mzp_residency_fill(struct mzp_residency *res, unsigned int at, unsigned int nr,
 			enum mzp_resident state);
-void mzp_residency_take(struct mzp_residency *res, unsigned int at, struct page *page);
 unsigned int mzp_residency_alike(const struct mzp_residency *res, unsigned int at);
 void mzp_residency_drop(struct mzp_residency *res);
 
