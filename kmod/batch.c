@@ -7,39 +7,15 @@
 
 #include "batch.h"
 
-/**
- * mzp_batch_add_normal - add a page that travels with its contents
- * @batch: the batch, with less than MZP_WIRE_PAGES pages
- * @offset: of the page in its block, in bytes
- * @page: the page; the batch takes over a reference
- *
- * Context: the batch's owner.
- */
-void mzp_batch_add_normal(struct mzp_batch *batch, u64 offset, struct page *page)
+/* How many of @nr pages lie one behind the other, in the folio of the first one. */
+static unsigned int mzp_pages_adjoining(struct page *const *page, unsigned int nr)
 {
-	batch->normal[batch->nr_normal] = offset;
-	batch->page[batch->nr_normal] = page;
-	batch->nr_normal++;
-}
+	unsigned int n = 1;
 
-/**
- * mzp_batch_add_zero - add a page that travels as an offset only
- * @batch: the batch, with less than MZP_WIRE_PAGES pages
- * @offset: of the page in its block, in bytes
- *
- * Context: the batch's owner.
- */
-void mzp_batch_add_zero(struct mzp_batch *batch, u64 offset)
-{
-	batch->zero[batch->nr_zero++] = offset;
-}
-
-/* Whether @page lies right behind the end of @buf, in the same folio. */
-static bool mzp_buf_continues(const struct bio_vec *buf, struct page *page)
-{
 	/* Within a folio, page structures follow one another as pages do. */
-	return page_folio(page) == page_folio(buf->bv_page) &&
-	       page == buf->bv_page + (buf->bv_len >> PAGE_SHIFT);
+	while (n < nr && page[n] == page[0] + n && page_folio(page[n]) == page_folio(page[0]))
+		n++;
+	return n;
 }
 
 /**
@@ -57,20 +33,17 @@ static bool mzp_buf_continues(const struct bio_vec *buf, struct page *page)
  */
 unsigned int mzp_batch_take_pages(struct mzp_batch *batch, struct bio_vec *buf)
 {
-	unsigned int i, n = 0;
+	unsigned int i, n = 0, alike;
 
-	for (i = 0; i < batch->nr_normal; i++) {
+	for (i = 0; i < batch->nr_normal; i += alike) {
 		struct page *page = batch->page[i];
 
-		if (n && mzp_buf_continues(&buf[n - 1], page)) {
-			buf[n - 1].bv_len += PAGE_SIZE;
-			put_page(page);
-			continue;
-		}
-		buf[n].bv_page = page;
-		buf[n].bv_offset = 0;
-		buf[n].bv_len = PAGE_SIZE;
-		n++;
+		alike = mzp_pages_adjoining(&batch->page[i], batch->nr_normal - i);
+		if (alike > 1)
+			folio_put_refs(page_folio(page), alike - 1);
+		buf[n++] = (struct bio_vec) {
+			.bv_page = page, .bv_len = alike << PAGE_SHIFT,
+		};
 	}
 	return n;
 }

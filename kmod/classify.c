@@ -93,7 +93,8 @@ static unsigned int mzp_count_sound(struct page **page, unsigned int nr)
 static int mzp_classify_present(struct mzp_channel *channel, u64 number, struct page **page,
 				unsigned int nr)
 {
-	unsigned int i, sound = mzp_count_sound(page, nr);
+	unsigned int i, normal = 0, sound = mzp_count_sound(page, nr);
+	struct mzp_batch *batch = &channel->batch;
 	DECLARE_BITMAP(zero, MZP_WIRE_PAGES);
 
 	if (channel->session->detection == MZP_DETECTION_NONE)
@@ -103,13 +104,14 @@ static int mzp_classify_present(struct mzp_channel *channel, u64 number, struct 
 	for (i = 0; i < sound; i++) {
 		if (test_bit(i, zero)) {
 			put_page(page[i]);
-			channel->counts.zero++;
 			mzp_classify_zero(channel, number + i);
 		} else {
-			channel->counts.normal++;
-			mzp_batch_add_normal(&channel->batch, (number + i) << PAGE_SHIFT, page[i]);
+			mzp_batch_add_normal(batch, (number + i) << PAGE_SHIFT, page[i]);
+			normal++;
 		}
 	}
+	channel->counts.normal += normal;
+	channel->counts.zero += sound - normal;
 	for (; i < nr; i++)
 		put_page(page[i]);
 	channel->take.pos += sound;

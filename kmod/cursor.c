@@ -71,6 +71,21 @@ static bool mzp_cursor_seek(struct mzp_cursor *cursor)
 	return true;
 }
 
+/* The end of the pages from @next on, which is meant, that all are; of @max at most. */
+static u64 mzp_cursor_run_end(const struct mzp_cursor *cursor, unsigned int max)
+{
+	u64 from = cursor->next - cursor->window.first;
+	u64 end = cursor->next + max;
+
+	if (cursor->bitmap)
+		return cursor->window.first +
+		       find_next_zero_bit(cursor->bitmap, min(cursor->window.count, from + max),
+					  from);
+	if (cursor->span)
+		end = min(end, mzp_span_end(&cursor->span[cursor->at]));
+	return min(end, mzp_span_end(&cursor->window));
+}
+
 /**
  * mzp_cursor_take - hand out the next pages
  * @cursor: the cursor
@@ -87,9 +102,13 @@ static bool mzp_cursor_seek(struct mzp_cursor *cursor)
 unsigned int mzp_cursor_take(struct mzp_cursor *cursor, u64 *page, unsigned int max)
 {
 	unsigned int n = 0;
+	u64 end;
 
-	while (mzp_cursor_seek(cursor) && n < max)
-		page[n++] = cursor->next++;
+	while (mzp_cursor_seek(cursor) && n < max) {
+		end = mzp_cursor_run_end(cursor, max - n);
+		while (cursor->next < end)
+			page[n++] = cursor->next++;
+	}
 	return n;
 }
 

@@ -126,6 +126,15 @@ static inline unsigned long find_next_bit(const unsigned long *bitmap, unsigned 
 	return size;
 }
 
+static inline unsigned long find_next_zero_bit(const unsigned long *bitmap, unsigned long size,
+					       unsigned long from)
+{
+	for (; from < size; from++)
+		if (!test_bit(from, bitmap))
+			return from;
+	return size;
+}
+
 /* --- strings */
 static inline long strscpy(char *to, const char *from, size_t size)
 {
@@ -269,17 +278,21 @@ static inline void get_page(struct page *page)
 	page->folio->refs++;
 }
 
-static inline void put_page(struct page *page)
+static inline void folio_put_refs(struct folio *folio, int refs)
 {
-	struct folio *folio = page->folio;
-
-	if (folio->refs < 1)
+	if (folio->refs < refs)
 		abort();
-	if (--folio->refs)
+	folio->refs -= refs;
+	if (folio->refs)
 		return;
 	free(folio->memory);
 	free(folio);
 	shim_folios--;
+}
+
+static inline void put_page(struct page *page)
+{
+	folio_put_refs(page->folio, 1);
 }
 
 #endif /* SHIM_KERNEL_H */
