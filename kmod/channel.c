@@ -82,18 +82,6 @@ struct mzp_channel *mzp_channel_new(struct mzp_session *session, unsigned int id
 	return channel;
 }
 
-/* Count the current buffer, which leaves the ring. */
-static void mzp_channel_count_gone(struct mzp_channel *channel, const struct mzp_packet *packet)
-{
-	unsigned int bytes = packet->buf[channel->buf].bv_len;
-
-	/* Behind the header are the guest's own pages, or what was made of them. */
-	if (channel->buf && !channel->comp.ops && !packet->own)
-		mzp_stat_add(&channel->stats.pages_gone, bytes >> PAGE_SHIFT);
-	else
-		mzp_stat_add(&channel->stats.own_gone, bytes);
-}
-
 /* Give the first packet's slot back. Return: as mzp_ring_release(). */
 static bool mzp_channel_release(struct mzp_channel *channel, const struct mzp_packet *packet)
 {
@@ -102,20 +90,47 @@ static bool mzp_channel_release(struct mzp_channel *channel, const struct mzp_pa
 	return mzp_ring_release(&channel->ring);
 }
 
+/*
+ * Move the position by @bytes of the first packet, and with @drop drop the references of the
+ * buffers that are behind it then. Return: as mzp_ring_release().
+ */
+static bool mzp_channel_move(struct mzp_channel *channel, struct mzp_packet *packet, size_t bytes,
+			     bool drop)
+{
+	/* Behind the header are the guest's own pages, or what was made of them. */
+	bool guest = !channel->comp.ops && !packet->own;
+	size_t own_gone = 0, guest_gone = 0;
+	unsigned int i;
+
+	bytes += channel->offset;
+	for (i = channel->buf; i < packet->nr && bytes >= packet->buf[i].bv_len; i++) {
+		if (guest && i)
+			guest_gone += packet->buf[i].bv_len;
+		else
+			own_gone += packet->buf[i].bv_len;
+		bytes -= packet->buf[i].bv_len;
+		if (drop)
+			put_page(packet->buf[i].bv_page);
+	}
+	channel->buf = i;
+	channel->offset = bytes;
+	mzp_stat_add(&channel->stats.pages_gone, guest_gone >> PAGE_SHIFT);
+	mzp_stat_add(&channel->stats.own_gone, own_gone);
+	return i == packet->nr && mzp_channel_release(channel, packet);
+}
+
 /* Drop what is left of the first packet, or all of it. */
 static void mzp_channel_drop_packet(struct mzp_channel *channel)
 {
 	struct mzp_packet *packet = mzp_ring_first(&channel->ring);
 	size_t bytes = 0;
+	unsigned int i;
 
-	for (; channel->buf < packet->nr; channel->buf++) {
-		bytes += packet->buf[channel->buf].bv_len;
-		mzp_channel_count_gone(channel, packet);
-		put_page(packet->buf[channel->buf].bv_page);
-	}
-	mzp_pending_take(&channel->session->pending, bytes - channel->offset);
-	channel->offset = 0;
-	mzp_channel_release(channel, packet);
+	for (i = channel->buf; i < packet->nr; i++)
+		bytes += packet->buf[i].bv_len;
+	bytes -= channel->offset;
+	mzp_pending_take(&channel->session->pending, bytes);
+	mzp_channel_move(channel, packet, bytes, true);
 }
 
 /**
@@ -261,26 +276,37 @@ int mzp_channel_lock(struct mzp_channel *channel, bool nowait)
 }
 
 /**
- * mzp_channel_advance - move the position
+ * mzp_channel_advance - move the position behind what was passed on
  * @channel: locked
  * @packet: the ring's first one
- * @bytes: as far as that; they lie in the current buffer and were passed on
+ * @bytes: as far as that; they lie in the packet
  *
- * The buffer's reference is the caller's once the position is behind it. The caller
+ * References of buffers that the position is behind then are the caller's. The caller
  * also owes mzp_pending_take(), for all that it takes at once.
  *
  * Context: any.
  * Return: whether its producer waits for the room that there is now, and the caller
  * owes it a kick.
  */
-bool mzp_channel_advance(struct mzp_channel *channel, struct mzp_packet *packet,
-			 unsigned int bytes)
+bool mzp_channel_advance(struct mzp_channel *channel, struct mzp_packet *packet, size_t bytes)
 {
 	mzp_stat_add(&channel->stats.bytes_read, bytes);
-	channel->offset += bytes;
-	if (channel->offset < packet->buf[channel->buf].bv_len)
-		return false;
-	channel->offset = 0;
-	mzp_channel_count_gone(channel, packet);
-	return ++channel->buf == packet->nr && mzp_channel_release(channel, packet);
+	return mzp_channel_move(channel, packet, bytes, false);
+}
+
+/**
+ * mzp_channel_consume - move the position behind what nobody needs any more
+ * @channel: locked
+ * @packet: the ring's first one
+ * @bytes: as far as that; they lie in the packet
+ *
+ * As mzp_channel_advance(), but the references are dropped.
+ *
+ * Context: may sleep.
+ * Return: as mzp_channel_advance().
+ */
+bool mzp_channel_consume(struct mzp_channel *channel, struct mzp_packet *packet, size_t bytes)
+{
+	mzp_stat_add(&channel->stats.bytes_read, bytes);
+	return mzp_channel_move(channel, packet, bytes, true);
 }

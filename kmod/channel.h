@@ -110,7 +110,7 @@ void mzp_channel_wake(struct mzp_channel *channel);
 /* for its readers */
 int mzp_channel_lock(struct mzp_channel *channel, bool nowait);
 void mzp_channel_unlock(struct mzp_channel *channel);
-bool mzp_channel_advance(struct mzp_channel *channel, struct mzp_packet *packet,
-			 unsigned int bytes);
+bool mzp_channel_advance(struct mzp_channel *channel, struct mzp_packet *packet, size_t bytes);
+bool mzp_channel_consume(struct mzp_channel *channel, struct mzp_packet *packet, size_t bytes);
 
 #endif /* MZP_CHANNEL_H */

@@ -45,18 +45,13 @@ static ssize_t mzp_file_copy(struct mzp_channel *channel, struct iov_iter *to)
 	while (iov_iter_count(to) && (packet = mzp_ring_first(&channel->ring))) {
 		const struct bio_vec *buf = &packet->buf[channel->buf];
 		size_t part = min_t(size_t, buf->bv_len - channel->offset, iov_iter_count(to));
-		struct page *page = buf->bv_page;
 		size_t done;
-		bool last;
 
 		if (mzp_file_poisoned(channel, buf))
 			return copied ?: -EHWPOISON;
-		done = copy_page_to_iter(page, buf->bv_offset + channel->offset, part, to);
-		last = channel->offset + done == buf->bv_len;
-		if (mzp_channel_advance(channel, packet, done))
+		done = copy_page_to_iter(buf->bv_page, buf->bv_offset + channel->offset, part, to);
+		if (mzp_channel_consume(channel, packet, done))
 			mzp_claim_kick(channel);
-		if (last)
-			put_page(page);
 		copied += done;
 		if (done < part)
 			return copied ?: -EFAULT;

@@ -63,32 +63,50 @@ static int mzp_pipe_wait_room(struct pipe_inode_info *pipe)
 	return err;
 }
 
-/*
- * Pass on the current buffer, or as much of it as fits in @len.
- * Return: bytes passed on, or a negative errno with the position unchanged.
- */
-static ssize_t mzp_pipe_put(struct mzp_channel *channel, struct mzp_packet *packet,
-			    struct pipe_inode_info *pipe, size_t len)
+/* Pass on @size bytes of a buffer from @offset on. Return: @size, or a negative errno. */
+static ssize_t mzp_pipe_put_buffer(struct pipe_inode_info *pipe, const struct bio_vec *bvec,
+				   size_t offset, size_t size)
 {
-	const struct bio_vec *bvec = &packet->buf[channel->buf];
-	size_t left = bvec->bv_len - channel->offset;
 	struct pipe_buffer buf = {
 		.page = bvec->bv_page,
-		.offset = bvec->bv_offset + channel->offset,
-		.len = min(left, len),
+		.offset = bvec->bv_offset + offset,
+		.len = size,
 		.ops = &nosteal_pipe_buf_ops,
 	};
 	ssize_t ret;
 
-	if (buf.len < left && (mzp_fault() || !try_get_page(buf.page)))
+	/* If the rest stays, the ring's reference does. */
+	if (offset + size < bvec->bv_len && (mzp_fault() || !try_get_page(buf.page)))
 		return -ENOMEM;
 	/* Takes the reference; cannot fail, since the pipe has readers and room. */
 	ret = add_to_pipe(pipe, &buf);
-	if (WARN_ON_ONCE(ret != buf.len))
-		return ret;
-	if (mzp_channel_advance(channel, packet, ret))
-		mzp_claim_kick(channel);
+	WARN_ON_ONCE(ret != size);
 	return ret;
+}
+
+/*
+ * Pass on what fits of a packet. Return: bytes passed on, by which the position has moved; or
+ * a negative errno: none.
+ */
+static ssize_t mzp_pipe_put(struct mzp_channel *channel, struct mzp_packet *packet,
+			    struct pipe_inode_info *pipe, size_t len)
+{
+	size_t offset = channel->offset, put = 0;
+	ssize_t ret = -ENOMEM;
+	unsigned int i;
+
+	for (i = channel->buf; i < packet->nr && put < len && mzp_pipe_has_room(pipe); i++) {
+		size_t size = min(packet->buf[i].bv_len - offset, len - put);
+
+		ret = mzp_pipe_put_buffer(pipe, &packet->buf[i], offset, size);
+		if (ret < 0)
+			break;
+		put += size;
+		offset = 0;
+	}
+	if (put && mzp_channel_advance(channel, packet, put))
+		mzp_claim_kick(channel);
+	return put ?: ret;
 }
 
 static ssize_t mzp_pipe_put_all(struct mzp_channel *channel, struct pipe_inode_info *pipe,

@@ -246,17 +246,7 @@ static void mzp_socket_took(struct mzp_socket_pump *pump, struct mzp_packet *pac
 	if (pump->encrypted)
 		mzp_stat_add(&channel->stats.bytes_encrypted, bytes);
 	mzp_pending_take(&channel->session->pending, bytes);
-	while (bytes) {
-		const struct bio_vec *buf = &packet->buf[channel->buf];
-		size_t part = min_t(size_t, bytes, buf->bv_len - channel->offset);
-		bool last = channel->offset + part == buf->bv_len;
-		struct page *page = buf->bv_page;
-
-		pump->owed |= mzp_channel_advance(channel, packet, part);
-		if (last)
-			put_page(page);
-		bytes -= part;
-	}
+	pump->owed |= mzp_channel_consume(channel, packet, bytes);
 }
 
 /* How many bytes may still go. */
