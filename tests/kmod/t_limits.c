@@ -368,11 +368,11 @@ static void input_is_freed_child(void *arg)
 	block = session_block(&s, "r", ram, HELD_PAGES * PAGE);
 	/* what reading the input takes is there now */
 	send_empty(&s, block, none);
-	before = file_number("/proc/meminfo", "MemFree:");
+	before = file_number("/proc/meminfo", "MemAvailable:");
 	for (unsigned int i = 0; i < HELD_JOBS; i++)
 		send_empty(&s, block, none);
 	/* newer kernels give large areas of memory back a moment later */
-	until((before - file_number("/proc/meminfo", "MemFree:")) * 1024 < (long)HELD_BYTES / 2);
+	until((before - file_number("/proc/meminfo", "MemAvailable:")) * 1024 < (long)HELD_BYTES / 2);
 	close(s.fd);
 }
 
