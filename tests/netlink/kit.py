@@ -6,6 +6,7 @@ import os
 import platform
 import re
 import select
+import shutil
 import signal
 import subprocess
 import sys
@@ -14,7 +15,9 @@ import traceback
 
 TOP = os.path.realpath(f"{os.path.dirname(os.path.abspath(__file__))}/../..")
 BUILD = os.environ.get("MZP_BUILD", f"{TOP}/build")
-MFDCTL = f"{BUILD}/mfdctl"
+# A copy: the project may be in a folder that other users may not enter.
+MFDCTL = "/dev/shm/mfdctl"
+shutil.copy(f"{BUILD}/mfdctl", MFDCTL)
 MODULE = os.environ.get("MZP_MODULE", f"{TOP}/build/kmod/{platform.release()}/multifd_zp.ko")
 NOBODY = 65534
 AS_NOBODY = ("setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups")
