@@ -11,6 +11,7 @@ they say of the count.
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -174,14 +175,28 @@ def migrate(log, fast):
         raise Skipped(f"the guest was too slow to fill the ring, it counted to {left[0]}")
 
 
-def stays(log):
-    """The destination dies on the way: the guest goes on where it is."""
+def called_off(number):
+    """The destination is told to stop while nobody has come."""
+    fresh_folder()
+    with destination() as there:
+        there.process.send_signal(number)
+        there.ends(1)
+        if f"cancelled ({number.name})" not in there.said():
+            raise Failed(f"it does not say why: {there.said()}")
+    if os.path.exists(f"{FOLDER}/migration"):
+        raise Failed("it leaves its socket")
+
+
+def stays(log, number=signal.SIGKILL):
+    """The destination ends on the way: the guest goes on where it is."""
     fresh_folder()
     with destination() as there, \
             source("--write-rate", 100000, "--dirty", log, "--warm-up", 2, "--bandwidth",
                    "2M", "--min-rounds", 1000, "--max-rounds", 1000, "--run-for", 1) as here:
         here.wait_for(r" 2 +\d+ +\d+ +\d+")
-        there.process.kill()
+        there.process.send_signal(number)
+        if number != signal.SIGKILL:
+            there.ends(1)
         here.ends(1)
         stopped, _ = here.where("the guest goes on here")
         trust(int(stopped[1], 16))
@@ -239,6 +254,8 @@ def kvm():
 
 def main():
     times = int(sys.argv[1])
+    # a command in the background of a shell ignores it, and so would all that begin here
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     if not kvm():
         print("ok guests under KVM # SKIP the VM's CPU has no virtualisation of its own")
         return 0
@@ -249,6 +266,9 @@ def main():
             failed += run(f"KVM, {log}, {'fast' if fast else 'slow'}, {number + 1}", migrate,
                           log, fast)
         failed += run(f"KVM, {log}, the destination dies", stays, log)
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        failed += run(f"KVM, {number.name} while the destination waits", called_off, number)
+    failed += run("KVM, SIGTERM to the destination on the way", stays, LOGS[0], signal.SIGTERM)
     failed += run("KVM, a guest without state", no_state)
     return failed != 0
 
