@@ -184,7 +184,7 @@ static enum mzp_resident mzp_pte_means(pte_t pte, enum mzp_tables tables)
  * they are anonymous and not a device's. Pages that @res has keep the references they have.
  */
 static inline void mzp_take_mapped(struct page *page, unsigned int nr, struct mzp_residency *res,
-			    unsigned int at)
+				   unsigned int at)
 {
 	struct folio *folio = page_folio(page);
 	unsigned int i, taken = 0;
