@@ -183,6 +183,9 @@ static void files(void **state)
 		disk_done(disk);
 	}
 	for (unsigned int i = 0; i < ARRAY_SIZE(others); i++) {
+		/* which some kernels are built without */
+		if (!strcmp(others[i].path, "/dev/mem") && access("/dev/mem", F_OK))
+			continue;
 		fd = sys(open(others[i].path, others[i].flags | O_CLOEXEC));
 		gives(EOPNOTSUPP, add_fd(&s, fd));
 		close(fd);
