@@ -431,7 +431,8 @@ def shown_by_receiver(columns, narrower):
         # while nothing has come, nothing is counted
         if "%" in terminal.text():
             raise Failed(f"it counts: {terminal.lines()}")
-        sender.qmp("migrate-set-parameters", max_bandwidth=6 << 20)
+        # it lasts until it is let go: QEMU would soon take a burst for the bandwidth
+        sender.qmp("migrate-set-parameters", max_bandwidth=1 << 20, downtime_limit=1)
         sender.migrate(f"unix:{SOCKET}")
         line = progress(terminal, "mfdrecv")
         wanted = ["%"] + ["MB/s"] * (columns > 20) + ["left"] * (columns >= 40) + \
@@ -440,7 +441,7 @@ def shown_by_receiver(columns, narrower):
             raise Failed(f"at {columns} columns: {line}")
         terminal.resize(narrower, 24)
         terminal.until(lambda _: len(lines_of(terminal, "mfdrecv")[-1]) < narrower, "less")
-        sender.qmp("migrate-set-parameters", max_bandwidth=1 << 40)
+        sender.qmp("migrate-set-parameters", max_bandwidth=1 << 40, downtime_limit=100000)
         last_line(terminal, "mfdrecv")
         sender.wait()
     must_equal(MEMORY, image("ram0", PAGES))

@@ -742,7 +742,7 @@ def killed(method):
     """The source is killed while it sends; slowly, so that it is not done before."""
     fresh_folder()
     with Receiver("--method", method) as receiver, source("stable", 2, method, "none") as sender:
-        sender.qmp("migrate-set-parameters", max_bandwidth=1 << 20)
+        sender.qmp("migrate-set-parameters", max_bandwidth=1 << 20, downtime_limit=1)
         sender.migrate(receiver.address)
         deadline = time.monotonic() + matrix.PROMPT
         while sender.qmp("query-migrate").get("ram", {}).get("transferred", 0) < 1 << 20:
