@@ -124,7 +124,7 @@ struct arena *arena_new(bool file, uint64_t *seed)
 {
 	struct arena *a = calloc(1, sizeof(*a));
 	uint64_t pages = a->pages = ARENA_PAGES, page = 0;
-	bool huge = stress->flags & HUGE_TOO, same = stress->flags & SAME;
+	bool huge = stress->flags & (HUGE_TOO | HUGE_ONLY), same = stress->flags & SAME;
 
 	must(a);
 	a->fd = -1;
@@ -134,7 +134,10 @@ struct arena *arena_new(bool file, uint64_t *seed)
 	}
 	a->base = PLACES + nr_arenas * GIB;
 	remap(a, 0, pages);
-	sys(madvise(a->base, pages * PAGE, huge ? MADV_HUGEPAGE : MADV_NOHUGEPAGE));
+	if (huge && thp_there())
+		thp_on(a->base, pages * PAGE);
+	else
+		thp_off(a->base, pages * PAGE);
 	a->want = calloc(pages, PAGE);
 	a->stable = calloc(pages / 64, 8);
 	a->wild = calloc(pages / 64, 8);

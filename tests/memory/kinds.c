@@ -6,12 +6,15 @@
 #define DISK "/run/kinds.disk"
 #define DISK_MOUNT "/run/kinds"
 
-struct guest *anonymous(uint64_t pages, int advice)
+struct guest *anonymous(uint64_t pages, bool huge)
 {
 	struct guest *g = guest_new(pages);
 
 	guest_map(g, 3, RW, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-	sys(madvise(g->base, pages * PAGE, advice));
+	if (huge)
+		thp_on(g->base, pages * PAGE);
+	else
+		thp_off(g->base, pages * PAGE);
 	return g;
 }
 
@@ -24,6 +27,13 @@ struct guest *shared_memfd(uint64_t pages, uint64_t offset, unsigned int flags)
 	sys(ftruncate(g->fd, offset + pages * PAGE));
 	guest_map(g, 0, RW, MAP_SHARED, g->fd, offset);
 	return g;
+}
+
+void shmem_huge_pages(const char *when)
+{
+	if (!thp_there())
+		skip_since("the kernel has no transparent huge pages");
+	file_put("/sys/kernel/mm/transparent_hugepage/shmem_enabled", when);
 }
 
 bool want_huge(long pages)

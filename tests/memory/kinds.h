@@ -11,10 +11,12 @@
 /* Not a multiple of anything. */
 enum { PAGES = 1037 };
 
-/* Private anonymous memory, with this advice for all of it. */
-struct guest *anonymous(uint64_t pages, int advice);
+/* Private anonymous memory, advised to have transparent huge pages, or none. */
+struct guest *anonymous(uint64_t pages, bool huge);
 /* A memfd, of which all from @offset on is mapped; @flags: further ones of memfd_create(). */
 struct guest *shared_memfd(uint64_t pages, uint64_t offset, unsigned int flags);
+/* What becomes of files in memory: the kernel's words for when they have huge pages. */
+void shmem_huge_pages(const char *when);
 
 /* Have so many huge pages of hugetlbfs; false if there are fewer. */
 bool want_huge(long pages);

@@ -16,7 +16,7 @@
 #define MADV_COLLAPSE 25
 #endif
 #define KSM "/sys/kernel/mm/ksm/"
-#define THP "/sys/kernel/mm/transparent_hugepage/"
+#define SHMEM_HUGE "/sys/kernel/mm/transparent_hugepage/shmem_enabled"
 
 const struct stress *stress;
 static uint64_t seed0 = 1;
@@ -279,12 +279,12 @@ static void act_ksm(struct arena *a, uint64_t *seed, unsigned int me)
 
 static void begin_huge_files(void)
 {
-	file_put(THP "shmem_enabled", "advise");
+	file_put(SHMEM_HUGE, "advise");
 }
 
 static void end_huge_files(void)
 {
-	file_put(THP "shmem_enabled", "never");
+	file_put(SHMEM_HUGE, "never");
 }
 
 /* Free memory in small pieces, so that compaction has something to do. */
@@ -299,7 +299,7 @@ static void begin_migrate(void)
 		file_put(BALANCING, "1");
 	fragments = mmap(NULL, FRAGMENTS, RW, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	must(fragments != MAP_FAILED);
-	sys(madvise(fragments, FRAGMENTS, MADV_NOHUGEPAGE));
+	thp_off(fragments, FRAGMENTS);
 	memset(fragments, 1, FRAGMENTS);
 	for (uint64_t at = 0; at < FRAGMENTS; at += 2 * PAGE)
 		sys(madvise(fragments + at, PAGE, MADV_DONTNEED));
@@ -333,14 +333,14 @@ static const struct stress all[] = {
 	{ "munmap", ANON | FILES, 2, true, act_munmap, NULL, NULL },
 	{ "mremap", ANON | FILES | LARGE, 2, true, act_mremap, NULL, NULL },
 	{ "dontneed", ANON | HUGE_TOO, 2, false, act_dontneed, NULL, NULL },
-	{ "collapse", ANON | FILES | HUGE_TOO, 2, false, act_collapse, begin_huge_files,
+	{ "collapse", ANON | FILES | HUGE_ONLY, 2, false, act_collapse, begin_huge_files,
 	  end_huge_files },
 	{ "pageout", ANON | FILES | SWAP, 2, false, act_pageout, NULL, NULL },
 	{ "punch", FILES, 2, false, act_punch, NULL, NULL },
 	{ "truncate", FILES | UPPER_HALF, 1, true, act_truncate, NULL, NULL },
 	{ "fork", ANON, 1, false, act_fork, NULL, NULL },
 	{ "tables", ANON | LARGE, 2, true, act_tables, NULL, NULL },
-	{ "thp", ANON | FILES | HUGE_TOO, 2, false, act_thp, begin_huge_files, end_huge_files },
+	{ "thp", ANON | FILES | HUGE_ONLY, 2, false, act_thp, begin_huge_files, end_huge_files },
 	{ "migrate", ANON | FILES, 1, false, act_migrate, begin_migrate, end_migrate },
 	{ "ksm", ANON | SAME, 1, false, act_ksm, begin_ksm, end_ksm },
 	{ "exec", ANON, 0, true, NULL, NULL, NULL },
@@ -585,6 +585,11 @@ static int run(unsigned long seconds)
 	printf("# %s: seed %ju, %lu s\n", stress->name, (uintmax_t)seed0, seconds);
 	if (stress->flags & SWAP && !have_swap()) {
 		printf("ok stress-%s # SKIP no swap space\n", stress->name);
+		return 0;
+	}
+	if (stress->flags & HUGE_ONLY && !thp_there()) {
+		printf("ok stress-%s # SKIP the kernel has no transparent huge pages\n",
+		       stress->name);
 		return 0;
 	}
 	clock_gettime(CLOCK_MONOTONIC, &end);

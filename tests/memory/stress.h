@@ -12,7 +12,7 @@ struct arena;
 struct stress {
 	const char *name;
 	enum { ANON = 1, FILES = 2, HUGE_TOO = 4, LARGE = 8, SAME = 16, UPPER_HALF = 32,
-	       SWAP = 64, ZLIB = 128, ZSTD = 256, HARDER = 512 } flags;
+	       SWAP = 64, ZLIB = 128, ZSTD = 256, HARDER = 512, HUGE_ONLY = 1024 } flags;
 	unsigned int threads;
 	bool may_fail;			/* wild memory may be gone when a worker comes */
 	void (*act)(struct arena *a, uint64_t *seed, unsigned int me);

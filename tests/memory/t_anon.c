@@ -12,7 +12,7 @@
 
 static void small(void **state)
 {
-	struct guest *g = anonymous(PAGES, MADV_NOHUGEPAGE);
+	struct guest *g = anonymous(PAGES, false);
 
 	(void)state;
 	g->written = true;
@@ -24,8 +24,8 @@ static void small(void **state)
 static void untouched(void **state)
 {
 	(void)state;
-	for (unsigned int huge = 0; huge < 2; huge++) {
-		struct guest *g = anonymous(8 * 512, huge ? MADV_HUGEPAGE : MADV_NOHUGEPAGE);
+	for (unsigned int huge = 0; huge < 1u + thp_there(); huge++) {
+		struct guest *g = anonymous(8 * 512, huge);
 
 		guest_check(g);
 		must(!guest_smaps(g, "Rss"));
@@ -52,7 +52,7 @@ static void huge(void **state)
 
 	(void)state;
 	guest_map(g, 512 - 50, RW, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-	sys(madvise(g->base, g->pages * PAGE, MADV_HUGEPAGE));
+	thp_on(g->base, g->pages * PAGE);
 	for (page = 50; page < 50 + 512; page++)
 		guest_write(g, page, DATA);
 	for (; page < 50 + 1024; page++)
@@ -74,8 +74,8 @@ static void huge(void **state)
 static void zero_page(void **state)
 {
 	(void)state;
-	for (unsigned int huge = 0; huge < 2; huge++) {
-		struct guest *g = anonymous(4 * 512, huge ? MADV_HUGEPAGE : MADV_NOHUGEPAGE);
+	for (unsigned int huge = 0; huge < 1u + thp_there(); huge++) {
+		struct guest *g = anonymous(4 * 512, huge);
 
 		for (uint64_t page = 0; page < g->pages; page++)
 			guest_read(g, page, ABSENT);
@@ -93,7 +93,7 @@ static void swapped(void **state)
 	if (!have_swap())
 		skip();
 	for (unsigned int i = 0; i < ARRAY_SIZE(ways); i++) {
-		struct guest *g = anonymous(PAGES, MADV_NOHUGEPAGE);
+		struct guest *g = anonymous(PAGES, false);
 
 		g->swaps_in = true;
 		guest_mix(g, 4 + i, ABSENT, guest_write);
@@ -112,7 +112,7 @@ static void swap_cache(void **state)
 	(void)state;
 	if (!have_swap())
 		skip();
-	g = anonymous(PAGES, MADV_NOHUGEPAGE);
+	g = anonymous(PAGES, false);
 	g->swaps_in = true;
 	guest_mix(g, 6, ABSENT, guest_write);
 	page_out(g);
@@ -129,7 +129,7 @@ static void swapped_huge(void **state)
 	(void)state;
 	if (!have_swap())
 		skip();
-	g = anonymous(4 * 512, MADV_HUGEPAGE);
+	g = anonymous(4 * 512, true);
 	g->swaps_in = true;
 	for (uint64_t page = 509; page < 509 + 512; page++)
 		guest_write(g, page, DATA);
@@ -159,7 +159,7 @@ static void merged(void **state)
 {
 	(void)state;
 	for (unsigned int zero_pages = 0; zero_pages < 2; zero_pages++) {
-		struct guest *g = anonymous(PAGES, MADV_NOHUGEPAGE);
+		struct guest *g = anonymous(PAGES, false);
 		long scans;
 
 		guest_mix(g, 7, ABSENT, guest_write);
@@ -192,7 +192,7 @@ static void merged(void **state)
 /* Shared with a child; part of it has been written since, by one of the two. */
 static void forked(void **state)
 {
-	struct guest *g = anonymous(PAGES, MADV_NOHUGEPAGE);
+	struct guest *g = anonymous(PAGES, false);
 	long rss, pss;
 
 	(void)state;
@@ -216,7 +216,7 @@ static void forked_huge(void **state)
 
 	(void)state;
 	guest_map(g, 0, RW, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-	sys(madvise(g->base, g->pages * PAGE, MADV_HUGEPAGE));
+	thp_on(g->base, g->pages * PAGE);
 	for (uint64_t page = 0; page < 1024; page++)
 		guest_write(g, page, DATA);
 	must(guest_smaps(g, "AnonHugePages") == 4096);
@@ -229,7 +229,7 @@ static void forked_huge(void **state)
 /* Given up, though still there as long as nobody is short of memory. */
 static void freed(void **state)
 {
-	struct guest *g = anonymous(PAGES, MADV_NOHUGEPAGE);
+	struct guest *g = anonymous(PAGES, false);
 
 	(void)state;
 	guest_mix(g, 9, ABSENT, guest_write);

@@ -37,7 +37,7 @@ static void guarded(void **state)
 			sys(ftruncate(fd, PAGES * PAGE));
 		}
 		guest_map(g, 0, RW, file ? MAP_SHARED : MAP_PRIVATE | MAP_ANONYMOUS, fd, 0);
-		sys(madvise(g->base, PAGES * PAGE, MADV_NOHUGEPAGE));
+		thp_off(g->base, PAGES * PAGE);
 		if (!untouched)
 			guest_mix(g, 26 + i, file ? ZERO : ABSENT, guest_write);
 		at = g->base + guards[i / 3].page * PAGE;
@@ -56,7 +56,7 @@ static void guarded(void **state)
 static void guard_left_out(void **state)
 {
 	struct mzp_setup setup = setup_for(1);
-	struct guest *g = anonymous(PAGES, MADV_NOHUGEPAGE);
+	struct guest *g = anonymous(PAGES, false);
 	struct mzp_range range[2];
 	struct mzp_send send = {
 		.size = sizeof(send),
@@ -111,8 +111,7 @@ static void poisoned(void **state)
 {
 	(void)state;
 	for (unsigned int shared = 0; shared < 2; shared++) {
-		struct guest *g = shared ? shared_memfd(PAGES, 0, 0) :
-					   anonymous(PAGES, MADV_NOHUGEPAGE);
+		struct guest *g = shared ? shared_memfd(PAGES, 0, 0) : anonymous(PAGES, false);
 
 		for (uint64_t page = 0; page < PAGES; page++)
 			guest_write(g, page, DATA);

@@ -11,7 +11,6 @@
 #include <sys/mount.h>
 #include <sys/shm.h>
 
-#define THP "/sys/kernel/mm/transparent_hugepage/"
 
 static void mapped(void **state)
 {
@@ -118,7 +117,7 @@ static void huge(void **state)
 	struct guest *g;
 
 	(void)state;
-	file_put(THP "shmem_enabled", "force");
+	shmem_huge_pages("force");
 	g = shared_memfd(4 * 512, 0, 0);
 	for (uint64_t page = 0; page < 1024; page++)
 		g->kind[page] = ZERO;
@@ -127,7 +126,7 @@ static void huge(void **state)
 	guest_write(g, 512 + 300, DATA);
 	/* one that was set aside; writing to a part of it clears all of it */
 	sys(fallocate(g->fd, 0, 3 * HUGE, HUGE));
-	file_put(THP "shmem_enabled", "never");
+	shmem_huge_pages("never");
 	must(footprint(g).file == 3 * 2048);
 	must(guest_smaps(g, "ShmemPmdMapped") == 4096);
 	g->written = true;
@@ -146,12 +145,12 @@ static void huge_punched(void **state)
 	struct guest *g;
 
 	(void)state;
-	file_put(THP "shmem_enabled", "force");
+	shmem_huge_pages("force");
 	g = shared_memfd(2 * 512, 0, 0);
 	for (uint64_t page = 0; page < 2 * 512; page++)
 		guest_write(g, page, DATA);
 	/* or khugepaged would fill the hole when it comes by */
-	file_put(THP "shmem_enabled", "never");
+	shmem_huge_pages("never");
 	sys(madvise(g->base + 100 * PAGE, 700 * PAGE, MADV_REMOVE));
 	memset(g->kind + 100, ABSENT, 700);
 	/* where it could not be split, it was cleared instead */
@@ -221,7 +220,7 @@ static void tmpfs_file(void **state)
 	static const char path[] = "/dev/shm/kinds";
 
 	(void)state;
-	for (unsigned int huge = 0; huge < 2; huge++) {
+	for (unsigned int huge = 0; huge < 1u + thp_there(); huge++) {
 		struct guest *g = guest_new(huge ? 3 * 512 : PAGES);
 
 		if (huge)

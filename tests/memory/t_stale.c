@@ -7,16 +7,15 @@
  * That works only if the kernel does not clear memory as it hands it out:
  * init_on_alloc=0 on its command line.
  */
-#include "guest.h"
+#include "kinds.h"
 
 #include <linux/memfd.h>
 #include <sys/mount.h>
 #include <sys/wait.h>
 
-#define THP "/sys/kernel/mm/transparent_hugepage/"
 #define POISON 0x5a
 
-enum { PAGES = 8192 };
+enum { FILE_PAGES = 8192 };
 
 static bool kernel_clears(void)
 {
@@ -49,13 +48,13 @@ static void poison(void)
 
 static void never_written(int fd, bool private)
 {
-	struct guest *g = guest_new(PAGES);
+	struct guest *g = guest_new(FILE_PAGES);
 
 	g->fd = fd;
 	sys(ftruncate(fd, g->pages * PAGE));
 	poison();
 	sys(fallocate(fd, 0, 0, g->pages * PAGE));
-	must(footprint(g).file == PAGES * 4, "%ld", footprint(g).file);
+	must(footprint(g).file == FILE_PAGES * 4, "%ld", footprint(g).file);
 	guest_map(g, 0, RW, private ? MAP_PRIVATE : MAP_SHARED, fd, 0);
 	if (private) {
 		/* nor what lies beneath the page of the mapping's own */
@@ -66,7 +65,7 @@ static void never_written(int fd, bool private)
 	guest_check(g);
 	if (!private) {
 		/* Some is written: what is beside it is as it was. */
-		for (uint64_t page = 0; page < PAGES; page += 1000)
+		for (uint64_t page = 0; page < FILE_PAGES; page += 1000)
 			must(pwrite(fd, "x", 1, page * PAGE + 99) == 1);
 		g->fd = fd;
 		for (unsigned int by_fd = 0; by_fd < 2; by_fd++) {
@@ -81,17 +80,17 @@ static void never_written(int fd, bool private)
 			setup.detection = MZP_DETECTION_NONE;
 			session_open(&s, &setup);
 			rx_init(&rx, &s, RX_SPLICE);
-			b = rx_add_block(&rx, "ram", PAGES, NULL);
+			b = rx_add_block(&rx, "ram", FILE_PAGES, NULL);
 			if (by_fd)
-				works(mzp_block_add_fd(s.fd, "ram", fd, 0, PAGES * PAGE, &id));
+				works(mzp_block_add_fd(s.fd, "ram", fd, 0, FILE_PAGES * PAGE, &id));
 			else
-				id = session_block(&s, "ram", g->base, PAGES * PAGE);
-			job = session_send(&s, id, 0, PAGES, 0);
+				id = session_block(&s, "ram", g->base, FILE_PAGES * PAGE);
+			job = session_send(&s, id, 0, FILE_PAGES, 0);
 			session_sync(&s);
 			rx_round(&rx);
 			w = session_wait(&s, job);
 			must(w.normal >= 9);
-			for (uint64_t i = 0; i < PAGES * PAGE; i++)
+			for (uint64_t i = 0; i < FILE_PAGES * PAGE; i++)
 				must(b->shadow[i] == (i % (1000 * PAGE) == 99 ? 'x' : 0),
 				     "byte %jx is %x", (uintmax_t)i, b->shadow[i]);
 			session_close(&s);
@@ -116,9 +115,9 @@ static void shmem_huge(void **state)
 	(void)state;
 	if (kernel_clears())
 		skip();
-	file_put(THP "shmem_enabled", "force");
+	shmem_huge_pages("force");
 	never_written(sys(memfd_create("ram", MFD_CLOEXEC)), false);
-	file_put(THP "shmem_enabled", "never");
+	shmem_huge_pages("never");
 }
 
 static void tmpfs(void **state)
