@@ -55,16 +55,15 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
-#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
-#include <linux/memfd.h>
 #include <linux/multifd_zp.h>
 
+#include "source_cost_memory.h"
 #include "source_cost_tls.h"
 
 #define PAGE 4096ul
@@ -88,32 +87,7 @@ struct way {
 	bool nonblock, ktls, gnutls, to_nowhere;
 };
 
-static size_t mem_size = 128 << 20;
-static unsigned char *mem;
-
-struct kind {
-	const char *name;
-	/* of memfd_create(2), for one */
-	unsigned int file_flags;
-	bool file, by_fd;
-	int advice;
-};
-
-#define HUGE (2ul << 20)
-
-static const struct kind kinds[] = {
-	{ "anonymous", .advice = MADV_NOHUGEPAGE },
-	{ "huge", .advice = MADV_HUGEPAGE },
-	{ "memfd", .file = true, .advice = MADV_NORMAL },
-	{ "file", .file = true, .by_fd = true, .advice = MADV_NORMAL },
-	{ "hugetlb", .file = true, .file_flags = MFD_HUGETLB | MFD_HUGE_2MB,
-	  .advice = MADV_NORMAL },
-};
-#define KINDS (sizeof(kinds) / sizeof(kinds[0]))
-
-/* That of the memory, and its file. */
-static const struct kind *kind;
-static int mem_fd;
+static struct memory memory;
 
 static void call(int fd, unsigned long command, void *argument, const char *name)
 {
@@ -253,7 +227,7 @@ static void print(const struct way *way, int channels, uint64_t bytes, const str
 		  const struct amounts *b)
 {
 	printf("{\"kind\": \"source\", \"memory\": \"%s\", \"way\": \"%s\", \"channels\": %d"
-	       ", \"bytes\": %" PRIu64, kind->name, way->name, channels, bytes);
+	       ", \"bytes\": %" PRIu64, memory.kind->name, way->name, channels, bytes);
 #define FIGURE(name) printf(", \"" #name "\": %" PRIu64, b->name - a->name)
 	FIGURE(threads);
 	FIGURE(workers);
@@ -481,21 +455,21 @@ static void by_records(struct channel *channel)
 static void packet_from_memory(struct channel *channel, size_t packet)
 {
 	uint64_t header[HEADER_SIZE / 8] = { 0 }, at = packet * PACKET_PAGES * PAGE;
-	size_t pages = (mem_size - at) / PAGE, i;
+	size_t pages = (memory.size - at) / PAGE, i;
 
 	if (pages > PACKET_PAGES)
 		pages = PACKET_PAGES;
 	for (i = 0; i < pages; i++)
 		header[HEADER_SIZE / 8 - PACKET_PAGES + i] = htobe64(at + i * PAGE);
 	encrypt(channel, header, sizeof(header), sizeof(header));
-	encrypt(channel, mem + at, pages * PAGE, channel->way->record);
+	encrypt(channel, memory.base + at, pages * PAGE, channel->way->record);
 }
 
 static void vmsplice_packet(struct channel *channel, size_t packet)
 {
-	size_t at = packet * PACKET_PAGES * PAGE, size = mem_size - at;
+	size_t at = packet * PACKET_PAGES * PAGE, size = memory.size - at;
 	char header[HEADER_SIZE] = { 0 };
-	struct iovec pages = { .iov_base = mem + at };
+	struct iovec pages = { .iov_base = memory.base + at };
 
 	if (size > PACKET_PAGES * PAGE)
 		size = PACKET_PAGES * PAGE;
@@ -509,7 +483,7 @@ static void vmsplice_packet(struct channel *channel, size_t packet)
 static void each_packet(struct channel *channel,
 			void (*send)(struct channel *channel, size_t packet))
 {
-	size_t packets = (mem_size / PAGE + PACKET_PAGES - 1) / PACKET_PAGES, packet;
+	size_t packets = (memory.size / PAGE + PACKET_PAGES - 1) / PACKET_PAGES, packet;
 	int round;
 
 	for (round = 0; round < channel->rounds; round++)
@@ -679,14 +653,14 @@ static uint32_t block_add(int dev)
 		.size = sizeof(add),
 		.idstr = (uintptr_t)"ram0",
 		.idstr_len = 4,
-		.length = mem_size,
-		.addr = (uintptr_t)mem,
+		.length = memory.size,
+		.addr = (uintptr_t)memory.base,
 	};
 
-	if (kind->by_fd) {
+	if (memory.kind->by_fd) {
 		add.flags = MZP_BLOCK_FD;
 		add.addr = 0;
-		add.fd = mem_fd;
+		add.fd = memory.fd;
 	}
 	call(dev, MZP_IOC_BLOCK_ADD, &add, "BLOCK_ADD");
 	return add.block_id;
@@ -698,7 +672,7 @@ static void send_round(int dev, uint32_t block)
 		.size = sizeof(send),
 		.block_id = block,
 		.format = MZP_SEND_ALL,
-		.page_count = mem_size / PAGE,
+		.page_count = memory.size / PAGE,
 	};
 	struct mzp_sync sync = { .size = sizeof(sync) };
 	struct mzp_wait wait = { .size = sizeof(wait), .timeout_ns = -1 };
@@ -708,8 +682,8 @@ static void send_round(int dev, uint32_t block)
 	call(dev, MZP_IOC_WAIT, &wait, "WAIT");
 	if (wait.error)
 		errx(1, "a job failed: %s", strerror(wait.error));
-	if (wait.normal != mem_size / PAGE)
-		errx(1, "of %lu pages %" PRIu64 " were normal", mem_size / PAGE,
+	if (wait.normal != memory.size / PAGE)
+		errx(1, "of %lu pages %" PRIu64 " were normal", memory.size / PAGE,
 		     (uint64_t)wait.normal);
 }
 
@@ -746,7 +720,7 @@ static void check_bytes(const struct way *way, const struct channel *channel, in
 	}
 	if (way->to_nowhere)
 		sent = 0;
-	if (received != sent || data < (uint64_t)rounds * mem_size)
+	if (received != sent || data < (uint64_t)rounds * memory.size)
 		errx(1, "%s, %d channels: %" PRIu64 " bytes of %" PRIu64 " arrived", way->name,
 		     channels, received, sent);
 }
@@ -793,12 +767,12 @@ static void measure_sending(const struct way *way, int channels, int rounds, boo
 	}
 	receiver_end(&receiver);
 	if (count)
-		print(way, channels, (uint64_t)rounds * mem_size, &before, &after);
+		print(way, channels, (uint64_t)rounds * memory.size, &before, &after);
 }
 
 static void measure(const struct way *way, int channels, int rounds, bool count)
 {
-	const uint64_t bytes = (uint64_t)rounds * mem_size;
+	const uint64_t bytes = (uint64_t)rounds * memory.size;
 	struct amounts before, after;
 
 	if (!way->encrypt) {
@@ -824,50 +798,6 @@ static void measure_once(const struct way *way, int channels, int rounds, bool f
 
 /* --- */
 
-static void set_huge_pages(size_t nr)
-{
-	FILE *file = fopen("/proc/sys/vm/nr_hugepages", "w");
-
-	if (!file || fprintf(file, "%zu\n", nr) < 0 || fclose(file))
-		err(1, "huge pages");
-}
-
-static void make_memory(void)
-{
-	size_t at;
-
-	mem_fd = -1;
-	if (kind->file_flags & MFD_HUGETLB)
-		set_huge_pages(mem_size / HUGE);
-	if (kind->file) {
-		mem_fd = memfd_create("memory", kind->file_flags);
-		if (mem_fd < 0 || ftruncate(mem_fd, mem_size))
-			err(1, "memfd");
-	}
-	/* a huge page begins at a multiple of its size */
-	mem = mmap(NULL, mem_size + HUGE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-	if (mem == MAP_FAILED)
-		err(1, "memory");
-	mem += HUGE - (uintptr_t)mem % HUGE;
-	mem = mmap(mem, mem_size, PROT_READ | PROT_WRITE,
-		   MAP_FIXED | (kind->file ? MAP_SHARED : MAP_PRIVATE | MAP_ANONYMOUS), mem_fd, 0);
-	/* the receiver, a fork, is not to have it: to be shared makes a difference */
-	if (mem == MAP_FAILED || madvise(mem, mem_size, kind->advice) ||
-	    madvise(mem, mem_size, MADV_DONTFORK))
-		err(1, "memory");
-	for (at = 0; at < mem_size; at += PAGE)
-		memset(mem + at, 1 + at / PAGE % 255, PAGE);
-}
-
-static void drop_memory(void)
-{
-	munmap(mem, mem_size);
-	if (mem_fd >= 0)
-		close(mem_fd);
-	if (kind->file_flags & MFD_HUGETLB)
-		set_huge_pages(0);
-}
-
 /* The @ways named in @list, all or those that the module knows. Return: how many. */
 static int choose_ways(char *list, bool known, const struct way **chosen)
 {
@@ -887,18 +817,15 @@ static int choose_ways(char *list, bool known, const struct way **chosen)
 }
 
 /* The @chosen kinds of memory in @list. Return: how many. */
-static int choose_kinds(char *list, const struct kind **chosen)
+static int choose_kinds(char *list, const struct memory_kind **chosen)
 {
 	char *name, *rest = list;
 	int nr = 0;
-	size_t i;
 
 	while ((name = strsep(&rest, ","))) {
-		for (i = 0; i < KINDS && strcmp(name, kinds[i].name); i++)
-			;
-		if (i == KINDS || nr == KINDS)
-			errx(2, "unknown kind of memory %s", name);
-		chosen[nr++] = &kinds[i];
+		if (nr == MEMORY_KINDS)
+			errx(2, "so many kinds of memory there are not");
+		chosen[nr++] = memory_kind(name);
 	}
 	return nr;
 }
@@ -931,10 +858,11 @@ int main(int argc, char **argv)
 	char default_ways[] = "splice,pump,no-workers", default_channels[] = "1,2";
 	char default_kinds[] = "anonymous";
 	char *way_list = default_ways, *channel_list = default_channels, *kind_list = default_kinds;
-	const struct kind *chosen_kinds[KINDS];
+	const struct memory_kind *chosen_kinds[MEMORY_KINDS];
 	const struct way *chosen[WAYS];
 	int numbers[MAX_CHANNELS];
 	int rounds = 8, nr_kinds, nr_ways, nr_numbers, option;
+	size_t size = 128 << 20;
 	bool known = false;
 
 	while ((option = getopt_long(argc, argv, "", options, NULL)) != -1) {
@@ -949,7 +877,7 @@ int main(int argc, char **argv)
 			channel_list = optarg;
 			break;
 		case 'm':
-			mem_size = strtoul(optarg, NULL, 10) << 20;
+			size = strtoul(optarg, NULL, 10) << 20;
 			break;
 		case 'r':
 			rounds = atoi(optarg);
@@ -961,7 +889,7 @@ int main(int argc, char **argv)
 			return 2;
 		}
 	}
-	if (optind != argc || !mem_size || rounds < 1)
+	if (optind != argc || !size || rounds < 1)
 		errx(2, "see the usage in the source");
 	signal(SIGPIPE, SIG_IGN);
 	nr_kinds = choose_kinds(kind_list, chosen_kinds);
@@ -970,12 +898,11 @@ int main(int argc, char **argv)
 	find_tasks(&workers, "multifd_zp/");
 	find_tasks(&softirqs, "ksoftirqd/");
 	for (int k = 0; k < nr_kinds; k++) {
-		kind = chosen_kinds[k];
-		make_memory();
+		memory_make(&memory, chosen_kinds[k], size);
 		for (int c = 0; c < nr_numbers; c++)
 			for (int w = 0; w < nr_ways; w++)
 				measure_once(chosen[w], numbers[c], rounds, !c);
-		drop_memory();
+		memory_drop(&memory);
 	}
 	return 0;
 }
