@@ -76,6 +76,8 @@ bench: tools
 	$(top)/tests/bench/scan
 	$(top)/tests/bench/compression
 	$(top)/tests/bench/instructions
+	$(top)/tests/bench/history
+	$(top)/tests/bench/history --plot $(build)/bench/bench-history.svg
 	$(top)/tests/bench/migration $(BENCH_ARGS)
 	$(top)/tests/bench/report table $(build)/bench/migration.json
 	$(top)/tests/bench/report plots $(build)/bench/migration.json $(build)/bench
@@ -85,6 +87,7 @@ bench-quick: tools
 	$(top)/tests/setup bench
 	$(MAKE) module KDIR=$$($(top)/tests/vm/kernel 6.1)/build
 	$(top)/tests/bench/scan --runs 3 --megabytes 128
+	$(top)/tests/bench/history
 	$(top)/tests/bench/migration --quick --json $(build)/bench/quick.json
 	$(top)/tests/bench/report table $(build)/bench/quick.json
 	$(top)/tests/bench/report check $(build)/bench/quick.json

@@ -76,7 +76,7 @@ static int session(void *base, uint32_t *block)
 /* Return: what a round of that took. */
 static uint64_t handed_over(void *base, const struct mzp_send *what)
 {
-	struct mzp_sync sync = { .size = sizeof(sync), .flags = MZP_SYNC_NO_RESULT };
+	struct mzp_sync sync = { .size = sizeof(sync) };
 	struct mzp_send send = *what;
 	uint64_t before, took;
 	int dev = session(base, &send.block_id);
@@ -137,7 +137,7 @@ int main(int argc, char **argv)
 	for (uint64_t pages = 1 << 14; pages <= MAX_PAGES; pages *= 8) {
 		struct mzp_send send = {
 			.size = sizeof(send),
-			.flags = MZP_SEND_NO_RESULT | MZP_SEND_FRESH,
+			.flags = MZP_SEND_FRESH,
 			.page_count = pages,
 		};
 
