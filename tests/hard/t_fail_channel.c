@@ -78,11 +78,15 @@ static void channel_splice(void **state)
 			       .finish = finish_read });
 }
 
-/* The whole round is in one channel. */
+/*
+ * The whole round is in one channel, and its first packets are made: were they made by who
+ * sends them, a failure could be their job's, and there would be nothing to send.
+ */
 static void prepare_one_channel(struct state *st)
 {
 	st->s.setup.channels = 1;
 	advance_to(st, SYNCED);
+	until(fd_number(st->s.ch[0], "mzp-packets:") > 0);
 }
 
 static void prepare_pump_tcp(struct state *st)

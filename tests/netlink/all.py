@@ -11,7 +11,7 @@ import sys
 
 import kit
 
-# In the order of running: the last two unload the module.
+# In the order of running: those that do the most to the module come last.
 for name in ("stats", "history", "requests", "users", "limit", "host", "events", "qemu", "top",
              "mfdctl", "stress"):
     importlib.import_module(f"t_{name}")

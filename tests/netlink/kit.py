@@ -50,6 +50,12 @@ def same(got, want, what=""):
     must(got == want, f"{what}: {got!r} instead of {want!r}")
 
 
+def load(*parameters):
+    """Load the module, for all to use."""
+    subprocess.run(["insmod", MODULE, *parameters], check=True)
+    os.chmod("/dev/multifd_zp", 0o666)
+
+
 def until(condition, what, timeout=100):
     """Wait until something is true, and return that; for what nobody announces."""
     deadline = time.monotonic() + timeout

@@ -9,7 +9,7 @@ import signal
 import subprocess
 
 from genl import NR, Link, u64
-from kit import (COMM, MFDCTL, MODULE, Monitor, mfdctl, must, same, session_stats, stats, test,
+from kit import (COMM, MFDCTL, Monitor, load, mfdctl, must, same, session_stats, stats, test,
                  until)
 from sender import FRESH, NO_ROUND, Memory, Session
 
@@ -313,7 +313,7 @@ def the_module_is_loaded_anew():
             subprocess.run(["rmmod", "multifd_zp"], check=True)
             same(monitor.event()["event"], "module-unloaded", "event")
             must(re.search(stamp + "the module was unloaded$", lines.line()), "not in words")
-            subprocess.run(["insmod", MODULE], check=True)
+            load()
             event = monitor.event()
             same((event["event"], event["version"]),
                  ("module-loaded", json.loads(mfdctl("info", "--json"))["version"]), "event")
@@ -326,18 +326,16 @@ def the_module_is_loaded_anew():
                 must(re.search(stamp + rf"session {session.id} .* created: ", lines.line()), "words")
             same(monitor.event()["event"], "session-failed", "event")
             must(" failed, its VMM closed the device or died, after " in lines.line(), "words")
-    os.chmod("/dev/multifd_zp", 0o666)
     # who was in the middle of something is told what has happened
     for command in (("stats", "--watch=0.1"), ("top", "-b", "-d", "0.1")):
         with subprocess.Popen([MFDCTL, *command], stdin=subprocess.DEVNULL, text=True,
                               stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
             process.stdout.readline()
             subprocess.run(["rmmod", "multifd_zp"], check=True)
-            subprocess.run(["insmod", MODULE], check=True)
+            load()
             said = process.communicate(timeout=30)[1]
         same(process.returncode, 1, "status")
         must("was unloaded, or loaded anew, meanwhile" in said or "is not loaded" in said, said)
-    os.chmod("/dev/multifd_zp", 0o666)
 
 
 def _dump_on(stop, lived, kinds):

@@ -10,7 +10,7 @@ import subprocess
 import yaml
 from prometheus_client.parser import text_string_to_metric_families
 
-from kit import (AS_NOBODY, BUILD, COMM, MFDCTL, MODULE, TOP, Monitor, mfdctl, must, same,
+from kit import (AS_NOBODY, BUILD, COMM, MFDCTL, TOP, Monitor, load, mfdctl, must, same,
                  session_stats, stats, test, until)
 from sender import PACKET, PAGE, ZSTD, Memory, Session, short_session
 from t_stats import quiet
@@ -181,8 +181,7 @@ def a_textfile_is_whole_and_never_stale():
         same(mfdctl("stats", "--prometheus", "--output", path), "", "standard output")
         same(mfdctl("stats", "--prometheus", "--output", path), "", "standard output")
     finally:
-        subprocess.run(["insmod", MODULE], check=True)
-        os.chmod("/dev/multifd_zp", 0o666)
+        load()
     same(os.listdir(folder), [], "files")
     os.rmdir(folder)
 
@@ -417,8 +416,7 @@ def a_report_has_what_it_needs():
     try:
         must("is not loaded" in mfdctl("bugreport"), "without a module")
     finally:
-        subprocess.run(["insmod", MODULE], check=True)
-        os.chmod("/dev/multifd_zp", 0o666)
+        load()
 
 
 @test
@@ -467,5 +465,5 @@ def the_module_is_not_there():
                         ("limit", "1", "--rate", "1M")):
             must("not loaded (modprobe" in mfdctl(*command, status=1), command)
     finally:
-        subprocess.run(["insmod", MODULE], check=True)
+        load()
     same(stats()["sessions"], [], "sessions")

@@ -270,7 +270,11 @@ static int answer(const struct ctl_link *link, struct mfd_error *err)
 		return mfd_error_set(err, EPERM, "%s: this needs CAP_NET_ADMIN (root, usually)",
 				     *link->said ? link->said : "not permitted");
 	case ENOENT:
-		/* the module has a sentence for whatever else it does not find */
+	case EPROTONOSUPPORT:
+		/*
+		 * That is what the kernel says once the module is gone, and while it goes; the
+		 * module has a sentence for whatever else it does not find.
+		 */
 		if (!*link->said)
 			return mfd_error_set(err, ENOENT,
 					     "the kernel module was unloaded, or loaded anew, meanwhile");
