@@ -146,6 +146,25 @@ static void mzp_cache_take(const struct address_space *mapping, struct folio *fo
 		folio_put(folio);
 }
 
+/*
+ * The same of a folio that is one page, the one at @at of @res. It was found in the file at
+ * that place when we had our reference, which keeps a larger one from being split.
+ */
+static void mzp_cache_take_one(const struct address_space *mapping, struct folio *folio,
+			       struct mzp_residency *res, unsigned int at, bool knows_holes)
+{
+	if (res->state[at] == MZP_UNKNOWN) {
+		res->state[at] = mzp_folio_means(mapping, folio, knows_holes);
+		if (!mzp_folio_countable(folio) || mzp_page_poisoned(folio_page(folio, 0)))
+			res->state[at] = MZP_HELD;
+		if (res->state[at] == MZP_TAKEN) {
+			res->page[at] = folio_page(folio, 0);
+			return;
+		}
+	}
+	folio_put(folio);
+}
+
 /* A reference on what @xas has found; NULL: it is on its way out, and to be looked up again. */
 static struct folio *mzp_cache_get(struct xa_state *xas, struct folio *folio)
 {
@@ -172,7 +191,10 @@ static void mzp_cache_take_all(struct address_space *mapping, pgoff_t index, uns
 		if (xas_retry(&xas, folio) || xa_is_value(folio))
 			continue;
 		folio = mzp_cache_get(&xas, folio);
-		if (folio)
+		if (folio && !folio_test_large(folio))
+			mzp_cache_take_one(mapping, folio, res, at + (xas.xa_index - index),
+					   knows_holes);
+		else if (folio)
 			mzp_cache_take(mapping, folio, folio->index << shift, index, nr, res, at,
 				       knows_holes);
 	}
