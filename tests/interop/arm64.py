@@ -13,7 +13,7 @@ import sys
 
 import matrix
 import recv_matrix
-from matrix import AARCH64, BUILD, PAGE, QEMU, TOP, Failed, difference, image
+from matrix import AARCH64, PAGE, QEMU, TOP, Failed, difference, image
 from qemu_dest import Destination
 from recv_matrix import Receiver
 
