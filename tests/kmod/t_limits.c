@@ -351,6 +351,12 @@ static void send_empty(struct session *s, uint32_t block, const void *none)
 }
 
 /* Bitmaps of jobs that are done are not kept until somebody asks what came of them. */
+/* By how much less memory can be had than then. */
+static long missing_kib(long before)
+{
+	return before - file_number("/proc/meminfo", "MemAvailable:");
+}
+
 static void input_is_freed_child(void *arg)
 {
 	void *none = mmap(NULL, HELD_BYTES, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
@@ -372,7 +378,11 @@ static void input_is_freed_child(void *arg)
 	for (unsigned int i = 0; i < HELD_JOBS; i++)
 		send_empty(&s, block, none);
 	/* newer kernels give large areas of memory back a moment later */
-	until((before - file_number("/proc/meminfo", "MemAvailable:")) * 1024 < (long)HELD_BYTES / 2);
+	for (unsigned int i = 0; missing_kib(before) * 1024 >= (long)HELD_BYTES / 2; i++) {
+		must(i < 3000, "%ld KiB are missing, and in use by vmalloc() %ld KiB",
+		     missing_kib(before), file_number("/proc/meminfo", "VmallocUsed:"));
+		usleep(10000);
+	}
 	close(s.fd);
 }
 
