@@ -5,6 +5,8 @@ import contextlib
 import errno
 import os
 import struct
+import subprocess
+import sys
 
 from genl import ACK, DUMP, NR, Link, Refused, attr, text, u32, u64
 from kit import must, same, session_stats, stats, test, until
@@ -165,24 +167,21 @@ def the_last_of_each_kind():
 
 @contextlib.contextmanager
 def hardly_any_time():
-    """A cgroup whose processes get 3 ms of a CPU in a second; the functions to join and to end
-    it."""
-    top = "/sys/fs/cgroup"
-    folder = f"{top}/slow"
+    """All CPUs are kept busy; functions to be one who gets 3 ms of a second then, also within
+    the kernel, where newer ones let a cgroup's limit wait; and to end it."""
+    busy = [subprocess.Popen([sys.executable, "-c", "while True: pass"])
+            for _ in range(os.cpu_count())]
 
-    def put(file, value):
-        with open(file, "w", encoding="ascii") as knob:
-            knob.write(value)
+    def end():
+        while busy:
+            one = busy.pop()
+            one.kill()
+            one.wait()
 
-    put(f"{top}/cgroup.subtree_control", "+cpu")
-    os.mkdir(folder)
-    put(f"{folder}/cpu.max", "3000 1000000")
     try:
-        yield (lambda: put(f"{folder}/cgroup.procs", str(os.getpid())),
-               lambda: put(f"{folder}/cpu.max", "max 1000000"))
+        yield lambda: os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0)), end
     finally:
-        until(lambda: not open(f"{folder}/cgroup.procs", encoding="ascii").read(), "no process")
-        os.rmdir(folder)
+        end()
 
 
 def refused_setup(session):
