@@ -6,6 +6,7 @@ All destinations wait while one VM for arm64 boots, in which mfdsend sends the s
 one after the other, through the VM's network card.
 """
 
+import contextlib
 import os
 import shutil
 import subprocess
@@ -81,15 +82,8 @@ def look(name, number, arrived):
     return True
 
 
-def main():
-    kernel, = sys.argv[1:]
-    for folder in (FOLDER, OUT):
-        shutil.rmtree(folder, ignore_errors=True)
-        os.makedirs(folder)
-    shutil.copyfile(image("ram0", PAGES), f"{OUT}/ram0")
-    destinations = [stock(number, program, settings)
-                    for number, (_, program, _, settings) in enumerate(STOCK)]
-    receiver = Receiver("--channels", "2", blocks=(("ram0", PAGES),), uri="tcp")
+def migrations(kernel, destinations, receiver):
+    """From one VM to all of them. Return: whether all are well."""
     addresses = [(destination.address, " ".join(options))
                  for destination, (_, _, options, _) in zip(destinations, STOCK)]
     run_vm(kernel, sends([*addresses, (receiver.address, "")]))
@@ -104,11 +98,23 @@ def main():
 
     good = [look(name, number, lambda at=number: memory_of(destinations[at]))
             for number, (name, *_) in enumerate(STOCK)]
-    good.append(look("mfdrecv", len(STOCK), memory_received))
-    for destination in destinations:
-        destination.close()
+    return all([*good, look("mfdrecv", len(STOCK), memory_received)])
+
+
+def main():
+    kernel, = sys.argv[1:]
+    for folder in (FOLDER, OUT):
+        shutil.rmtree(folder, ignore_errors=True)
+        os.makedirs(folder)
+    shutil.copyfile(image("ram0", PAGES), f"{OUT}/ram0")
+    with contextlib.ExitStack() as stack:
+        destinations = [stack.enter_context(stock(number, program, settings))
+                        for number, (_, program, _, settings) in enumerate(STOCK)]
+        receiver = stack.enter_context(Receiver("--channels", "2", blocks=(("ram0", PAGES),),
+                                                uri="tcp"))
+        good = migrations(kernel, destinations, receiver)
     shutil.rmtree(FOLDER)
-    return not all(good)
+    return not good
 
 
 if __name__ == "__main__":
