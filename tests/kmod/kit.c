@@ -577,10 +577,15 @@ void thp_off(void *base, uint64_t length)
 		refuses(EINVAL, madvise(base, length, MADV_NOHUGEPAGE));
 }
 
-void thp_on(void *base, uint64_t length)
+void thp_needed(void)
 {
 	if (!thp_there())
 		skip_since("the kernel has no transparent huge pages");
+}
+
+void thp_on(void *base, uint64_t length)
+{
+	thp_needed();
 	sys(madvise(base, length, MADV_HUGEPAGE));
 }
 

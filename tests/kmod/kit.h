@@ -223,6 +223,8 @@ long fd_number(int fd, const char *key);
 
 /* Whether the kernel has huge pages for anonymous memory; one for real-time may not. */
 bool thp_there(void);
+/* Skip the test where it has not. */
+void thp_needed(void);
 /* Have only small pages in this memory. */
 void thp_off(void *base, uint64_t length);
 /* Have huge pages in this memory, or skip the test. */

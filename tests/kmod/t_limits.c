@@ -350,7 +350,6 @@ static void send_empty(struct session *s, uint32_t block, const void *none)
 	until(fd_number(s->fd, "mzp-jobs-unfinished:") == 0);
 }
 
-/* Bitmaps of jobs that are done are not kept until somebody asks what came of them. */
 /* Of a zone's pages, the part that all CPUs together may keep for themselves; 0: it depends. */
 #define FREE_PAGES_OF_CPUS "/proc/sys/vm/percpu_pagelist_high_fraction"
 
@@ -360,6 +359,7 @@ static long missing_kib(long before)
 	return before - file_number("/proc/meminfo", "MemAvailable:");
 }
 
+/* Bitmaps of jobs that are done are not kept until somebody asks what came of them. */
 static void input_is_freed_child(void *arg)
 {
 	void *none = mmap(NULL, HELD_BYTES, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);

@@ -31,8 +31,7 @@ struct guest *shared_memfd(uint64_t pages, uint64_t offset, unsigned int flags)
 
 void shmem_huge_pages(const char *when)
 {
-	if (!thp_there())
-		skip_since("the kernel has no transparent huge pages");
+	thp_needed();
 	file_put("/sys/kernel/mm/transparent_hugepage/shmem_enabled", when);
 }
 

@@ -11,7 +11,6 @@
 #include <sys/mount.h>
 #include <sys/shm.h>
 
-
 static void mapped(void **state)
 {
 	struct guest *g = shared_memfd(PAGES, 0, 0);
