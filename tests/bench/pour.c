@@ -11,9 +11,7 @@
  */
 #define _GNU_SOURCE
 #include <err.h>
-#include <errno.h>
 #include <fcntl.h>
-#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -22,14 +20,10 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-#define MAX_CONNECTIONS 256
+#include "connections.h"
+
 /* What a packet has, so that as many calls are made as a receiver would need. */
 #define PIECE (512 << 10)
-
-struct connection {
-	int fd;
-	pthread_t thread;
-};
 
 static char *memory;
 static size_t size, next;
@@ -79,8 +73,7 @@ static char *map(const char *path)
 
 int main(int argc, char **argv)
 {
-	static struct connection connection[MAX_CONNECTIONS];
-	int i, n = argc == 5 ? atoi(argv[2]) : 0, listener;
+	int n = argc == 5 ? atoi(argv[2]) : 0;
 
 	if (n < 1 || n > MAX_CONNECTIONS)
 		errx(2, "usage: pour SOCKET CONNECTIONS FILE BYTES");
@@ -88,16 +81,6 @@ int main(int argc, char **argv)
 	if (!size)
 		errx(2, "at least %d bytes", PIECE);
 	memory = map(argv[3]);
-	listener = listen_at(argv[1], n);
-	for (i = 0; i < n; i++) {
-		connection[i].fd = accept(listener, NULL, NULL);
-		if (connection[i].fd < 0)
-			err(1, "accept");
-		errno = pthread_create(&connection[i].thread, NULL, pour, &connection[i]);
-		if (errno)
-			err(1, "thread");
-	}
-	for (i = 0; i < n; i++)
-		pthread_join(connection[i].thread, NULL);
+	serve_connections(listen_at(argv[1], n), n, pour);
 	return 0;
 }

@@ -12,33 +12,19 @@
 #define _GNU_SOURCE
 #include <arpa/inet.h>
 #include <err.h>
-#include <errno.h>
 #include <inttypes.h>
 #include <netinet/in.h>
-#include <pthread.h>
-#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/socket.h>
-#include <unistd.h>
 
-#define MAX_CONNECTIONS 257
-
-struct connection {
-	int fd;
-	uint64_t bytes;
-	pthread_t thread;
-};
+#include "connections.h"
 
 static void *drain(void *arg)
 {
 	struct connection *connection = arg;
-	ssize_t n;
 
-	while ((n = recv(connection->fd, NULL, 1 << 22, MSG_TRUNC)) > 0)
-		connection->bytes += n;
-	if (n < 0)
-		err(1, "recv");
+	discard(connection);
 	/* libmfd ends the channels when the main connection was ended at both ends */
 	shutdown(connection->fd, SHUT_WR);
 	return NULL;
@@ -61,25 +47,10 @@ static int listen_here(void)
 
 int main(int argc, char **argv)
 {
-	static struct connection connections[MAX_CONNECTIONS];
-	int nr = argc == 2 ? atoi(argv[1]) : 0, i, fd;
-	uint64_t sum = 0;
+	int nr = argc == 2 ? atoi(argv[1]) : 0;
 
 	if (nr < 1 || nr > MAX_CONNECTIONS)
 		errx(2, "see the usage in the source");
-	fd = listen_here();
-	for (i = 0; i < nr; i++) {
-		connections[i].fd = accept(fd, NULL, NULL);
-		if (connections[i].fd < 0)
-			err(1, "accept");
-		errno = pthread_create(&connections[i].thread, NULL, drain, &connections[i]);
-		if (errno)
-			err(1, "thread");
-	}
-	for (i = 0; i < nr; i++) {
-		pthread_join(connections[i].thread, NULL);
-		sum += connections[i].bytes;
-	}
-	printf("%" PRIu64 "\n", sum);
+	printf("%" PRIu64 "\n", serve_connections(listen_here(), nr, drain));
 	return 0;
 }

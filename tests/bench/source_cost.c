@@ -63,6 +63,7 @@
 
 #include <linux/multifd_zp.h>
 
+#include "connections.h"
 #include "source_cost_memory.h"
 #include "source_cost_tls.h"
 
@@ -246,42 +247,13 @@ static void print(const struct way *way, int channels, uint64_t bytes, const str
 
 /* --- the receiver, a process of its own */
 
-struct connection {
-	int fd;
-	uint64_t bytes;
-	pthread_t thread;
-};
-
-static void *drain(void *arg)
-{
-	struct connection *connection = arg;
-	ssize_t n;
-
-	while ((n = recv(connection->fd, NULL, 1 << 22, MSG_TRUNC)) > 0)
-		connection->bytes += n;
-	if (n < 0)
-		err(1, "recv");
-	return NULL;
-}
-
 /* Take all connections to their ends, tell how many bytes came, and wait to be killed. */
 static void receive(int listener, int channels, int result)
 {
-	static struct connection connection[MAX_CHANNELS];
-	uint64_t sum = 0;
-	int i;
+	uint64_t sum;
 
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
-	for (i = 0; i < channels; i++) {
-		connection[i].fd = accept(listener, NULL, NULL);
-		errno = pthread_create(&connection[i].thread, NULL, drain, &connection[i]);
-		if (errno)
-			err(1, "thread");
-	}
-	for (i = 0; i < channels; i++) {
-		pthread_join(connection[i].thread, NULL);
-		sum += connection[i].bytes;
-	}
+	sum = serve_connections(listener, channels, discard);
 	if (write(result, &sum, sizeof(sum)) != sizeof(sum))
 		err(1, "write");
 	for (;;)
