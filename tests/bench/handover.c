@@ -22,23 +22,18 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <time.h>
 #include <unistd.h>
 
 #include <linux/multifd_zp.h>
 
+#include "call.h"
+
 #define PAGE 4096ul
 #define MAX_PAGES (1ul << 20)
 
 static uint64_t bitmap[MAX_PAGES / 64];
-
-static void call(int fd, unsigned long command, void *argument, const char *name)
-{
-	if (ioctl(fd, command, argument))
-		err(1, "%s", name);
-}
 
 static uint64_t thread_ns(void)
 {

@@ -37,9 +37,6 @@
  */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
-#include <ctype.h>
-#include <dirent.h>
-#include <endian.h>
 #include <err.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -47,10 +44,6 @@
 #include <inttypes.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
-#include <poll.h>
-#include <pthread.h>
-#include <stdbool.h>
-#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -58,171 +51,21 @@
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
 #include <linux/multifd_zp.h>
 
+#include "call.h"
 #include "connections.h"
+#include "source_cost_amounts.h"
 #include "source_cost_memory.h"
 #include "source_cost_tls.h"
+#include "source_cost_ways.h"
 
 #define PAGE 4096ul
-#define PACKET_PAGES 128ul
-#define HEADER_SIZE 1344
-#define BUFFER_SIZE (8 * TLS_RECORD_MAX)
 #define MAX_CHANNELS 64
-#define MAX_THREADS 256
-#define PIPE_SIZE (1 << 20)
-
-struct channel;
-
-struct way {
-	const char *name;
-	/* out of the module, or else out of memory, or else just encryption */
-	void (*from_channel)(struct channel *channel);
-	void (*from_memory)(struct channel *channel);
-	void (*encrypt)(uint64_t bytes, size_t record);
-	uint32_t setup_flags;
-	size_t record;
-	bool nonblock, ktls, gnutls, to_nowhere;
-};
 
 static struct memory memory;
-
-static void call(int fd, unsigned long command, void *argument, const char *name)
-{
-	if (ioctl(fd, command, argument))
-		err(1, "%s", name);
-}
-
-/* --- what time and what else has passed */
-
-struct tasks {
-	int nr;
-	int pid[MAX_THREADS];
-};
-
-static struct tasks workers, softirqs;
-
-/* The threads of the kernel whose names begin so. */
-static void find_tasks(struct tasks *tasks, const char *prefix)
-{
-	char path[64], name[64];
-	struct dirent *entry;
-	DIR *dir = opendir("/proc");
-	FILE *file;
-
-	if (!dir)
-		err(1, "/proc");
-	while ((entry = readdir(dir))) {
-		if (!isdigit((unsigned char)*entry->d_name) || tasks->nr == MAX_THREADS)
-			continue;
-		snprintf(path, sizeof(path), "/proc/%d/comm", atoi(entry->d_name));
-		file = fopen(path, "r");
-		if (file && fgets(name, sizeof(name), file) &&
-		    !strncmp(name, prefix, strlen(prefix)))
-			tasks->pid[tasks->nr++] = atoi(entry->d_name);
-		if (file)
-			fclose(file);
-	}
-	closedir(dir);
-}
-
-static uint64_t tasks_ns(const struct tasks *tasks)
-{
-	uint64_t sum = 0, ns;
-	char path[64];
-	FILE *file;
-	int i;
-
-	for (i = 0; i < tasks->nr; i++) {
-		snprintf(path, sizeof(path), "/proc/%d/schedstat", tasks->pid[i]);
-		file = fopen(path, "r");
-		if (!file || fscanf(file, "%" SCNu64, &ns) != 1)
-			err(1, "%s", path);
-		fclose(file);
-		sum += ns;
-	}
-	return sum;
-}
-
-static uint64_t clock_ns(clockid_t clock)
-{
-	struct timespec ts;
-
-	if (clock_gettime(clock, &ts))
-		err(1, "clock");
-	return ts.tv_sec * 1000000000ull + ts.tv_nsec;
-}
-
-static uint64_t process_ns(pid_t pid)
-{
-	clockid_t clock;
-
-	errno = clock_getcpuclockid(pid, &clock);
-	if (errno)
-		err(1, "the receiver's clock");
-	return clock_ns(clock);
-}
-
-static uint64_t switches(void)
-{
-	uint64_t value = 0;
-	char line[4096];
-	FILE *file = fopen("/proc/stat", "r");
-
-	while (file && fgets(line, sizeof(line), file))
-		if (sscanf(line, "ctxt %" SCNu64, &value) == 1)
-			break;
-	if (!file)
-		err(1, "/proc/stat");
-	fclose(file);
-	return value;
-}
-
-/* The second line that begins with Tcp: has the values; OutSegs is the eleventh. */
-static uint64_t segments(void)
-{
-	uint64_t value = 0;
-	char line[1024];
-	FILE *file = fopen("/proc/net/snmp", "r");
-
-	while (file && fgets(line, sizeof(line), file))
-		if (sscanf(line, "Tcp: %*u %*u %*u %*d %*u %*u %*u %*u %*u %*u %" SCNu64,
-			   &value) == 1)
-			break;
-	if (!file)
-		err(1, "/proc/net/snmp");
-	fclose(file);
-	return value;
-}
-
-struct amounts {
-	uint64_t threads;
-	uint64_t workers;
-	uint64_t softirq;
-	uint64_t receiver;
-	uint64_t wall;
-	uint64_t switches;
-	uint64_t segments;
-	uint64_t packets;
-	uint64_t reader_packets;
-	uint64_t records;
-};
-
-static struct amounts amounts_now(pid_t receiver)
-{
-	return (struct amounts) {
-		.threads = clock_ns(CLOCK_PROCESS_CPUTIME_ID),
-		.workers = tasks_ns(&workers),
-		.softirq = tasks_ns(&softirqs),
-		.receiver = receiver ? process_ns(receiver) : 0,
-		.wall = clock_ns(CLOCK_MONOTONIC),
-		.switches = switches(),
-		.segments = segments(),
-	};
-}
 
 static void print(const struct way *way, int channels, uint64_t bytes, const struct amounts *a,
 		  const struct amounts *b)
@@ -299,195 +142,6 @@ static void receiver_end(struct receiver *receiver)
 }
 
 /* --- a channel and its thread */
-
-struct channel {
-	const struct way *way;
-	/* it is one of so many, and without the module it sends so often */
-	int id, channels, rounds;
-	int fd;
-	int socket;
-	int pipe[2];
-	struct tls *tls;
-	/* what went to the socket, and of it encryption's own */
-	uint64_t bytes;
-	uint64_t records;
-	pthread_t thread;
-};
-
-static void wait_for(int fd, short events)
-{
-	struct pollfd poll_fd = { .fd = fd, .events = events };
-
-	if (poll(&poll_fd, 1, -1) < 0)
-		err(1, "poll");
-}
-
-/* Does more follow at once? As libmfd asks, which looks after the socket as well. */
-static bool more_follows(const struct channel *channel)
-{
-	struct pollfd fds[] = {
-		{ .fd = channel->fd, .events = POLLIN },
-		{ .fd = channel->socket, .events = POLLRDHUP },
-	};
-
-	if (poll(fds, 2, 0) < 0)
-		err(1, "poll");
-	return (fds[0].revents & (POLLIN | POLLHUP)) == POLLIN;
-}
-
-static void empty_pipe(struct channel *channel, size_t left, unsigned int flags)
-{
-	ssize_t n;
-
-	while (left) {
-		n = splice(channel->pipe[0], NULL, channel->socket, NULL, left, flags);
-		if (n > 0) {
-			left -= n;
-			channel->bytes += n;
-		} else if (errno == EAGAIN) {
-			wait_for(channel->socket, POLLOUT);
-		} else {
-			err(1, "splice to the socket");
-		}
-	}
-}
-
-static void by_splice(struct channel *channel)
-{
-	const unsigned int flags = SPLICE_F_MOVE | SPLICE_F_NONBLOCK;
-	ssize_t n;
-
-	while ((n = splice(channel->fd, NULL, channel->pipe[1], NULL, PIPE_SIZE, flags))) {
-		if (n > 0)
-			empty_pipe(channel, n, SPLICE_F_MOVE |
-				   (more_follows(channel) ? SPLICE_F_MORE : 0));
-		else if (errno == EAGAIN)
-			wait_for(channel->fd, POLLIN);
-		else
-			err(1, "splice from the channel");
-	}
-}
-
-static void by_nothing(struct channel *channel)
-{
-	const unsigned int flags = SPLICE_F_MOVE | SPLICE_F_NONBLOCK;
-	int nowhere = open("/dev/null", O_WRONLY | O_CLOEXEC);
-	ssize_t n;
-
-	while ((n = splice(channel->fd, NULL, channel->pipe[1], NULL, PIPE_SIZE, flags))) {
-		if (n > 0 && splice(channel->pipe[0], NULL, nowhere, NULL, n, SPLICE_F_MOVE) == n)
-			channel->bytes += n;
-		else if (n < 0 && errno == EAGAIN)
-			wait_for(channel->fd, POLLIN);
-		else
-			err(1, "splice to nowhere");
-	}
-	close(nowhere);
-}
-
-static void by_pump(struct channel *channel)
-{
-	struct mzp_pump pump = { .size = sizeof(pump), .socket = channel->socket };
-
-	call(channel->fd, MZP_IOC_PUMP, &pump, "PUMP");
-	channel->bytes = pump.bytes;
-}
-
-/* In records of at most @record. */
-static void encrypt(struct channel *channel, const void *data, size_t size, size_t record)
-{
-	const unsigned char *at = data;
-	size_t n;
-
-	for (; size; at += n, size -= n) {
-		n = tls_send(channel->tls, at, size < record ? size : record);
-		channel->bytes += n;
-		channel->records++;
-	}
-}
-
-static void by_records(struct channel *channel)
-{
-	unsigned char *buffer = malloc(BUFFER_SIZE);
-	ssize_t n;
-
-	if (!buffer)
-		err(1, "memory");
-	while ((n = read(channel->fd, buffer, BUFFER_SIZE))) {
-		if (n > 0)
-			encrypt(channel, buffer, n, TLS_RECORD_MAX);
-		else if (errno == EAGAIN)
-			wait_for(channel->fd, POLLIN);
-		else
-			err(1, "read from the channel");
-	}
-	free(buffer);
-}
-
-static void packet_from_memory(struct channel *channel, size_t packet)
-{
-	uint64_t header[HEADER_SIZE / 8] = { 0 }, at = packet * PACKET_PAGES * PAGE;
-	size_t pages = (memory.size - at) / PAGE, i;
-
-	if (pages > PACKET_PAGES)
-		pages = PACKET_PAGES;
-	for (i = 0; i < pages; i++)
-		header[HEADER_SIZE / 8 - PACKET_PAGES + i] = htobe64(at + i * PAGE);
-	encrypt(channel, header, sizeof(header), sizeof(header));
-	encrypt(channel, memory.base + at, pages * PAGE, channel->way->record);
-}
-
-static void vmsplice_packet(struct channel *channel, size_t packet)
-{
-	size_t at = packet * PACKET_PAGES * PAGE, size = memory.size - at;
-	char header[HEADER_SIZE] = { 0 };
-	struct iovec pages = { .iov_base = memory.base + at };
-
-	if (size > PACKET_PAGES * PAGE)
-		size = PACKET_PAGES * PAGE;
-	pages.iov_len = size;
-	if (write(channel->pipe[1], header, sizeof(header)) != sizeof(header) ||
-	    vmsplice(channel->pipe[1], &pages, 1, 0) != (ssize_t)size)
-		err(1, "vmsplice");
-	empty_pipe(channel, sizeof(header) + size, SPLICE_F_MOVE | SPLICE_F_MORE);
-}
-
-static void each_packet(struct channel *channel,
-			void (*send)(struct channel *channel, size_t packet))
-{
-	size_t packets = (memory.size / PAGE + PACKET_PAGES - 1) / PACKET_PAGES, packet;
-	int round;
-
-	for (round = 0; round < channel->rounds; round++)
-		for (packet = channel->id; packet < packets; packet += channel->channels)
-			send(channel, packet);
-}
-
-static void by_memory(struct channel *channel)
-{
-	each_packet(channel, packet_from_memory);
-}
-
-static void by_vmsplice(struct channel *channel)
-{
-	each_packet(channel, vmsplice_packet);
-}
-
-static const struct way ways[] = {
-	{ "splice", .from_channel = by_splice, .nonblock = true },
-	{ "pump", .from_channel = by_pump },
-	{ "no-workers", .from_channel = by_pump, .setup_flags = MZP_SETUP_NO_WORKERS },
-	{ "produce", .from_channel = by_nothing, .nonblock = true, .to_nowhere = true },
-	{ "vmsplice", .from_memory = by_vmsplice },
-	{ "ktls", .from_channel = by_pump, .ktls = true },
-	{ "records", .from_channel = by_records, .nonblock = true, .gnutls = true },
-	{ "gnutls", .from_memory = by_memory, .record = PAGE, .gnutls = true },
-	{ "gnutls-16k", .from_memory = by_memory, .record = TLS_RECORD_MAX, .gnutls = true },
-	{ "gnutls-cipher", .encrypt = encrypt_by_gnutls, .record = PAGE },
-	{ "gnutls-cipher-16k", .encrypt = encrypt_by_gnutls, .record = TLS_RECORD_MAX },
-	{ "kernel-cipher", .encrypt = encrypt_by_kernel, .record = TLS_RECORD_MAX },
-};
-#define WAYS (sizeof(ways) / sizeof(ways[0]))
 
 static void *send_all(void *arg)
 {
@@ -612,8 +266,8 @@ static bool knows(const struct way *way)
 	if (dev < 0)
 		return false;
 	fd = channel_get(dev, 0, way);
-	known = way->from_channel != by_pump || !ioctl(fd, MZP_IOC_PUMP, &pump) ||
-		errno == EBADF;
+	/* ways that do not wait themselves are PUMP's */
+	known = way->nonblock || !ioctl(fd, MZP_IOC_PUMP, &pump) || errno == EBADF;
 	close(fd);
 	close(dev);
 	return known;
@@ -713,7 +367,8 @@ static void measure_sending(const struct way *way, int channels, int rounds, boo
 	}
 	for (i = 0; i < channels; i++) {
 		channel[i] = (struct channel) {
-			.way = way, .id = i, .channels = channels, .rounds = rounds,
+			.way = way, .memory = &memory,
+			.id = i, .channels = channels, .rounds = rounds,
 		};
 		channel_open(&channel[i], dev, &receiver.addr);
 	}
@@ -867,8 +522,7 @@ int main(int argc, char **argv)
 	nr_kinds = choose_kinds(kind_list, chosen_kinds);
 	nr_ways = choose_ways(way_list, known, chosen);
 	nr_numbers = choose_numbers(channel_list, numbers);
-	find_tasks(&workers, "multifd_zp/");
-	find_tasks(&softirqs, "ksoftirqd/");
+	amounts_find_tasks();
 	for (int k = 0; k < nr_kinds; k++) {
 		memory_make(&memory, chosen_kinds[k], size);
 		for (int c = 0; c < nr_numbers; c++)
