@@ -6,12 +6,14 @@
 
 #include "connections.h"
 
+size_t discard_at_once = 1 << 22;
+
 void *discard(void *arg)
 {
 	struct connection *connection = arg;
 	ssize_t n;
 
-	while ((n = recv(connection->fd, NULL, 1 << 22, MSG_TRUNC)) > 0)
+	while ((n = recv(connection->fd, NULL, discard_at_once, MSG_TRUNC)) > 0)
 		connection->bytes += n;
 	if (n < 0)
 		err(1, "recv");

@@ -3,6 +3,7 @@
 #define CONNECTIONS_H
 
 #include <pthread.h>
+#include <stddef.h>
 #include <stdint.h>
 
 /* Of a destination. */
@@ -22,8 +23,9 @@ uint64_t serve_connections(int listener, int nr, void *(*serve)(void *connection
 
 /*
  * Serve one: let the kernel throw away what comes, which TCP can do without copying it, and
- * count it.
+ * count it; in one call so much at most.
  */
+extern size_t discard_at_once;
 void *discard(void *connection);
 
 #endif /* CONNECTIONS_H */

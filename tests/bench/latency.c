@@ -2,12 +2,14 @@
 /*
  * How late a thread gets its CPU: what a vCPU feels of a migration.
  *
- * Usage: latency
+ * Usage: latency [--fifo]
  *
  * On each CPU that it may use, a thread sleeps a millisecond again and again,
  * and takes down by how much each sleep was too long: what a timer of a guest
- * would be late. Prints an empty line when all have begun. Ends when stdin does,
- * and prints the distribution, in microseconds: a JSON list of [up to, how often].
+ * would be late. With --fifo these threads come before all others, so that what is
+ * left is how long the kernel keeps a CPU, and not whom its scheduler likes better.
+ * Prints an empty line when all have begun. Ends when stdin does, and prints the
+ * distribution, in microseconds: a JSON list of [up to, how often].
  */
 #define _GNU_SOURCE
 #include <err.h>
@@ -20,6 +22,7 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/mman.h>
 #include <time.h>
 #include <unistd.h>
@@ -38,6 +41,7 @@ struct probe {
 };
 
 static atomic_bool over;
+static bool fifo;
 
 static unsigned int bucket_of(uint64_t ns)
 {
@@ -79,6 +83,8 @@ static void *run(void *arg)
 	CPU_SET(probe->cpu, &set);
 	if (sched_setaffinity(0, sizeof(set), &set))
 		err(1, "CPU %d", probe->cpu);
+	if (fifo && sched_setscheduler(0, SCHED_FIFO, &(struct sched_param) { .sched_priority = 1 }))
+		err(1, "SCHED_FIFO");
 	pthread_barrier_wait(probe->begun);
 	while (!over) {
 		then = now() + PERIOD_NS;
@@ -110,7 +116,7 @@ static void print(const struct probe *probes, int nr)
 	printf("]\n");
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
 	struct pollfd in = { .fd = STDIN_FILENO, .events = POLLIN };
 	struct probe *probes = calloc(CPU_SETSIZE, sizeof(*probes));
@@ -118,6 +124,9 @@ int main(void)
 	cpu_set_t set;
 	int nr = 0;
 
+	fifo = argc == 2 && !strcmp(argv[1], "--fifo");
+	if (argc > 1 + fifo)
+		errx(2, "see the usage in the source");
 	if (!probes || sched_getaffinity(0, sizeof(set), &set))
 		err(1, "CPUs");
 	mlockall(MCL_CURRENT | MCL_FUTURE);

@@ -5,7 +5,7 @@
  * in the same machine that throws everything away.
  *
  * Usage: source_cost [--memory KIND,…] [--ways WAY,…] [--channels N,…] [--mib N]
- *		[--rounds N] [--known]
+ *		[--rounds N] [--known] [--late]
  *
  * A WAY is how packets get out of a channel, in a thread for each:
  *   splice      splice(2) to a pipe, and from there to the socket
@@ -16,6 +16,7 @@
  *   records     read(2) to a buffer, which GnuTLS encrypts, as libmfd does it
  * or how pages get there without the module, packets of them by turns from each thread:
  *   vmsplice    vmsplice(2) to a pipe, and from there to the socket: as little as can be done
+ *   send        writev(2) of a header and its pages: what QEMU does, but for the search for zeros
  *   gnutls      each page a record of GnuTLS's, and so each packet's header, as QEMU does it
  *   gnutls-16k  full records
  * or what of it is encryption, once and not for each number of channels, with nothing sent:
@@ -33,7 +34,8 @@
  * the receiver and of ksoftirqd, and how long it took, ns; in all of the machine, how
  * often tasks were switched and how many TCP segments were sent; and how many packets
  * there were, and how many of them readers made. A round comes before each and is
- * not counted. With --known, ways that the module does not know are left out.
+ * not counted. With --known, ways that the module does not know are left out. With --late, how
+ * late timers were meanwhile, as tests/bench/latency.c has it.
  */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
@@ -58,17 +60,20 @@
 #include "call.h"
 #include "connections.h"
 #include "source_cost_amounts.h"
+#include "source_cost_late.h"
 #include "source_cost_memory.h"
 #include "source_cost_tls.h"
 #include "source_cost_ways.h"
 
 #define PAGE 4096ul
+#define PACKET_SIZE (128 * PAGE)
 #define MAX_CHANNELS 64
 
 static struct memory memory;
+static bool watch_timers;
 
 static void print(const struct way *way, int channels, uint64_t bytes, const struct amounts *a,
-		  const struct amounts *b)
+		  const struct amounts *b, const char *late)
 {
 	printf("{\"kind\": \"source\", \"memory\": \"%s\", \"way\": \"%s\", \"channels\": %d"
 	       ", \"bytes\": %" PRIu64, memory.kind->name, way->name, channels, bytes);
@@ -84,6 +89,8 @@ static void print(const struct way *way, int channels, uint64_t bytes, const str
 	FIGURE(reader_packets);
 	FIGURE(records);
 #undef FIGURE
+	if (late)
+		printf(", \"late\": %s", late);
 	printf("}\n");
 	fflush(stdout);
 }
@@ -355,6 +362,7 @@ static void measure_sending(const struct way *way, int channels, int rounds, boo
 {
 	struct channel channel[MAX_CHANNELS];
 	struct amounts before, after;
+	const char *late = NULL;
 	struct receiver receiver;
 	uint32_t block = 0;
 	uint64_t received;
@@ -372,6 +380,8 @@ static void measure_sending(const struct way *way, int channels, int rounds, boo
 		};
 		channel_open(&channel[i], dev, &receiver.addr);
 	}
+	if (watch_timers)
+		late_begin();
 	before = amounts_now(receiver.pid);
 	for (i = 0; i < channels; i++)
 		channel_start(&channel[i]);
@@ -382,6 +392,8 @@ static void measure_sending(const struct way *way, int channels, int rounds, boo
 	if (read(receiver.result, &received, sizeof(received)) != sizeof(received))
 		err(1, "the receiver");
 	after = amounts_now(receiver.pid);
+	if (watch_timers)
+		late = late_end();
 	check_bytes(way, channel, channels, rounds, received);
 	for (i = 0; i < channels; i++) {
 		after.records += channel[i].records;
@@ -394,7 +406,7 @@ static void measure_sending(const struct way *way, int channels, int rounds, boo
 	}
 	receiver_end(&receiver);
 	if (count)
-		print(way, channels, (uint64_t)rounds * memory.size, &before, &after);
+		print(way, channels, (uint64_t)rounds * memory.size, &before, &after, late);
 }
 
 static void measure(const struct way *way, int channels, int rounds, bool count)
@@ -411,7 +423,7 @@ static void measure(const struct way *way, int channels, int rounds, bool count)
 	after = amounts_now(0);
 	after.records = bytes / way->record;
 	if (count)
-		print(way, channels, bytes, &before, &after);
+		print(way, channels, bytes, &before, &after, NULL);
 }
 
 /* Encryption by itself is the same for each number of channels. */
@@ -480,6 +492,7 @@ int main(int argc, char **argv)
 		{ "mib", required_argument, NULL, 'm' },
 		{ "rounds", required_argument, NULL, 'r' },
 		{ "known", no_argument, NULL, 'k' },
+		{ "late", no_argument, NULL, 'l' },
 		{ NULL, 0, NULL, 0 }
 	};
 	char default_ways[] = "splice,pump,no-workers", default_channels[] = "1,2";
@@ -511,6 +524,11 @@ int main(int argc, char **argv)
 			break;
 		case 'k':
 			known = true;
+			break;
+		case 'l':
+			watch_timers = true;
+			/* at most a packet, as QEMU reads: else it is the receiver that keeps the CPU */
+			discard_at_once = PACKET_SIZE;
 			break;
 		default:
 			return 2;

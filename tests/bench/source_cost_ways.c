@@ -7,6 +7,7 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <stdlib.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 #include <linux/multifd_zp.h>
@@ -158,6 +159,24 @@ static void vmsplice_packet(struct channel *channel, size_t packet)
 	empty_pipe(channel, sizeof(header) + size, SPLICE_F_MOVE | SPLICE_F_MORE);
 }
 
+static void send_packet(struct channel *channel, size_t packet)
+{
+	size_t at = packet * PACKET_PAGES * PAGE, size = channel->memory->size - at;
+	char header[HEADER_SIZE] = { 0 };
+	struct iovec parts[] = {
+		{ .iov_base = header, .iov_len = sizeof(header) },
+		{ .iov_base = channel->memory->base + at, .iov_len = PACKET_PAGES * PAGE },
+	};
+
+	if (size < PACKET_PAGES * PAGE)
+		parts[1].iov_len = size;
+	size = parts[0].iov_len + parts[1].iov_len;
+	/* the socket waits, so it takes all */
+	if (writev(channel->socket, parts, 2) != (ssize_t)size)
+		err(1, "writev");
+	channel->bytes += size;
+}
+
 static void each_packet(struct channel *channel,
 			void (*send)(struct channel *channel, size_t packet))
 {
@@ -179,12 +198,18 @@ static void by_vmsplice(struct channel *channel)
 	each_packet(channel, vmsplice_packet);
 }
 
+static void by_send(struct channel *channel)
+{
+	each_packet(channel, send_packet);
+}
+
 const struct way ways[WAYS] = {
 	{ "splice", .from_channel = by_splice, .nonblock = true },
 	{ "pump", .from_channel = by_pump },
 	{ "no-workers", .from_channel = by_pump, .setup_flags = MZP_SETUP_NO_WORKERS },
 	{ "produce", .from_channel = by_nothing, .nonblock = true, .to_nowhere = true },
 	{ "vmsplice", .from_memory = by_vmsplice },
+	{ "send", .from_memory = by_send },
 	{ "ktls", .from_channel = by_pump, .ktls = true },
 	{ "records", .from_channel = by_records, .nonblock = true, .gnutls = true },
 	{ "gnutls", .from_memory = by_memory, .record = PAGE, .gnutls = true },

@@ -9,7 +9,7 @@
 
 #include "source_cost_memory.h"
 
-#define WAYS 12
+#define WAYS 13
 #define PIPE_SIZE (1 << 20)
 
 struct channel;
