@@ -309,6 +309,8 @@ static int mzp_socket_empty_ring(struct mzp_socket_pump *pump)
 			mzp_socket_settle(pump);
 		if (mzp_session_failed(channel->session) || signal_pending(current))
 			break;
+		/* With the socket locked: nobody spins for it, and TCP sleeps with it, too. */
+		cond_resched();
 	}
 	mzp_socket_unlock(pump);
 	if (sent == -EAGAIN) {
