@@ -20,6 +20,16 @@ void *discard(void *arg)
 	return NULL;
 }
 
+void *drain(void *arg)
+{
+	struct connection *connection = arg;
+
+	discard(connection);
+	/* libmfd ends the channels when the main connection was ended at both ends */
+	shutdown(connection->fd, SHUT_WR);
+	return NULL;
+}
+
 uint64_t serve_connections(int listener, int nr, void *(*serve)(void *connection))
 {
 	static struct connection connection[MAX_CONNECTIONS];

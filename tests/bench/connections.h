@@ -27,5 +27,7 @@ uint64_t serve_connections(int listener, int nr, void *(*serve)(void *connection
  */
 extern size_t discard_at_once;
 void *discard(void *connection);
+/* The same, and end it at this end, too. */
+void *drain(void *connection);
 
 #endif /* CONNECTIONS_H */

@@ -20,16 +20,6 @@
 
 #include "connections.h"
 
-static void *drain(void *arg)
-{
-	struct connection *connection = arg;
-
-	discard(connection);
-	/* libmfd ends the channels when the main connection was ended at both ends */
-	shutdown(connection->fd, SHUT_WR);
-	return NULL;
-}
-
 static int listen_here(void)
 {
 	struct sockaddr_in addr = { .sin_family = AF_INET };

@@ -1,0 +1,181 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * What a VMM's thread spends on a whole round by libmfd: to hand the pages over, and then to
+ * wait for the round's end and to say so on the main connection. All else is done by other
+ * threads, which do not count.
+ *
+ * Usage: round [--runs N]
+ *
+ * A guest of which one page in a hundred is in use, anywhere, hands all of them over by a
+ * bitmap, on two channels, to a receiver in the same machine that throws everything away.
+ * Prints a line of JSON for each number of pages: the thread's CPU time in each of the
+ * runs for both parts, ns; on one CPU that counts instructions, instructions.
+ */
+#define _GNU_SOURCE
+#include <arpa/inet.h>
+#include <err.h>
+#include <getopt.h>
+#include <inttypes.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <mfd.h>
+
+#include "connections.h"
+
+#define PAGE 4096ul
+#define MAX_PAGES (1ul << 20)
+#define MAX_RUNS 100
+#define CHANNELS 2
+
+static uint64_t bitmap[MAX_PAGES / 64];
+
+struct spent {
+	uint64_t submit[MAX_RUNS];
+	uint64_t end[MAX_RUNS];
+};
+
+static uint64_t thread_ns(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_THREAD_CPUTIME_ID, &ts);
+	return ts.tv_sec * 1000000000ull + ts.tv_nsec;
+}
+
+/* A receiver, for one migration. @address: where it is. Return: its process. */
+static pid_t receive(char *address, size_t size)
+{
+	struct sockaddr_in at = { .sin_family = AF_INET };
+	int listener = socket(AF_INET, SOCK_STREAM, 0);
+	socklen_t at_size = sizeof(at);
+	pid_t pid;
+
+	at.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+	if (listener < 0 || bind(listener, (struct sockaddr *)&at, at_size) ||
+	    listen(listener, 1 + CHANNELS) ||
+	    getsockname(listener, (struct sockaddr *)&at, &at_size))
+		err(1, "the receiver's socket");
+	snprintf(address, size, "tcp:127.0.0.1:%d", ntohs(at.sin_port));
+	pid = fork();
+	if (pid < 0)
+		err(1, "fork");
+	if (!pid) {
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
+		serve_connections(listener, 1 + CHANNELS, drain);
+		_exit(0);
+	}
+	close(listener);
+	return pid;
+}
+
+static void must(int ret, const struct mfd_error *error)
+{
+	if (ret)
+		errx(1, "%s", error->text);
+}
+
+static void measure_run(void *base, uint64_t pages, uint64_t *submit, uint64_t *end)
+{
+	struct mfd_params params = { .size = sizeof(params) };
+	struct mfd_error error = { .size = sizeof(error) };
+	struct mfd_round round = { .size = sizeof(round) };
+	struct mfd_session *session;
+	struct mfd_block *block;
+	uint64_t began, submitted;
+	char address[64];
+	pid_t pid;
+
+	pid = receive(address, sizeof(address));
+	mfd_params_init(&params);
+	params.channels = CHANNELS;
+	params.detection = MFD_DETECTION_MULTIFD;
+	params.flags &= ~MFD_PARAMS_RETURN_PATH;
+	must(mfd_open(&session, NULL, &error), &error);
+	must(mfd_setup(session, &params, &error), &error);
+	must(mfd_block_add(session, "pc.ram", base, pages * PAGE, &block, &error), &error);
+	must(mfd_connect(session, address, &error), &error);
+	began = thread_ns();
+	must(mfd_send_bitmap(block, 0, pages, bitmap, MFD_SEND_FRESH, &error), &error);
+	submitted = thread_ns();
+	must(mfd_round_finish(session, &round, &error), &error);
+	*submit = submitted - began;
+	*end = thread_ns() - submitted;
+	if (round.normal < pages / 100 || round.normal + round.absent != pages)
+		errx(1, "of %" PRIu64 " pages %" PRIu64 " were normal, %" PRIu64 " absent", pages,
+		     round.normal, round.absent);
+	must(mfd_finish(session, &error), &error);
+	mfd_close(session);
+	waitpid(pid, NULL, 0);
+}
+
+static void print(const char *part, const uint64_t *ns, int runs)
+{
+	printf(", \"%s\": [", part);
+	for (int run = 0; run < runs; run++)
+		printf("%s%" PRIu64, run ? ", " : "", ns[run]);
+	printf("]");
+}
+
+static void measure(void *base, uint64_t pages, int runs)
+{
+	struct spent spent;
+
+	/* the first finds nothing in caches, which there may be */
+	for (int run = -1; run < runs; run++)
+		measure_run(base, pages, &spent.submit[run < 0 ? 0 : run],
+			    &spent.end[run < 0 ? 0 : run]);
+	printf("{\"kind\": \"round\", \"pages\": %" PRIu64, pages);
+	print("submit", spent.submit, runs);
+	print("end", spent.end, runs);
+	printf("}\n");
+	fflush(stdout);
+}
+
+/* One page in each hundred. */
+static void use(unsigned char *base)
+{
+	uint64_t state = 1;
+
+	for (uint64_t page = 0; page < MAX_PAGES; page += 100) {
+		state = state * 6364136223846793005ull + 1442695040888963407ull;
+		base[(page + (state >> 33) % 76) * PAGE] = 1;
+	}
+}
+
+int main(int argc, char **argv)
+{
+	static const struct option options[] = {
+		{ "runs", required_argument, NULL, 'r' },
+		{ NULL, 0, NULL, 0 }
+	};
+	int runs = 5, option;
+	void *base;
+
+	while ((option = getopt_long(argc, argv, "", options, NULL)) != -1) {
+		if (option != 'r')
+			return 2;
+		runs = atoi(optarg);
+	}
+	if (optind != argc || runs < 1 || runs > MAX_RUNS)
+		errx(2, "see the usage in the source");
+	base = mmap(NULL, MAX_PAGES * PAGE, PROT_READ | PROT_WRITE,
+		    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	if (base == MAP_FAILED || madvise(base, MAX_PAGES * PAGE, MADV_NOHUGEPAGE) ||
+	    /* the receiver, a fork, is not to have it */
+	    madvise(base, MAX_PAGES * PAGE, MADV_DONTFORK))
+		err(1, "memory");
+	use(base);
+	memset(bitmap, 0xff, sizeof(bitmap));
+	for (uint64_t pages = 1 << 14; pages <= MAX_PAGES; pages *= 8)
+		measure(base, pages, runs);
+	return 0;
+}
