@@ -100,6 +100,27 @@ static int free_credentials(void **unused)
 	return 0;
 }
 
+/* A key is never used for more than it is good for, whatever is asked for. */
+static void keys_that_wear_out(void **unused)
+{
+	struct mfd_tls_params params = { .size = sizeof(params) };
+	struct mfd_error err = { .size = sizeof(err) };
+	struct mfd_tls *tls;
+	char file[128];
+
+	(void)unused;
+	snprintf(file, sizeof(file), "%s/keys", folder);
+	mfd_tls_params_init(&params);
+	params.psk_file = file;
+	params.psk_user = "qemu";
+	params.key_records = (1 << 24) + 1;
+	assert_int_equal(mfd_tls_source(&tls, &params, &err), -EINVAL);
+	assert_non_null(strstr(err.text, "16777216"));
+	params.key_records = 1 << 24;
+	assert_int_equal(mfd_tls_source(&tls, &params, &err), 0);
+	mfd_tls_free(tls);
+}
+
 /* --- the destination: a receiver at work in a thread of its own */
 
 static struct {
@@ -851,6 +872,7 @@ TEST(cut_off)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(keys_that_wear_out),
 		cmocka_unit_test(a_migration),
 		cmocka_unit_test(a_migration_with_a_return_path),
 		cmocka_unit_test(more_in_a_record_than_is_asked_for),

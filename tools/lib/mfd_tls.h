@@ -29,7 +29,7 @@ extern "C" {
  *
  * The kernel cannot: on UNIX sockets; without its module tls; with ciphers other than AES-GCM
  * and ChaCha20-Poly1305. A kernel that cannot renew keys (before 6.14) may encrypt about
- * 360 GiB a channel and no more: MFD_TLS_AUTO leaves guests to this process of which a
+ * 350 GiB a channel and no more: MFD_TLS_AUTO leaves guests to this process of which a
  * channel has more than 64 GiB to carry.
  *
  * The main connection is encrypted in this process in any case, and so is all that a
@@ -56,8 +56,8 @@ enum mfd_tls_mode {
  *	source's certificate may have any.
  * @priority: of GnuTLS; NULL: those that the kernel knows too, the fastest first. Whatever
  *	it says, it is TLS 1.3.
- * @key_records: renew a key when so many records are encrypted with it; 0: 2^24, a little
- *	less than is safe with AES-GCM. For tests.
+ * @key_records: renew a key when so many records are encrypted with it; 0: 2^24, which is
+ *	also the most, a little less than is safe with AES-GCM. For tests.
  */
 struct mfd_tls_params {
 	uint32_t size;

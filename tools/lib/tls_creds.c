@@ -25,9 +25,6 @@
 #define CIPHERS "NORMAL:-CIPHER-ALL:+AES-128-GCM:+AES-256-GCM:+CHACHA20-POLY1305"
 #define CIPHERS_PSK CIPHERS ":+ECDHE-PSK:+DHE-PSK:%SERVER_PRECEDENCE"
 
-/* A key of AES-GCM's is good for 2^24.5 records; GnuTLS renews its own after as many as this. */
-#define KEY_RECORDS (1ull << 24)
-
 int mfd_tls_params_init(struct mfd_tls_params *params)
 {
 	static const struct mfd_tls_params defaults = { .mode = MFD_TLS_AUTO };
@@ -68,6 +65,10 @@ static int check_params(const struct mfd_tls_params *params, struct mfd_error *e
 				     "TLS: a folder with certificates is wanted, or a file with keys, and not both");
 	if (params->mode > MFD_TLS_USER)
 		return mfd_error_set(err, EINVAL, "TLS: there is no mode %u", params->mode);
+	if (params->key_records > MFD_TLS_KEY_RECORDS)
+		return mfd_error_set(err, EINVAL,
+				     "TLS: a key is renewed after %llu records at the latest",
+				     MFD_TLS_KEY_RECORDS);
 	return 0;
 }
 
@@ -79,7 +80,7 @@ static int load(struct mfd_tls_creds *creds, const struct mfd_tls_params *params
 	if (ret)
 		return ret;
 	creds->mode = params->mode;
-	creds->key_records = params->key_records ? params->key_records : KEY_RECORDS;
+	creds->key_records = params->key_records ? params->key_records : MFD_TLS_KEY_RECORDS;
 	ret = copy(&creds->hostname, params->hostname, err);
 	if (!ret)
 		ret = copy(&creds->dir, params->dir, err);

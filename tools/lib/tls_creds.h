@@ -9,6 +9,9 @@
 #include "tls.h"
 #include "tls_file.h"
 
+/* A key of AES-GCM's is good for 2^24.5 records; GnuTLS renews its own after as many as this. */
+#define MFD_TLS_KEY_RECORDS (1ull << 24)
+
 /* What is known before there is a connection. Only @info changes later, under @lock. */
 struct mfd_tls_creds {
 	struct mfd_tls tls;

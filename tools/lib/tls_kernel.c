@@ -35,13 +35,15 @@
 #define HANDSHAKE	22
 
 #define RECORD_SIZE	16384
-/*
- * Records are counted every so many bytes. Of the shortest packets that there are, headers of
- * 1.1 KiB, a chunk has 0.23 M.
- */
+/* Records are counted every so many bytes. */
 #define CHUNK		(256ull << 20)
-/* Sixteenths by which a key may be overdrawn that cannot be renewed: 2^24 * 23/16 < 2^24.5. */
-#define SPARE		7
+/* Of the shortest packets that there are, headers of 1.1 KiB, a chunk has so many. */
+#define CHUNK_RECORDS	(CHUNK / 1100)
+/* Sixteenths by which a key may be overdrawn that cannot be renewed, and what is most then. */
+#define SPARE		6
+#define MOST_RECORDS	(MFD_TLS_KEY_RECORDS + MFD_TLS_KEY_RECORDS * SPARE / 16 + CHUNK_RECORDS)
+
+_Static_assert(MOST_RECORDS * MOST_RECORDS <= 1ull << 49, "a key is good for 2^24.5 records");
 /* More than a key is surely good for, if each round is a quarter of the one before it or so. */
 #define MUCH		(64ull << 30)
 /* A record of GnuTLS's own, which waits for room in the socket behind data. */
