@@ -115,9 +115,22 @@ def same_registers(source, destination):
         raise Failed(f"registers are {there}, and were {here}")
 
 
+def pieces_of(guest):
+    """Its RAM, as (address, size)."""
+    return [(at, min(PIECE, guest.size - at)) for at in range(0, guest.size, PIECE)]
+
+
+def data_pages(guest):
+    """How many pages of a guest that has stopped are not zero."""
+    zero = bytes(4096)
+    return sum(data[at:at + 4096] != zero
+               for data in (guest.dump(*piece) for piece in pieces_of(guest))
+               for at in range(0, len(data), 4096))
+
+
 def same_memory(source, destination):
     """Both have stopped: their memory is the same."""
-    pieces = [("RAM", at, min(PIECE, source.size - at)) for at in range(0, source.size, PIECE)]
+    pieces = [("RAM", *piece) for piece in pieces_of(source)]
     for name, base, size in (*pieces, ("the firmware", *BIOS)):
         here, there = source.dump(base, size), destination.dump(base, size)
         if here != there:
