@@ -6,30 +6,6 @@
 
 #include "connections.h"
 
-size_t discard_at_once = 1 << 22;
-
-void *discard(void *arg)
-{
-	struct connection *connection = arg;
-	ssize_t n;
-
-	while ((n = recv(connection->fd, NULL, discard_at_once, MSG_TRUNC)) > 0)
-		connection->bytes += n;
-	if (n < 0)
-		err(1, "recv");
-	return NULL;
-}
-
-void *drain(void *arg)
-{
-	struct connection *connection = arg;
-
-	discard(connection);
-	/* libmfd ends the channels when the main connection was ended at both ends */
-	shutdown(connection->fd, SHUT_WR);
-	return NULL;
-}
-
 uint64_t serve_connections(int listener, int nr, void *(*serve)(void *connection))
 {
 	static struct connection connection[MAX_CONNECTIONS];

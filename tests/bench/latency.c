@@ -28,8 +28,8 @@
 #include <unistd.h>
 
 #define PERIOD_NS 1000000ull
-/* Eight classes for each doubling: within 12 % of the true value. */
-#define CLASSES_LOG 3
+/* 32 classes for each doubling: within 3 % of the true value. */
+#define CLASSES_LOG 5
 #define CLASSES (1 << CLASSES_LOG)
 #define BUCKETS (40 * CLASSES)
 

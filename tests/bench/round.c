@@ -12,24 +12,19 @@
  * runs for both parts, ns; on one CPU that counts instructions, instructions.
  */
 #define _GNU_SOURCE
-#include <arpa/inet.h>
 #include <err.h>
 #include <getopt.h>
 #include <inttypes.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/prctl.h>
-#include <sys/socket.h>
-#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
 #include <mfd.h>
 
-#include "connections.h"
+#include "receiver.h"
 
 #define PAGE 4096ul
 #define MAX_PAGES (1ul << 20)
@@ -51,32 +46,6 @@ static uint64_t thread_ns(void)
 	return ts.tv_sec * 1000000000ull + ts.tv_nsec;
 }
 
-/* A receiver, for one migration. @address: where it is. Return: its process. */
-static pid_t receive(char *address, size_t size)
-{
-	struct sockaddr_in at = { .sin_family = AF_INET };
-	int listener = socket(AF_INET, SOCK_STREAM, 0);
-	socklen_t at_size = sizeof(at);
-	pid_t pid;
-
-	at.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-	if (listener < 0 || bind(listener, (struct sockaddr *)&at, at_size) ||
-	    listen(listener, 1 + CHANNELS) ||
-	    getsockname(listener, (struct sockaddr *)&at, &at_size))
-		err(1, "the receiver's socket");
-	snprintf(address, size, "tcp:127.0.0.1:%d", ntohs(at.sin_port));
-	pid = fork();
-	if (pid < 0)
-		err(1, "fork");
-	if (!pid) {
-		prctl(PR_SET_PDEATHSIG, SIGKILL);
-		serve_connections(listener, 1 + CHANNELS, drain);
-		_exit(0);
-	}
-	close(listener);
-	return pid;
-}
-
 static void must(int ret, const struct mfd_error *error)
 {
 	if (ret)
@@ -91,10 +60,11 @@ static void measure_run(void *base, uint64_t pages, uint64_t *submit, uint64_t *
 	struct mfd_session *session;
 	struct mfd_block *block;
 	uint64_t began, submitted;
+	struct receiver receiver;
 	char address[64];
-	pid_t pid;
 
-	pid = receive(address, sizeof(address));
+	receiver_start(&receiver, 1 + CHANNELS, 1 << 22);
+	snprintf(address, sizeof(address), "tcp:127.0.0.1:%d", receiver.port);
 	mfd_params_init(&params);
 	params.channels = CHANNELS;
 	params.detection = MFD_DETECTION_MULTIFD;
@@ -114,7 +84,7 @@ static void measure_run(void *base, uint64_t pages, uint64_t *submit, uint64_t *
 		     round.normal, round.absent);
 	must(mfd_finish(session, &error), &error);
 	mfd_close(session);
-	waitpid(pid, NULL, 0);
+	receiver_end(&receiver);
 }
 
 static void print(const char *part, const uint64_t *ns, int runs)
@@ -169,10 +139,10 @@ int main(int argc, char **argv)
 		errx(2, "see the usage in the source");
 	base = mmap(NULL, MAX_PAGES * PAGE, PROT_READ | PROT_WRITE,
 		    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-	if (base == MAP_FAILED || madvise(base, MAX_PAGES * PAGE, MADV_NOHUGEPAGE) ||
-	    /* the receiver, a fork, is not to have it */
-	    madvise(base, MAX_PAGES * PAGE, MADV_DONTFORK))
+	if (base == MAP_FAILED)
 		err(1, "memory");
+	/* where there are none it fails */
+	madvise(base, MAX_PAGES * PAGE, MADV_NOHUGEPAGE);
 	use(base);
 	memset(bitmap, 0xff, sizeof(bitmap));
 	for (uint64_t pages = 1 << 14; pages <= MAX_PAGES; pages *= 8)

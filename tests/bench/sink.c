@@ -3,11 +3,12 @@
  * A destination that takes everything and keeps nothing: what a source can do
  * when the receiver is not in its way.
  *
- * Usage: sink CONNECTIONS
+ * Usage: sink CONNECTIONS [BYTES]
  *
  * Prints the TCP port on 127.0.0.1 where it listens, takes that many
  * connections, lets the kernel throw away what comes on them, which TCP can do
- * without copying it, and prints how many bytes there were.
+ * without copying it, at most BYTES (default 4 MiB) in one call, and prints how many bytes
+ * there were. Then it waits for the end of its input, so that what it has cost can be seen.
  */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
@@ -19,6 +20,22 @@
 #include <sys/socket.h>
 
 #include "connections.h"
+
+static size_t at_once = 1 << 22;
+
+static void *drain(void *arg)
+{
+	struct connection *connection = arg;
+	ssize_t n;
+
+	while ((n = recv(connection->fd, NULL, at_once, MSG_TRUNC)) > 0)
+		connection->bytes += n;
+	if (n < 0)
+		err(1, "recv");
+	/* libmfd ends the channels when the main connection was ended at both ends */
+	shutdown(connection->fd, SHUT_WR);
+	return NULL;
+}
 
 static int listen_here(void)
 {
@@ -37,10 +54,15 @@ static int listen_here(void)
 
 int main(int argc, char **argv)
 {
-	int nr = argc == 2 ? atoi(argv[1]) : 0;
+	int nr = argc > 1 ? atoi(argv[1]) : 0;
 
-	if (nr < 1 || nr > MAX_CONNECTIONS)
+	if (argc == 3)
+		at_once = strtoul(argv[2], NULL, 10);
+	if (nr < 1 || nr > MAX_CONNECTIONS || argc > 3 || !at_once)
 		errx(2, "see the usage in the source");
 	printf("%" PRIu64 "\n", serve_connections(listen_here(), nr, drain));
+	fflush(stdout);
+	while (getchar() != EOF)
+		;
 	return 0;
 }

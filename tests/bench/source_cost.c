@@ -46,19 +46,18 @@
 #include <inttypes.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
-#include <sys/prctl.h>
 #include <sys/socket.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include <linux/multifd_zp.h>
 
 #include "call.h"
-#include "connections.h"
+#include "receiver.h"
 #include "source_cost_amounts.h"
 #include "source_cost_late.h"
 #include "source_cost_memory.h"
@@ -71,6 +70,8 @@
 
 static struct memory memory;
 static bool watch_timers;
+/* that the receiver takes in one call, at most */
+static size_t at_once = 1 << 22;
 
 static void print(const struct way *way, int channels, uint64_t bytes, const struct amounts *a,
 		  const struct amounts *b, const char *late)
@@ -93,59 +94,6 @@ static void print(const struct way *way, int channels, uint64_t bytes, const str
 		printf(", \"late\": %s", late);
 	printf("}\n");
 	fflush(stdout);
-}
-
-/* --- the receiver, a process of its own */
-
-/* Take all connections to their ends, tell how many bytes came, and wait to be killed. */
-static void receive(int listener, int channels, int result)
-{
-	uint64_t sum;
-
-	prctl(PR_SET_PDEATHSIG, SIGKILL);
-	sum = serve_connections(listener, channels, discard);
-	if (write(result, &sum, sizeof(sum)) != sizeof(sum))
-		err(1, "write");
-	for (;;)
-		pause();
-}
-
-struct receiver {
-	struct sockaddr_in addr;
-	int listener;
-	int result;
-	pid_t pid;
-};
-
-static void receiver_start(struct receiver *receiver, int channels)
-{
-	socklen_t size = sizeof(receiver->addr);
-	int result[2];
-
-	receiver->addr = (struct sockaddr_in) { .sin_family = AF_INET };
-	receiver->addr.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-	receiver->listener = socket(AF_INET, SOCK_STREAM, 0);
-	if (receiver->listener < 0 ||
-	    bind(receiver->listener, (struct sockaddr *)&receiver->addr, size) ||
-	    listen(receiver->listener, MAX_CHANNELS) ||
-	    getsockname(receiver->listener, (struct sockaddr *)&receiver->addr, &size) ||
-	    pipe(result))
-		err(1, "the receiver's socket");
-	receiver->pid = fork();
-	if (receiver->pid < 0)
-		err(1, "fork");
-	if (!receiver->pid)
-		receive(receiver->listener, channels, result[1]);
-	close(result[1]);
-	receiver->result = result[0];
-}
-
-static void receiver_end(struct receiver *receiver)
-{
-	kill(receiver->pid, SIGKILL);
-	waitpid(receiver->pid, NULL, 0);
-	close(receiver->listener);
-	close(receiver->result);
 }
 
 /* --- a channel and its thread */
@@ -172,17 +120,19 @@ static int channel_get(int dev, int id, const struct way *way)
 }
 
 /* @channel: with what it is to know of itself */
-static void channel_open(struct channel *channel, int dev, const struct sockaddr_in *to)
+static void channel_open(struct channel *channel, int dev, int port)
 {
+	struct sockaddr_in to = { .sin_family = AF_INET, .sin_port = htons(port) };
 	const struct way *way = channel->way;
 	int one = 1;
 
+	to.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
 	channel->fd = way->from_channel ? channel_get(dev, channel->id, way) : -1;
 	channel->socket = socket(AF_INET, SOCK_STREAM, 0);
 	if (channel->socket < 0 ||
 	    setsockopt(channel->socket, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one)) ||
 	    setsockopt(channel->socket, IPPROTO_TCP, TCP_CONGESTION, "reno", 4) ||
-	    connect(channel->socket, (const struct sockaddr *)to, sizeof(*to)) ||
+	    connect(channel->socket, (const struct sockaddr *)&to, sizeof(to)) ||
 	    /* QEMU's channels wait in the socket */
 	    (way->from_channel && fcntl(channel->socket, F_SETFL, O_NONBLOCK)) ||
 	    pipe(channel->pipe) || fcntl(channel->pipe[1], F_SETPIPE_SZ, PIPE_SIZE) < 0)
@@ -368,7 +318,7 @@ static void measure_sending(const struct way *way, int channels, int rounds, boo
 	uint64_t received;
 	int dev = -1, i;
 
-	receiver_start(&receiver, channels);
+	receiver_start(&receiver, channels, at_once);
 	if (way->from_channel) {
 		dev = session_open(way, channels);
 		block = block_add(dev);
@@ -378,20 +328,19 @@ static void measure_sending(const struct way *way, int channels, int rounds, boo
 			.way = way, .memory = &memory,
 			.id = i, .channels = channels, .rounds = rounds,
 		};
-		channel_open(&channel[i], dev, &receiver.addr);
+		channel_open(&channel[i], dev, receiver.port);
 	}
 	if (watch_timers)
 		late_begin();
-	before = amounts_now(receiver.pid);
+	before = amounts_now(receiver.sink.pid);
 	for (i = 0; i < channels; i++)
 		channel_start(&channel[i]);
 	if (way->from_channel)
 		send_rounds(dev, block, rounds);
 	for (i = 0; i < channels; i++)
 		channel_end(&channel[i]);
-	if (read(receiver.result, &received, sizeof(received)) != sizeof(received))
-		err(1, "the receiver");
-	after = amounts_now(receiver.pid);
+	received = receiver_bytes(&receiver);
+	after = amounts_now(receiver.sink.pid);
 	if (watch_timers)
 		late = late_end();
 	check_bytes(way, channel, channels, rounds, received);
@@ -528,7 +477,7 @@ int main(int argc, char **argv)
 		case 'l':
 			watch_timers = true;
 			/* at most a packet, as QEMU reads: else it is the receiver that keeps the CPU */
-			discard_at_once = PACKET_SIZE;
+			at_once = PACKET_SIZE;
 			break;
 		default:
 			return 2;

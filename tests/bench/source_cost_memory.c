@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 #define _GNU_SOURCE
 #include <err.h>
+#include <errno.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
@@ -64,9 +65,11 @@ void memory_make(struct memory *memory, const struct memory_kind *kind, size_t s
 	memory->base = mmap(reserve(size), size, PROT_READ | PROT_WRITE,
 			    MAP_FIXED | (kind->file ? MAP_SHARED : MAP_PRIVATE | MAP_ANONYMOUS),
 			    memory->fd, 0);
-	/* the receiver, a fork, is not to have it: to be shared makes a difference */
-	if (memory->base == MAP_FAILED || madvise(memory->base, size, kind->advice) ||
-	    madvise(memory->base, size, MADV_DONTFORK))
+	if (memory->base == MAP_FAILED)
+		err(1, "memory");
+	/* a kernel that knows no huge pages has none that are not wanted */
+	if (madvise(memory->base, size, kind->advice) &&
+	    (errno != EINVAL || kind->advice == MADV_HUGEPAGE))
 		err(1, "memory");
 	for (at = 0; at < size; at += PAGE)
 		memset(memory->base + at, 1 + at / PAGE % 255, PAGE);
