@@ -33,7 +33,7 @@
  *  - EFAULT: a pointer in the arguments leads to memory that is not there.
  *  - EIO: the session belongs to another process: it was set up from another
  *    address space (so a child after fork, or the same process after exec, gets
- *    it too). Not for INFO. Or its compressor has failed, which ends the session.
+ *    it too). Not for INFO and PUMP. Or its compressor has failed, which ends the session.
  *  - EHWPOISON: the session is over: memory has broken after it had been taken and
  *    before it was compressed.
  *  - ENOMEM: out of memory, or over the memory cgroup's limit, or all jobs of the
@@ -189,7 +189,8 @@ enum mzp_feature {
  * @max_packet_pages: out: pages of a packet at most
  * @max_ring_packets: out: packets that a channel's ring holds at most
  * @max_blocks: out: blocks of a session at most
- * @max_jobs: out: jobs of a session whose result nobody has fetched, at most
+ * @max_jobs: out: jobs of a session that are not done or whose result nobody has fetched,
+ *	at most
  * @max_sessions: out: sessions that one user may have
  * @method: in: the method that the following members are to describe; one that
  *	@methods has
@@ -321,7 +322,8 @@ enum mzp_block_flags {
  * mapped yet, nor the file be that long. The mapping or the file may change at
  * any time: each page is looked up when it is its turn.
  *
- * By address, any memory will do that the caller can read. By fd, no mapping is
+ * By address, any memory will do that the caller can read, but for
+ * memfd_secret(2)'s. By fd, no mapping is
  * needed, so that a process other than the VMM can send its memory; the file
  * stays open until the block is removed. A file says nothing of pages that a
  * userfaultfd handler has yet to supply: a VMM that is still being restored
@@ -395,7 +397,7 @@ enum mzp_channel_flags {
  * reader; a signal interrupts that. O_NONBLOCK is for data that are not there: a
  * page that has to be read first is waited for all the same. RWF_NOWAIT waits for
  * neither. Read each channel in a thread of its own if such pages can occur, and
- * all channels all the time: what needs a reader, waits for one.
+ * never stop reading one: work that only a reader can do waits for it.
  *
  * poll(2) tells data, work or the end (POLLIN), the end (POLLIN and POLLHUP), and
  * failed (POLLERR and POLLHUP). Work may turn out to be nothing, or be done by
@@ -431,7 +433,8 @@ struct mzp_channel_get {
  * enum mzp_send_flags - flags of MZP_IOC_SEND
  * @MZP_SEND_FRESH: none of these pages was ever handed over before, so the receiver's
  *	are still as they were allocated, all zero: pages that hold no data need not be
- *	sent. Right for each page's first SEND in a migration, and only there.
+ *	sent. Right for each page's first SEND in a migration, and only there; and not for
+ *	memory that has contents at the receiver before, such as a file or a ROM.
  * @MZP_SEND_ZERO_BITMAP: keep the bitmap of zero pages for WAIT. Implied by
  *	%MZP_DETECTION_LEGACY; not possible with %MZP_DETECTION_NONE.
  * @MZP_SEND_NO_RESULT: nobody will WAIT for the job by its id, so it is forgotten as
@@ -464,8 +467,8 @@ enum mzp_send_format {
  * @categories: ignored
  *
  * The layout is that of PAGEMAP_SCAN's ``struct page_region``, so that its
- * output can be passed on as it is. Ranges are page-aligned, not empty,
- * ascending and do not overlap.
+ * output can be passed on as it is, if it has found any. Ranges are page-aligned, not
+ * empty, ascending and do not overlap.
  */
 struct mzp_range {
 	__aligned_u64 start;
@@ -504,13 +507,14 @@ struct mzp_range {
  * A block that is a file is read with the caller's authority: each SEND asks whether
  * the caller may read there, as read(2) does, and fails with what that says.
  *
- * Errors: EAGAIN: too many jobs whose result nobody has fetched: WAIT for some.
+ * Errors: EAGAIN: too many jobs that are not done or whose result nobody has fetched: WAIT
+ * for some, or for all.
  * ESHUTDOWN: END was called. ENOMEM: also if all jobs of the user hold more than
  * 1 GiB: bitmaps, ranges until the last page was taken, and bitmaps of zero pages until
  * the result was fetched.
  * ERANGE: the window or a range reaches beyond the block or the window. EINVAL:
- * also ranges that are empty, unaligned, not ascending, or more than there are
- * pages in the window, %MZP_SEND_ZERO_BITMAP with %MZP_DETECTION_NONE, and
+ * also no ranges, or ranges that are empty, unaligned, not ascending, or more than there
+ * are pages in the window, %MZP_SEND_ZERO_BITMAP with %MZP_DETECTION_NONE, and
  * %MZP_SEND_NO_RESULT with %MZP_DETECTION_LEGACY.
  * EINTR: killed while the input was copied.
  */
@@ -597,9 +601,9 @@ struct mzp_sync {
  *
  * While nobody reads the channels, a job gets on as far as the rings have room, and
  * with pages that workers can have at once. It needs readers for all beyond that:
- * pages that have to be read from somewhere first, and what a rate that an
- * administrator has set holds back; without workers, for anything. So who waits
- * and who reads must be different threads.
+ * pages that have to be read from somewhere first, and what a rate holds back, whoever
+ * has set it; without workers, for anything. So who waits and who reads must be
+ * different threads.
  *
  * In a zero bitmap a bit is set for each page that the receiver has to be told
  * is zero, so not for those that %MZP_SEND_FRESH leaves out. Bits behind the
@@ -719,8 +723,9 @@ enum mzp_reason {
  * @pending_bytes: out: bytes that readers have yet to take: what is in the rings,
  *	and what SYNC and INJECT have yet to put there
  * @ring_pages: out: pages of the packets in the rings, normal and zero
- * @rate: out: bytes per second that the session may send; 0: no limit
- * @jobs: out: jobs whose result nobody has fetched
+ * @rate: out: bytes per second that the session may send; 0: no limit. What all sessions
+ *	of the host together may is not in it.
+ * @jobs: out: jobs that are not done or whose result nobody has fetched
  * @jobs_unfinished: out: jobs that are not done
  * @reason: out: with %MZP_STATE_FAILED: one of enum mzp_reason
  * @__reserved: out: 0
@@ -771,10 +776,9 @@ struct mzp_status {
  * @pages: out: pages that are pending, as STATUS tells them
  * @bytes: out: bytes that are pending
  *
- * Wait until at most so much is pending: not yet found out and packed, and not yet taken
- * by readers. A session has one mark: the last such call sets it, for poll(2) on the
- * device, too, and for another call that still waits. With @timeout_ns 0 it does nothing
- * else.
+ * Wait until at most @max_pages pages have yet to be dealt with, and readers have yet to take
+ * at most @max_bytes. A session has one mark: the last such call sets it, for poll(2) on the
+ * device, too, and for another call that still waits. With @timeout_ns 0 it does not wait.
  *
  * Errors: ETIMEDOUT: there is more; @pages and @bytes tell how much. EINTR: as WAIT.
  */
@@ -833,9 +837,9 @@ struct mzp_end {
  * later. Pages that were handed over between the same two SYNCs may go out before or
  * behind it.
  *
- * It is a job without a result: WAIT for all and END wait until it is in the ring, and
- * until a reader has taken it, its bytes are pending. A rate does not hold it back,
- * but is used up by it.
+ * It is a job without a result: WAIT for all waits until it is in the ring, and the session
+ * does not end before. Until a reader has taken it, its bytes are pending. A rate does not
+ * hold it back, but is used up by it.
  *
  * Errors: EAGAIN, ESHUTDOWN: as SEND. ENOMEM: also if all jobs of the user hold more
  * than 1 GiB.
@@ -855,11 +859,12 @@ struct mzp_inject {
  * @size: sizeof(struct mzp_rate)
  * @flags: must be 0
  * @rate: bytes per second that the session may send over all channels, headers
- *	included; 0: no limit
+ *	included; 0: none of the VMM's own, so what the host has for such sessions
  *
  * Limit the session, as the VMM's own ``max-bandwidth`` asks for. Works from now on and
  * can be changed at any time. An administrator may set another limit; the lower one
- * holds, and STATUS tells it.
+ * holds, and STATUS tells it. What all sessions of the host together may send is a limit
+ * besides.
  */
 struct mzp_rate {
 	__u32 size;
@@ -899,13 +904,14 @@ enum mzp_pump_stop {
  * struct mzp_pump - ioctl(MZP_IOC_PUMP)
  * @size: sizeof(struct mzp_pump)
  * @flags: of enum mzp_pump_flags
- * @socket: a connected stream socket: TCP, also with TLS in the kernel, or UNIX
+ * @socket: a connected stream socket: TCP, also with TLS in the kernel, UNIX, vsock
  * @stall_ms: fail with ETIMEDOUT if the socket takes nothing for so long though
  *	there is something to send; 0: wait without end
  * @max: stop when @bytes has come to that; 0: at the stream's end
  * @bytes: in and out: what the socket took is added to it, while the call runs and
  *	also with an error
- * @stop: out: one of enum mzp_pump_stop; not written with EFAULT and EINVAL
+ * @stop: out: one of enum mzp_pump_stop; not set by a call that fails before it has begun
+ *	(EBADF, EFAULT, EINVAL, ENOTSOCK, EOPNOTSUPP)
  * @__reserved: must be 0
  *
  * Send the channel's bytes to a socket, until the stream ends. This is called on
@@ -915,8 +921,8 @@ enum mzp_pump_stop {
  * socket can do that.
  *
  * The channel's position moves by what the socket took, so PUMP, splice and read
- * can follow one another in any order. The socket is used during the call only,
- * whatever becomes of its file flags. SIGPIPE is never raised.
+ * can follow one another in any order. A reference to the socket is held during the
+ * call only; whether it is O_NONBLOCK does not matter. SIGPIPE is never raised.
  *
  * While there is nothing to send, a destination that closes its end is noticed,
  * too: EPIPE.

@@ -16,7 +16,8 @@
  * enum mzp_session_state - how far a session's life is
  * @MZP_SESSION_NEW: the device is open, and the session not set up
  * @MZP_SESSION_ACTIVE: set up
- * @MZP_SESSION_ENDED: closed with all that was handed over in its rings
+ * @MZP_SESSION_ENDED: END was called, and all that was handed over is in its
+ *   rings
  * @MZP_SESSION_FAILED: cancelled, or over before its time
  */
 enum mzp_session_state {
