@@ -202,7 +202,13 @@ def in_setup(pid):
 @test
 def a_setup_that_takes_long_holds_nobody_up():
     """By a process that gets hardly any CPU time: meanwhile, others can look at all sessions,
-    that one too, and ask for families."""
+    that one too, and ask for families. Where the machine is busy, they can be slower than SETUP
+    all the same; then it is tried again."""
+    must(any(not setup_is_over_first() for _ in range(10)), "SETUP was too fast to tell")
+
+
+def setup_is_over_first():
+    """Others look at a session meanwhile. Was it over before they were done?"""
     with hardly_any_time() as (join, end), Session(0) as session:
         child = os.fork()
         if not child:
@@ -222,10 +228,12 @@ def a_setup_that_takes_long_holds_nobody_up():
                 same(len(link.dump("SESSION_GET")), 1, "sessions")
                 link.do("SESSION_GET", u64("SESSION_ID", session.id))
                 link.close()
-            must(in_setup(child), "SETUP was too fast to tell")
+            over = not in_setup(child)
         finally:
             end()
-        same(os.waitpid(child, 0)[1], 0, "status of the one who sets up")
+            status = os.waitpid(child, 0)[1]
+        same(status, 0, "status of the one who sets up")
+    return over
 
 
 @test
