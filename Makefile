@@ -72,16 +72,23 @@ demo-qemu:
 
 bench: tools
 	$(top)/tests/setup bench
+	$(MAKE) module KDIR=$$($(top)/tests/vm/kernel uml-fast)/build
 	$(MAKE) module KDIR=$$($(top)/tests/vm/kernel 6.1)/build
 	$(top)/tests/bench/scan
 	$(top)/tests/bench/compression
 	$(top)/tests/bench/instructions
+	$(top)/tests/bench/instructions --late --ways pump,no-workers,send --rounds 16 \
+		--json $(build)/bench/late.json
+	$(top)/tests/bench/instructions --native --ways pump,produce,vmsplice,send --rounds 64 \
+		--memory anonymous,memfd,file --json $(build)/bench/native.json
 	$(top)/tests/bench/history
 	$(top)/tests/bench/history --plot $(build)/bench/bench-history.svg
 	$(top)/tests/bench/migration $(BENCH_ARGS)
 	$(top)/tests/bench/report table $(build)/bench/migration.json
 	$(top)/tests/bench/report plots $(build)/bench/migration.json $(build)/bench
 	$(top)/tests/bench/qemu
+	$(top)/tests/bench/receive
+	$(top)/tests/memory/table
 
 bench-quick: tools
 	$(top)/tests/setup bench
