@@ -3,8 +3,8 @@
  * Multifd: RAM sent by the kernel: a channel and its thread
  *
  * A socket is handed to the driver, which sends until the stream ends, with one system
- * call.  Where there is more between than a socket (TLS), or one of a kind that the driver
- * does not know (vsock), bytes are read and written.
+ * call.  Where there is more between than a socket (TLS), or no stream socket, bytes are read
+ * and written.
  */
 
 #include "qemu/osdep.h"
