@@ -16,32 +16,16 @@
 #define _GNU_SOURCE
 #include <err.h>
 #include <fcntl.h>
-#include <getopt.h>
 #include <inttypes.h>
-#include <stdint.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
-#include <time.h>
 #include <unistd.h>
 
 #include <linux/multifd_zp.h>
 
 #include "call.h"
-
-#define PAGE 4096ul
-#define MAX_PAGES (1ul << 20)
-
-static uint64_t bitmap[MAX_PAGES / 64];
-
-static uint64_t thread_ns(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_THREAD_CPUTIME_ID, &ts);
-	return ts.tv_sec * 1000000000ull + ts.tv_nsec;
-}
+#include "clock.h"
+#include "vmm_thread.h"
 
 /* A session of two channels. Its block is all of @base. Return: the device. */
 static int session(void *base, uint32_t *block)
@@ -86,13 +70,16 @@ static uint64_t handed_over(void *base, const struct mzp_send *what)
 
 static void measure(void *base, const char *name, const struct mzp_send *send, int runs)
 {
+	uint64_t ns[MAX_RUNS];
+
 	/* the first finds nothing in caches, which there may be */
 	handed_over(base, send);
-	printf("{\"kind\": \"handover\", \"what\": \"%s\", \"pages\": %" PRIu64 ", \"ns\": [", name,
-	       (uint64_t)send->page_count);
 	for (int run = 0; run < runs; run++)
-		printf("%s%" PRIu64, run ? ", " : "", handed_over(base, send));
-	printf("]}\n");
+		ns[run] = handed_over(base, send);
+	printf("{\"kind\": \"handover\", \"what\": \"%s\", \"pages\": %" PRIu64, name,
+	       (uint64_t)send->page_count);
+	print_figures("ns", ns, runs);
+	printf("}\n");
 	fflush(stdout);
 }
 
@@ -103,33 +90,17 @@ static void scatter(void)
 
 	memset(bitmap, 0, sizeof(bitmap));
 	for (uint64_t page = 0; page < MAX_PAGES; page++) {
-		state = state * 6364136223846793005ull + 1442695040888963407ull;
-		if ((state >> 33) % 20 == 0)
+		if (next_random(&state) % 20 == 0)
 			bitmap[page / 64] |= 1ull << page % 64;
 	}
 }
 
 int main(int argc, char **argv)
 {
-	static const struct option options[] = {
-		{ "runs", required_argument, NULL, 'r' },
-		{ NULL, 0, NULL, 0 }
-	};
-	int runs = 5, option;
-	void *base;
+	int runs = runs_wanted(argc, argv);
+	void *base = guest_memory();
 
-	while ((option = getopt_long(argc, argv, "", options, NULL)) != -1) {
-		if (option != 'r')
-			return 2;
-		runs = atoi(optarg);
-	}
-	if (optind != argc || runs < 1)
-		errx(2, "see the usage in the source");
-	base = mmap(NULL, MAX_PAGES * PAGE, PROT_READ | PROT_WRITE,
-		    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-	if (base == MAP_FAILED)
-		err(1, "memory");
-	for (uint64_t pages = 1 << 14; pages <= MAX_PAGES; pages *= 8) {
+	for (uint64_t pages = MIN_PAGES; pages <= MAX_PAGES; pages *= 8) {
 		struct mzp_send send = {
 			.size = sizeof(send),
 			.flags = MZP_SEND_FRESH,

@@ -27,6 +27,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "clock.h"
+
 #define PERIOD_NS 1000000ull
 /* 32 classes for each doubling: within 3 % of the true value. */
 #define CLASSES_LOG 5
@@ -64,14 +66,6 @@ static uint64_t bucket_end(unsigned int bucket)
 	return (uint64_t)(bucket % CLASSES + CLASSES + 1) << (log - 1);
 }
 
-static uint64_t now(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return ts.tv_sec * 1000000000ull + ts.tv_nsec;
-}
-
 static void *run(void *arg)
 {
 	struct probe *probe = arg;
@@ -87,12 +81,12 @@ static void *run(void *arg)
 		err(1, "SCHED_FIFO");
 	pthread_barrier_wait(probe->begun);
 	while (!over) {
-		then = now() + PERIOD_NS;
+		then = clock_ns(CLOCK_MONOTONIC) + PERIOD_NS;
 		ts.tv_sec = then / 1000000000;
 		ts.tv_nsec = then % 1000000000;
 		while (clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &ts, NULL) == EINTR)
 			;
-		probe->count[bucket_of(now() - then)]++;
+		probe->count[bucket_of(clock_ns(CLOCK_MONOTONIC) - then)]++;
 	}
 	return NULL;
 }

@@ -13,38 +13,23 @@
  */
 #define _GNU_SOURCE
 #include <err.h>
-#include <getopt.h>
 #include <inttypes.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <time.h>
-#include <unistd.h>
 
 #include <mfd.h>
 
+#include "clock.h"
 #include "receiver.h"
+#include "vmm_thread.h"
 
-#define PAGE 4096ul
-#define MAX_PAGES (1ul << 20)
-#define MAX_RUNS 100
 #define CHANNELS 2
-
-static uint64_t bitmap[MAX_PAGES / 64];
 
 struct spent {
 	uint64_t submit[MAX_RUNS];
 	uint64_t end[MAX_RUNS];
 };
-
-static uint64_t thread_ns(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_THREAD_CPUTIME_ID, &ts);
-	return ts.tv_sec * 1000000000ull + ts.tv_nsec;
-}
 
 static void must(int ret, const struct mfd_error *error)
 {
@@ -87,14 +72,6 @@ static void measure_run(void *base, uint64_t pages, uint64_t *submit, uint64_t *
 	receiver_end(&receiver);
 }
 
-static void print(const char *part, const uint64_t *ns, int runs)
-{
-	printf(", \"%s\": [", part);
-	for (int run = 0; run < runs; run++)
-		printf("%s%" PRIu64, run ? ", " : "", ns[run]);
-	printf("]");
-}
-
 static void measure(void *base, uint64_t pages, int runs)
 {
 	struct spent spent;
@@ -104,8 +81,8 @@ static void measure(void *base, uint64_t pages, int runs)
 		measure_run(base, pages, &spent.submit[run < 0 ? 0 : run],
 			    &spent.end[run < 0 ? 0 : run]);
 	printf("{\"kind\": \"round\", \"pages\": %" PRIu64, pages);
-	print("submit", spent.submit, runs);
-	print("end", spent.end, runs);
+	print_figures("submit", spent.submit, runs);
+	print_figures("end", spent.end, runs);
 	printf("}\n");
 	fflush(stdout);
 }
@@ -115,37 +92,20 @@ static void use(unsigned char *base)
 {
 	uint64_t state = 1;
 
-	for (uint64_t page = 0; page < MAX_PAGES; page += 100) {
-		state = state * 6364136223846793005ull + 1442695040888963407ull;
-		base[(page + (state >> 33) % 76) * PAGE] = 1;
-	}
+	for (uint64_t page = 0; page < MAX_PAGES; page += 100)
+		base[(page + next_random(&state) % 76) * PAGE] = 1;
 }
 
 int main(int argc, char **argv)
 {
-	static const struct option options[] = {
-		{ "runs", required_argument, NULL, 'r' },
-		{ NULL, 0, NULL, 0 }
-	};
-	int runs = 5, option;
-	void *base;
+	int runs = runs_wanted(argc, argv);
+	unsigned char *base = guest_memory();
 
-	while ((option = getopt_long(argc, argv, "", options, NULL)) != -1) {
-		if (option != 'r')
-			return 2;
-		runs = atoi(optarg);
-	}
-	if (optind != argc || runs < 1 || runs > MAX_RUNS)
-		errx(2, "see the usage in the source");
-	base = mmap(NULL, MAX_PAGES * PAGE, PROT_READ | PROT_WRITE,
-		    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-	if (base == MAP_FAILED)
-		err(1, "memory");
 	/* where there are none it fails */
 	madvise(base, MAX_PAGES * PAGE, MADV_NOHUGEPAGE);
 	use(base);
 	memset(bitmap, 0xff, sizeof(bitmap));
-	for (uint64_t pages = 1 << 14; pages <= MAX_PAGES; pages *= 8)
+	for (uint64_t pages = MIN_PAGES; pages <= MAX_PAGES; pages *= 8)
 		measure(base, pages, runs);
 	return 0;
 }

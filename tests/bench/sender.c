@@ -31,10 +31,11 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
-#include <time.h>
 #include <unistd.h>
 
 #include <mfd.h>
+
+#include "clock.h"
 
 #define PAGE 4096ul
 
@@ -66,19 +67,6 @@ struct result {
 	uint64_t round_ns;		/* wall, of all rounds but the first */
 	struct mfd_progress end;
 };
-
-static uint64_t now(clockid_t clock)
-{
-	struct timespec ts;
-
-	clock_gettime(clock, &ts);
-	return ts.tv_sec * 1000000000ull + ts.tv_nsec;
-}
-
-static uint64_t thread_ns(void)
-{
-	return now(CLOCK_THREAD_CPUTIME_ID);
-}
 
 static void say(const char *what)
 {
@@ -313,11 +301,11 @@ int main(int argc, char **argv)
 	parse(&options, argc, argv);
 	load(&memory, &options);
 	say("ready");
-	start = now(CLOCK_MONOTONIC);
+	start = clock_ns(CLOCK_MONOTONIC);
 	if (mfd_open(&session, NULL, &error) || migrate(session, &options, &memory, &result, &error))
 		errx(1, "%s", error.text);
 	mfd_progress(session, &result.end);
-	start = now(CLOCK_MONOTONIC) - start;
+	start = clock_ns(CLOCK_MONOTONIC) - start;
 	mfd_close(session);
 	save(&memory, &options);
 	tell(&result, start);

@@ -8,8 +8,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
+#include "clock.h"
 #include "source_cost_amounts.h"
 
 #define MAX_THREADS 256
@@ -67,15 +67,6 @@ static uint64_t tasks_ns(const struct tasks *tasks)
 		sum += ns;
 	}
 	return sum;
-}
-
-static uint64_t clock_ns(clockid_t clock)
-{
-	struct timespec ts;
-
-	if (clock_gettime(clock, &ts))
-		err(1, "clock");
-	return ts.tv_sec * 1000000000ull + ts.tv_nsec;
 }
 
 static uint64_t process_ns(pid_t pid)
