@@ -83,7 +83,8 @@ class Host:
     name     also of its network namespace
     folder   an empty folder of its own, in memory
     hosts    {name: address} of all
-    files    a folder with the /etc of Debian's package libvirt-daemon-system
+    files    a folder with the /etc of Debian's package libvirt-daemon-system, and of those that
+             it needs
     """
 
     def __init__(self, name, folder, hosts, files):
