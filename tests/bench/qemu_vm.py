@@ -35,6 +35,11 @@ WORKLOADS = {
 }
 
 
+# What a source's downtime is made of: each part, and the mark in QEMU's trace that ends it
+DOWNTIME = {"stop": "src-vm-stopped", "ram": "src-iterable-saved",
+            "devices": "src-non-iterable-saved", "end": "src-downtime-end"}
+
+
 class Spent:
     """What has been spent so far: by QEMU without the guest, by the module; and the memory."""
 
@@ -73,6 +78,22 @@ class Watch(threading.Thread):
         self.join()
 
 
+def traced(path):
+    """Options by which a QEMU writes when it came to what marks its downtime."""
+    return ["-msg", "timestamp=on", "-D", path, "-trace", "enable=vmstate_downtime_checkpoint"]
+
+
+def parts_of_downtime(path):
+    """How long each part of it took, in ms."""
+    with open(path, encoding="utf-8") as file:
+        at = {mark: float(seconds) * 1000 for seconds, mark in
+              re.findall(r"@(\d+\.\d+):vmstate_downtime_checkpoint (\S+)", file.read())}
+    parts, last = {}, at["src-downtime-start"]
+    for part, mark in DOWNTIME.items():
+        parts[part], last = at[mark] - last, at[mark]
+    return parts
+
+
 def migrate(name, backend):
     """One migration. Returns what it took."""
     guest, still, parameters = WORKLOADS[name]
@@ -86,6 +107,7 @@ def migrate(name, backend):
             Guest(OURS, f"{FOLDER}/source", MACHINE, **guest,
                   options=["-global", f"migration.multifd-ram-backend={backend}",
                            "-name", "source,debug-threads=on",
+                           *traced(f"{FOLDER}/source/trace"),
                            *([] if guest["sector"] else ["-S"])]) as here:
         if guest["sector"]:
             here.work()
@@ -106,7 +128,9 @@ def migrate(name, backend):
                   "thread": thread.seconds,
                   "grown": after.resident - before.resident,
                   "bytes": guest.get("size", 64 * MIB), "total": said["total-time"],
-                  "downtime": said["downtime"], **{key: said["ram"][key] for key in (
+                  "downtime": said["downtime"],
+                  "parts": parts_of_downtime(f"{FOLDER}/source/trace"),
+                  **{key: said["ram"][key] for key in (
                       "transferred", "normal", "duplicate", "dirty-sync-count")}}
         if guest["sector"]:
             same_memory(here, there)
