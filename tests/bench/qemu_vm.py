@@ -79,19 +79,22 @@ class Watch(threading.Thread):
 
 
 def traced(path):
-    """Options by which a QEMU writes when it came to what marks its downtime."""
-    return ["-msg", "timestamp=on", "-D", path, "-trace", "enable=vmstate_downtime_checkpoint"]
+    """Options by which a QEMU writes what it thinks is left, and what marks its downtime."""
+    return ["-msg", "timestamp=on", "-D", path, "-trace", "enable=migrate_pending_*",
+            "-trace", "enable=vmstate_downtime_checkpoint"]
 
 
-def parts_of_downtime(path):
-    """How long each part of it took, in ms."""
+def downtime_of(path):
+    """How many bytes were left when it began, and how long each part of it took, in ms."""
     with open(path, encoding="utf-8") as file:
-        at = {mark: float(seconds) * 1000 for seconds, mark in
-              re.findall(r"@(\d+\.\d+):vmstate_downtime_checkpoint (\S+)", file.read())}
+        before, start, rest = re.split(r"(.*src-downtime-start\n)", file.read(), maxsplit=1)
+    left = re.findall(r":migrate_pending_\w+ .* size (\d+)", before)
+    at = {mark: float(seconds) * 1000 for seconds, mark in
+          re.findall(r"@(\d+\.\d+):vmstate_downtime_checkpoint (\S+)", start + rest)}
     parts, last = {}, at["src-downtime-start"]
     for part, mark in DOWNTIME.items():
         parts[part], last = at[mark] - last, at[mark]
-    return parts
+    return {"left": int(left[-1]), "parts": parts}
 
 
 def migrate(name, backend):
@@ -129,7 +132,7 @@ def migrate(name, backend):
                   "grown": after.resident - before.resident,
                   "bytes": guest.get("size", 64 * MIB), "total": said["total-time"],
                   "downtime": said["downtime"],
-                  "parts": parts_of_downtime(f"{FOLDER}/source/trace"),
+                  **downtime_of(f"{FOLDER}/source/trace"),
                   **{key: said["ram"][key] for key in (
                       "transferred", "normal", "duplicate", "dirty-sync-count")}}
         if guest["sector"]:
