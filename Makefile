@@ -139,7 +139,7 @@ help:
 	@echo '  make check            all tests and static checks; ends with "N passed, N failed"'
 	@echo '  make check-full       that, and two hours of faults, random calls and other kernels'
 	@echo '  make check-packages   builds the packages in fresh roots, and installs them there'
-	@echo '  make check-packages-full  that, and uses, upgrades and removes Debian's in VMs'
+	@echo '  make check-packages-full  that, and uses, upgrades and removes those of Debian in VMs'
 	@echo '  make bench            zero pages and compressors natively, sending and whole migrations in a VM,'
 	@echo '                        beside stock ones; tables, plots. BENCH_ARGS=: see tests/bench/migration'
 	@echo '  make bench-quick      zero pages and migrations in five minutes, to see that it works'
