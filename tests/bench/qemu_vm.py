@@ -33,8 +33,6 @@ WORKLOADS = {
     "working": (WORKING, False, {}),
     "working, 8 MB/s": (WORKING, False, {"max_bandwidth": 8000000, "downtime_limit": 300}),
 }
-
-
 # What a source's downtime is made of: each part, and the mark in QEMU's trace that ends it
 DOWNTIME = {"stop": "src-vm-stopped", "ram": "src-iterable-saved",
             "devices": "src-non-iterable-saved", "end": "src-downtime-end"}
@@ -87,10 +85,10 @@ def traced(path):
 def downtime_of(path):
     """How many bytes were left when it began, and how long each part of it took, in ms."""
     with open(path, encoding="utf-8") as file:
-        before, start, rest = re.split(r"(.*src-downtime-start\n)", file.read(), maxsplit=1)
-    left = re.findall(r":migrate_pending_\w+ .* size (\d+)", before)
+        trace = file.read()
+    left = re.findall(r":migrate_pending_\w+ .* size (\d+)", trace.split("src-downtime-start")[0])
     at = {mark: float(seconds) * 1000 for seconds, mark in
-          re.findall(r"@(\d+\.\d+):vmstate_downtime_checkpoint (\S+)", start + rest)}
+          re.findall(r"@(\d+\.\d+):vmstate_downtime_checkpoint (\S+)", trace)}
     parts, last = {}, at["src-downtime-start"]
     for part, mark in DOWNTIME.items():
         parts[part], last = at[mark] - last, at[mark]
@@ -131,7 +129,6 @@ def migrate(name, backend):
                   "thread": thread.seconds,
                   "grown": after.resident - before.resident,
                   "bytes": guest.get("size", 64 * MIB), "total": said["total-time"],
-                  "downtime": said["downtime"],
                   **downtime_of(f"{FOLDER}/source/trace"),
                   **{key: said["ram"][key] for key in (
                       "transferred", "normal", "duplicate", "dirty-sync-count")}}
