@@ -577,21 +577,22 @@ static void execs(const struct timespec *end, uint64_t *nr_rounds, uint64_t *pag
 	until(!module_refs());
 }
 
+static int skipped(const char *why)
+{
+	printf("# skipped: %s\nok stress-%s # SKIP\n", why, stress->name);
+	return 0;
+}
+
 static int run(unsigned long seconds)
 {
 	struct timespec end;
 	uint64_t nr_rounds = 0, pages = 0;
 
 	printf("# %s: seed %ju, %lu s\n", stress->name, (uintmax_t)seed0, seconds);
-	if (stress->flags & SWAP && !have_swap()) {
-		printf("ok stress-%s # SKIP no swap space\n", stress->name);
-		return 0;
-	}
-	if (stress->flags & HUGE_ONLY && !thp_there()) {
-		printf("ok stress-%s # SKIP the kernel has no transparent huge pages\n",
-		       stress->name);
-		return 0;
-	}
+	if (stress->flags & SWAP && !have_swap())
+		return skipped("no swap space");
+	if (stress->flags & HUGE_ONLY && !thp_there())
+		return skipped("the kernel has no transparent huge pages");
 	clock_gettime(CLOCK_MONOTONIC, &end);
 	end.tv_sec += seconds;
 	if (stress->act)

@@ -91,7 +91,7 @@ static void swapped(void **state)
 {
 	(void)state;
 	if (!have_swap())
-		skip();
+		skip_since("no swap space");
 	for (unsigned int i = 0; i < ARRAY_SIZE(ways); i++) {
 		struct guest *g = anonymous(PAGES, false);
 
@@ -111,7 +111,7 @@ static void swap_cache(void **state)
 
 	(void)state;
 	if (!have_swap())
-		skip();
+		skip_since("no swap space");
 	g = anonymous(PAGES, false);
 	g->swaps_in = true;
 	guest_mix(g, 6, ABSENT, guest_write);
@@ -128,7 +128,7 @@ static void swapped_huge(void **state)
 
 	(void)state;
 	if (!have_swap())
-		skip();
+		skip_since("no swap space");
 	g = anonymous(4 * 512, true);
 	g->swaps_in = true;
 	for (uint64_t page = 509; page < 509 + 512; page++)

@@ -36,7 +36,7 @@ static void disk(int prot, int flags)
 	int fd = disk_file();
 
 	if (fd < 0)
-		skip();
+		skip_since("no disk with ext4");
 	for (unsigned int i = 0; i < ARRAY_SIZE(states); i++) {
 		struct guest *g = guest_new(PAGES);
 
@@ -99,7 +99,7 @@ static void too_short(void **state)
 
 	(void)state;
 	if (fd < 0)
-		skip();
+		skip_since("no disk with ext4");
 	for (unsigned int private = 0; private < 2; private++) {
 		struct guest *g = guest_new(PAGES);
 

@@ -14,7 +14,7 @@ static void shared(void **state)
 
 	(void)state;
 	if (!want_huge(8))
-		skip();
+		skip_since("no huge pages");
 	g->offset = HUGE;
 	huge_file(g);
 	guest_map(g, 0, RW, MAP_SHARED, g->fd, HUGE);
@@ -37,7 +37,7 @@ static void only_cached(void **state)
 
 	(void)state;
 	if (!want_huge(8))
-		skip();
+		skip_since("no huge pages");
 	huge_file(g);
 	base = g->base = mmap(NULL, g->pages * PAGE, RW, MAP_SHARED | MAP_NORESERVE, g->fd, 0);
 	must(base != MAP_FAILED);
@@ -55,7 +55,7 @@ static void private(void **state)
 {
 	(void)state;
 	if (!want_huge(8))
-		skip();
+		skip_since("no huge pages");
 	for (unsigned int how = 0; how < 3; how++) {
 		struct guest *g = guest_new(5 * 512);
 		int fd;
@@ -92,7 +92,7 @@ static void forked(void **state)
 
 	(void)state;
 	if (!want_huge(4))
-		skip();
+		skip_since("no huge pages");
 	guest_map(g, 0, RW, MAP_PRIVATE | MAP_ANONYMOUS | MAP_HUGETLB, -1, 0);
 	write_huge(g, 512);
 	g->other = child(wait_for_death, NULL);
@@ -110,7 +110,7 @@ static void giant(void **state)
 
 	(void)state;
 	if (access(nr, R_OK) || file_number(nr, NULL) < 1)
-		skip();
+		skip_since("no page of 1 GiB");
 	for (unsigned int private = 0; private < 2; private++) {
 		struct guest *g = guest_new(2 * PAGES);
 		int fd = sys(memfd_create("giant", MFD_CLOEXEC | MFD_HUGETLB | MFD_HUGE_1GB));
@@ -144,7 +144,7 @@ static void too_short(void **state)
 {
 	(void)state;
 	if (!want_huge(4))
-		skip();
+		skip_since("no huge pages");
 	for (unsigned int private = 0; private < 2; private++) {
 		struct guest *g = guest_new(4 * 512);
 

@@ -117,7 +117,7 @@ static void poisoned(void **state)
 			guest_write(g, page, DATA);
 		if (!break_page(g->base + 444 * PAGE)) {
 			guest_free(g);
-			skip();
+			skip_since("the kernel cannot make memory bad");
 		}
 		guest_fails(g, false, EHWPOISON, 444);
 		if (shared)
@@ -209,7 +209,7 @@ static void secret(void **state)
 
 	(void)state;
 	if (fd < 0)
-		skip();
+		skip_since("the kernel has no memory for secrets");
 	g = guest_new(16);
 	sys(ftruncate(fd, g->pages * PAGE));
 	guest_map(g, 0, RW, MAP_SHARED, fd, 0);

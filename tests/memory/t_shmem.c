@@ -75,7 +75,7 @@ static void swapped(void **state)
 {
 	(void)state;
 	if (!have_swap())
-		skip();
+		skip_since("no swap space");
 	for (unsigned int i = 0; i < 2 * ARRAY_SIZE(ways); i++) {
 		struct guest *g = shared_memfd(PAGES, 0, 0);
 		uint8_t *base = g->base;
@@ -297,7 +297,7 @@ static void private_swapped(void **state)
 
 	(void)state;
 	if (!have_swap())
-		skip();
+		skip_since("no swap space");
 	g = guest_new(PAGES);
 	fd = sys(memfd_create("ram", MFD_CLOEXEC));
 	sys(ftruncate(fd, PAGES * PAGE));

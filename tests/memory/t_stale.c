@@ -106,7 +106,7 @@ static void shmem(void **state)
 {
 	(void)state;
 	if (kernel_clears())
-		skip();
+		skip_since("the kernel clears all memory");
 	never_written(sys(memfd_create("ram", MFD_CLOEXEC)), false);
 }
 
@@ -114,7 +114,7 @@ static void shmem_huge(void **state)
 {
 	(void)state;
 	if (kernel_clears())
-		skip();
+		skip_since("the kernel clears all memory");
 	shmem_huge_pages("force");
 	never_written(sys(memfd_create("ram", MFD_CLOEXEC)), false);
 	shmem_huge_pages("never");
@@ -126,7 +126,7 @@ static void tmpfs(void **state)
 
 	(void)state;
 	if (kernel_clears())
-		skip();
+		skip_since("the kernel clears all memory");
 	fd = sys(open("/dev/shm/stale", O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600));
 	sys(unlink("/dev/shm/stale"));
 	never_written(fd, false);
@@ -136,7 +136,7 @@ static void private_shmem(void **state)
 {
 	(void)state;
 	if (kernel_clears())
-		skip();
+		skip_since("the kernel clears all memory");
 	never_written(sys(memfd_create("ram", MFD_CLOEXEC)), true);
 }
 
@@ -148,11 +148,11 @@ static void hugetlb(void **state)
 
 	(void)state;
 	if (kernel_clears())
-		skip();
+		skip_since("the kernel clears all memory");
 	poison();
 	sysfs_put("/proc/sys/vm/nr_hugepages", 8);
 	if (file_number("/proc/sys/vm/nr_hugepages", NULL) < 8)
-		skip();
+		skip_since("no huge pages");
 	g->fd = sys(memfd_create("ram", MFD_CLOEXEC | MFD_HUGETLB | MFD_HUGE_2MB));
 	sys(ftruncate(g->fd, g->pages * PAGE));
 	sys(fallocate(g->fd, 0, 0, 6 * HUGE));

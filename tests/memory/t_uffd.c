@@ -314,7 +314,7 @@ static void late(void **state)
 		struct guest *g;
 
 		if (!lazy_init(&l, kind))
-			skip();
+			skip_since("no such memory can be had late");
 		g = l.g;
 		sending_start(&a, g, way, 2);
 		sending_until_asked(&a, &l);
