@@ -41,6 +41,10 @@ class Failed(Exception):
     """A test has failed."""
 
 
+class Skipped(Exception):
+    """A test cannot run here; says why."""
+
+
 def must(condition, *what):
     if not condition:
         raise Failed(" ".join(str(thing) for thing in what))
@@ -135,11 +139,13 @@ class Monitor:
         self.process.stdout.close()
 
 
-def _child(function):
-    """Run a test in this process, which is its own."""
+def _child(function, result):
+    """Run a test in this process, which is its own; result: a file for why it was skipped."""
     os.setpgid(0, 0)
     try:
         function()
+    except Skipped as skipped:
+        os.write(result, str(skipped).encode())
     except BaseException:  # pylint: disable=broad-except
         for line in traceback.format_exc().splitlines():
             print(f"# {line}")
@@ -149,10 +155,12 @@ def _child(function):
 
 
 def _run(function, limit):
+    """How a test's line begins, and how it ends."""
     sys.stdout.flush()
+    result = os.memfd_create("result")
     pid = os.fork()
     if not pid:
-        os._exit(_child(function))
+        os._exit(_child(function, result))
     try:
         os.setpgid(pid, pid)
     except OSError:
@@ -169,7 +177,9 @@ def _run(function, limit):
         os.killpg(pid, signal.SIGKILL)
     except ProcessLookupError:
         pass
-    return status == 0
+    why = os.pread(result, 1000, 0).decode()
+    os.close(result)
+    return "not ok" if status else "ok", f" # SKIP {why}" if why else ""
 
 
 def main(names):
@@ -179,10 +189,9 @@ def main(names):
     failed = not chosen
     for function in chosen:
         began = time.monotonic()
-        good = _run(function, limit)
-        failed |= not good
+        outcome, skipped = _run(function, limit)
+        failed |= outcome != "ok"
         if os.environ.get("MZP_TEST_TIMES"):
             print(f"# {time.monotonic() - began:.1f} s")
-        print(f"{'ok' if good else 'not ok'} {function.__module__}.{function.__name__}",
-              flush=True)
+        print(f"{outcome} {function.__module__}.{function.__name__}{skipped}", flush=True)
     return 1 if failed else 0
