@@ -83,6 +83,7 @@ static struct measured measure(int fd, double ms)
 	};
 }
 
+/* Others may have the CPUs for a while, which makes it slower, but never faster. */
 static void expect_rate(int fd, uint64_t rate)
 {
 	struct measured got;
@@ -91,11 +92,15 @@ static void expect_rate(int fd, uint64_t rate)
 	must(mzp_status(fd).rate == rate);
 	/* what is in the rings was made at another rate */
 	usleep(300 * 1000);
-	got = measure(fd, 2000);
-	print_message("# %.1f%% to %.1f%% of the rate\n", 100 * got.least / rate,
-		      100 * got.most / rate);
-	must(got.most > 0.9 * rate && got.least < 1.1 * rate, "%.0f to %.0f, not %ju", got.least,
-	     got.most, (uintmax_t)rate);
+	for (unsigned int look = 0; look < 5; look++) {
+		got = measure(fd, 2000);
+		print_message("# %.1f%% to %.1f%% of the rate\n", 100 * got.least / rate,
+			      100 * got.most / rate);
+		must(got.least < 1.1 * rate, "%.0f, not %ju", got.least, (uintmax_t)rate);
+		if (got.most > 0.9 * rate)
+			return;
+	}
+	must(false, "%.0f at most, not %ju", got.most, (uintmax_t)rate);
 }
 
 static void rate(void **state)
