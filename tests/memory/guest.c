@@ -417,6 +417,12 @@ bool have_swap(void)
 	return file_number("/proc/meminfo", "SwapTotal:") > 0;
 }
 
+void swap_needed(void)
+{
+	if (!have_swap())
+		skip_since("no swap space");
+}
+
 void sysfs_put(const char *path, long value)
 {
 	char text[32];

@@ -94,6 +94,8 @@ void guest_pagemap(const struct guest *g, uint64_t *entries);
 
 /* There is swap space. */
 bool have_swap(void);
+/* Skip the test where there is none. */
+void swap_needed(void);
 void sysfs_put(const char *path, long value);
 
 #endif

@@ -41,6 +41,12 @@ bool want_huge(long pages)
 	return file_number("/proc/sys/vm/nr_hugepages", NULL) >= pages;
 }
 
+void huge_needed(long pages)
+{
+	if (!want_huge(pages))
+		skip_since("no huge pages");
+}
+
 void huge_file(struct guest *g)
 {
 	g->fd = sys(memfd_create("huge", MFD_CLOEXEC | MFD_HUGETLB | MFD_HUGE_2MB));
@@ -58,16 +64,13 @@ void write_huge(struct guest *g, uint64_t page)
 
 int disk_file(void)
 {
-	int fd;
-
 	if (access(DISK_MOUNT "/lost+found", F_OK)) {
 		if (system("modprobe -q loop && modprobe -q ext4 && "
 			   "truncate -s 64M " DISK " && mke2fs -q -t ext4 -F " DISK " && "
 			   "mkdir -p " DISK_MOUNT " && mount -o loop " DISK " " DISK_MOUNT))
 			return -1;
 	}
-	fd = sys(open(DISK_MOUNT "/image", O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600));
-	return fd;
+	return sys(open(DISK_MOUNT "/image", O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600));
 }
 
 void disk_done(int fd)

@@ -20,6 +20,8 @@ void shmem_huge_pages(const char *when);
 
 /* Have so many huge pages of hugetlbfs; false if there are fewer. */
 bool want_huge(long pages);
+/* The same, or skip the test. */
+void huge_needed(long pages);
 /* Give the guest a file of such pages, which it is still to map. */
 void huge_file(struct guest *g);
 /* A whole huge page that holds data: every third of its pages. */

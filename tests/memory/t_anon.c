@@ -90,8 +90,7 @@ static void zero_page(void **state)
 static void swapped(void **state)
 {
 	(void)state;
-	if (!have_swap())
-		skip_since("no swap space");
+	swap_needed();
 	for (unsigned int i = 0; i < ARRAY_SIZE(ways); i++) {
 		struct guest *g = anonymous(PAGES, false);
 
@@ -110,8 +109,7 @@ static void swap_cache(void **state)
 	struct guest *g;
 
 	(void)state;
-	if (!have_swap())
-		skip_since("no swap space");
+	swap_needed();
 	g = anonymous(PAGES, false);
 	g->swaps_in = true;
 	guest_mix(g, 6, ABSENT, guest_write);
@@ -127,8 +125,7 @@ static void swapped_huge(void **state)
 	struct guest *g;
 
 	(void)state;
-	if (!have_swap())
-		skip_since("no swap space");
+	swap_needed();
 	g = anonymous(4 * 512, true);
 	g->swaps_in = true;
 	for (uint64_t page = 509; page < 509 + 512; page++)

@@ -13,8 +13,7 @@ static void shared(void **state)
 	struct guest *g = guest_new(5 * 512);
 
 	(void)state;
-	if (!want_huge(8))
-		skip_since("no huge pages");
+	huge_needed(8);
 	g->offset = HUGE;
 	huge_file(g);
 	guest_map(g, 0, RW, MAP_SHARED, g->fd, HUGE);
@@ -36,8 +35,7 @@ static void only_cached(void **state)
 	uint8_t *base;
 
 	(void)state;
-	if (!want_huge(8))
-		skip_since("no huge pages");
+	huge_needed(8);
 	huge_file(g);
 	base = g->base = mmap(NULL, g->pages * PAGE, RW, MAP_SHARED | MAP_NORESERVE, g->fd, 0);
 	must(base != MAP_FAILED);
@@ -54,8 +52,7 @@ static void only_cached(void **state)
 static void private(void **state)
 {
 	(void)state;
-	if (!want_huge(8))
-		skip_since("no huge pages");
+	huge_needed(8);
 	for (unsigned int how = 0; how < 3; how++) {
 		struct guest *g = guest_new(5 * 512);
 		int fd;
@@ -91,8 +88,7 @@ static void forked(void **state)
 	struct guest *g = guest_new(3 * 512);
 
 	(void)state;
-	if (!want_huge(4))
-		skip_since("no huge pages");
+	huge_needed(4);
 	guest_map(g, 0, RW, MAP_PRIVATE | MAP_ANONYMOUS | MAP_HUGETLB, -1, 0);
 	write_huge(g, 512);
 	g->other = child(wait_for_death, NULL);
@@ -143,8 +139,7 @@ static void giant(void **state)
 static void too_short(void **state)
 {
 	(void)state;
-	if (!want_huge(4))
-		skip_since("no huge pages");
+	huge_needed(4);
 	for (unsigned int private = 0; private < 2; private++) {
 		struct guest *g = guest_new(4 * 512);
 

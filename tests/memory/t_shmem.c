@@ -74,8 +74,7 @@ static void read_only(void **state)
 static void swapped(void **state)
 {
 	(void)state;
-	if (!have_swap())
-		skip_since("no swap space");
+	swap_needed();
 	for (unsigned int i = 0; i < 2 * ARRAY_SIZE(ways); i++) {
 		struct guest *g = shared_memfd(PAGES, 0, 0);
 		uint8_t *base = g->base;
@@ -296,8 +295,7 @@ static void private_swapped(void **state)
 	int fd;
 
 	(void)state;
-	if (!have_swap())
-		skip_since("no swap space");
+	swap_needed();
 	g = guest_new(PAGES);
 	fd = sys(memfd_create("ram", MFD_CLOEXEC));
 	sys(ftruncate(fd, PAGES * PAGE));

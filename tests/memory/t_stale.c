@@ -17,7 +17,8 @@
 
 enum { FILE_PAGES = 8192 };
 
-static bool kernel_clears(void)
+/* Skip the test where the kernel clears what it gives out. */
+static void stale_needed(void)
 {
 	char line[4096];
 	int fd = sys(open("/proc/cmdline", O_RDONLY | O_CLOEXEC));
@@ -25,7 +26,8 @@ static bool kernel_clears(void)
 
 	close(fd);
 	line[n] = 0;
-	return !strstr(line, "init_on_alloc=0");
+	if (!strstr(line, "init_on_alloc=0"))
+		skip_since("the kernel clears all memory");
 }
 
 static void fill_memory(void *arg)
@@ -105,16 +107,14 @@ static void never_written(int fd, bool private)
 static void shmem(void **state)
 {
 	(void)state;
-	if (kernel_clears())
-		skip_since("the kernel clears all memory");
+	stale_needed();
 	never_written(sys(memfd_create("ram", MFD_CLOEXEC)), false);
 }
 
 static void shmem_huge(void **state)
 {
 	(void)state;
-	if (kernel_clears())
-		skip_since("the kernel clears all memory");
+	stale_needed();
 	shmem_huge_pages("force");
 	never_written(sys(memfd_create("ram", MFD_CLOEXEC)), false);
 	shmem_huge_pages("never");
@@ -125,8 +125,7 @@ static void tmpfs(void **state)
 	int fd;
 
 	(void)state;
-	if (kernel_clears())
-		skip_since("the kernel clears all memory");
+	stale_needed();
 	fd = sys(open("/dev/shm/stale", O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600));
 	sys(unlink("/dev/shm/stale"));
 	never_written(fd, false);
@@ -135,8 +134,7 @@ static void tmpfs(void **state)
 static void private_shmem(void **state)
 {
 	(void)state;
-	if (kernel_clears())
-		skip_since("the kernel clears all memory");
+	stale_needed();
 	never_written(sys(memfd_create("ram", MFD_CLOEXEC)), true);
 }
 
@@ -147,12 +145,9 @@ static void hugetlb(void **state)
 	uint64_t page;
 
 	(void)state;
-	if (kernel_clears())
-		skip_since("the kernel clears all memory");
+	stale_needed();
 	poison();
-	sysfs_put("/proc/sys/vm/nr_hugepages", 8);
-	if (file_number("/proc/sys/vm/nr_hugepages", NULL) < 8)
-		skip_since("no huge pages");
+	huge_needed(8);
 	g->fd = sys(memfd_create("ram", MFD_CLOEXEC | MFD_HUGETLB | MFD_HUGE_2MB));
 	sys(ftruncate(g->fd, g->pages * PAGE));
 	sys(fallocate(g->fd, 0, 0, 6 * HUGE));
