@@ -20,9 +20,9 @@ def top(terminal, *options):
     return terminal.shows("BOTTLENECK", "?: help")
 
 
-def table(terminal):
+def table(text):
     """Names of the columns, and rows; each session's is one."""
-    lines = terminal.lines()
+    lines = text.split("\n")
     return lines[NAMES].split(), [line for line in lines[NAMES + 1:-1] if line.strip()]
 
 
@@ -45,7 +45,7 @@ def what_matters_has_a_column():
             with Terminal(columns) as terminal:
                 top(terminal)
                 text = terminal.shows("network")
-                names, rows = table(terminal)
+                names, rows = table(text)
                 same(names, wanted.split(), f"at {columns} columns")
                 same(len(rows), 1, "rows")
                 must(re.match(rf" *{session.id} .* network *$", rows[0]), rows)
@@ -121,11 +121,9 @@ def many_sessions():
     ids = sorted(session["id"] for session in stats()["sessions"])
     same(len(ids), 100, "sessions")
 
-    def shown():
-        return [int(row.split()[0]) for row in table(terminal)[1]]
-
     def until_shown(wanted, what):
-        terminal.until(lambda _: shown() == wanted, what)
+        wanted = [str(number) for number in wanted]
+        terminal.until(lambda text: [row.split()[0] for row in table(text)[1]] == wanted, what)
 
     with Terminal() as terminal:
         top(terminal, "-s", "session")
@@ -148,7 +146,7 @@ def many_sessions():
         terminal.press("/")
         terminal.press(*["BSpace"] * 6)
         terminal.type("no such")
-        terminal.until(lambda _: shown() == [], "none")
+        until_shown([], "none")
         terminal.press("/")
         terminal.press(*["BSpace"] * 7)
         terminal.press("Enter")

@@ -78,8 +78,9 @@ class Terminal:
 
     def is_put_back(self):
         """The shell's own screen, with a cursor, and what is typed is shown and read."""
-        must(self.ask("alternate_on") == "0" and self.ask("cursor_flag") == "1",
-             "another screen, or no cursor")
+        # a key was pressed, or a signal sent, and what that ends needs time for it
+        until(lambda: self.ask("alternate_on") == "0" and self.ask("cursor_flag") == "1",
+              "the shell's screen, with a cursor", 60)
         # marked, since the line itself may still be there
         text = self.run("stty -a | grep -ow -e -icanon -e -echo | sed s/^/is/")
         must("is-" not in text, text)
