@@ -182,12 +182,23 @@ def _run(function, limit):
     return "not ok" if status else "ok", f" # SKIP {why}" if why else ""
 
 
+def _chosen(names):
+    """The tests of these names, or files, or both as they are printed; without any: all."""
+    def known_by(function):
+        return {function.__name__, function.__module__,
+                f"{function.__module__}.{function.__name__}"}
+
+    unknown = set(names).difference(*map(known_by, TESTS))
+    if unknown:
+        sys.exit(f"no such test, or file of tests: {' '.join(sorted(unknown))}")
+    return [function for function in TESTS if not names or known_by(function) & set(names)]
+
+
 def main(names):
-    """Run those tests whose names have been given, or all."""
+    """Run the tests that have been asked for."""
     limit = int(os.environ.get("MZP_TEST_TIMEOUT", "200"))
-    chosen = [f for f in TESTS if not names or f.__name__ in names or f.__module__ in names]
-    failed = not chosen
-    for function in chosen:
+    failed = False
+    for function in _chosen(names):
         began = time.monotonic()
         outcome, skipped = _run(function, limit)
         failed |= outcome != "ok"
