@@ -72,10 +72,15 @@ class Program:
 
     closed   descriptors that it does not have
     pending  a signal that is there before it begins
+    ignored  a signal that it is told to ignore, as by nohup
     """
 
-    def __init__(self, *command, closed=(), pending=None, stdout=None, stderr=None, limit=None):
+    def __init__(self, *command, closed=(), pending=None, ignored=None, stdout=None, stderr=None,
+                 limit=None):
         def prepare():
+            # we may run under nohup ourselves
+            for number in SIGNALS:
+                signal.signal(number, signal.SIG_IGN if number == ignored else signal.SIG_DFL)
             if pending:
                 signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
                 os.kill(os.getpid(), pending)
@@ -361,6 +366,19 @@ def telling(number):
     must_equal(MEMORY, image("ram0", PAGES))
     if not counters()["complete"]:
         raise Failed("the counters say that it is not complete")
+
+
+@here("mfdrecv, SIGHUP that it is told to ignore")
+def ignoring():
+    fresh_folder()
+    with Program(*RECEIVER, ignored=signal.SIGHUP) as receiver, \
+            source("stable", 2, "none") as sender:
+        receiver.until(listening, "it listens")
+        receiver.process.send_signal(signal.SIGHUP)
+        sender.migrate(f"unix:{SOCKET}")
+        sender.wait()
+        receiver.must_end(0)
+    must_equal(MEMORY, image("ram0", PAGES))
 
 
 # A half of the image is data.
