@@ -30,13 +30,21 @@ static uint64_t dirty_pages(struct guest *g)
 	return count;
 }
 
-static void disk(int prot, int flags)
+/* A file on a disk, or skip the test. */
+static int disk_needed(void)
 {
-	static const char *const states[] = { "cached", "mapped", "evicted" };
 	int fd = disk_file();
 
 	if (fd < 0)
 		skip_since("no disk with ext4");
+	return fd;
+}
+
+static void disk(int prot, int flags)
+{
+	static const char *const states[] = { "cached", "mapped", "evicted" };
+	int fd = disk_needed();
+
 	for (unsigned int i = 0; i < ARRAY_SIZE(states); i++) {
 		struct guest *g = guest_new(PAGES);
 
@@ -95,11 +103,9 @@ static void private(void **state)
 
 static void too_short(void **state)
 {
-	int fd = disk_file();
+	int fd = disk_needed();
 
 	(void)state;
-	if (fd < 0)
-		skip_since("no disk with ext4");
 	for (unsigned int private = 0; private < 2; private++) {
 		struct guest *g = guest_new(PAGES);
 
